@@ -1,0 +1,14 @@
+"""SNIP in several steps, before training."""
+
+from criterions.SNIP import SNIP
+from utils.pruning.schedules import snip_it
+
+
+class SNIPit(SNIP):
+    """SNIP-it before training (Verdenius et al., 2020, algorithm 1).
+
+    SNIP's score, computed again after each of `--snip_steps` + 2 steps towards the limit.
+    """
+
+    schedule = staticmethod(snip_it)
+    reads = frozenset({"snip_steps"})

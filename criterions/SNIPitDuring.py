@@ -1,0 +1,14 @@
+"""SNIP in several steps, during training."""
+
+from criterions.SNIPit import SNIPit
+from utils.pruning.moments import during_training
+
+
+class SNIPitDuring(SNIPit):
+    """SNIP-it during training (Verdenius et al., 2020, algorithm 1).
+
+    SNIP's score and SNIP-it's schedule, one step each `--prune_freq` epochs from epoch `--prune_delay` on.
+    """
+
+    moment = staticmethod(during_training)
+    reads = frozenset({"snip_steps", "prune_delay", "prune_freq"})

@@ -1,0 +1,32 @@
+"""Random pruning of weights."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from utils.pruning.criterion import Criterion
+from utils.pruning.saliency import Batch
+
+
+class UnstructuredRandom(Criterion):
+    """Prunes weights at random: the baseline that every score must beat. Seeded by `--seed`."""
+
+    aliases = ("rand",)
+    reads = frozenset({"pruning_rate"})
+
+    def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """Draw each score uniformly from [0, 1)."""
+        generator = torch.Generator().manual_seed(self.arguments.seed)
+        return {
+            name: torch.rand(weight.shape, generator=generator).to(weight.device)
+            for name, weight in self.weights.items()
+        }
+
+    @property
+    def limit(self) -> float:
+        """`--pruning_limit`, or `--pruning_rate` where only that was given."""
+        only_rate = "pruning_rate" in self.arguments.explicit and not (
+            {"pruning_limit", "compression"} & self.arguments.explicit
+        )
+        return self.arguments.pruning_rate if only_rate else self.arguments.pruning_limit

@@ -1,0 +1,1 @@
+"""Pruning criteria, one class a file."""

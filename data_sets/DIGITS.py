@@ -1,0 +1,32 @@
+"""Handwritten digits that come with scikit-learn."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from utils.data.data_set import DataSet, Images
+
+
+class DIGITS(DataSet):
+    """Scikit-learn's 1,797 handwritten digits of 8x8 pixels (Alpaydin & Kaynak, 1998); needs no download.
+
+    Split once and for all into 1,437 training and 360 test images with equal shares of each class.
+    """
+
+    input_shape = (1, 8, 8)
+    num_classes = 10
+    mean = (0.3055,)
+    std = (0.3766,)
+    batch_size = 64
+
+    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+        """Return the two parts; pixel values 0 to 16 are spread over 0 to 255."""
+        digits = load_digits()
+        pixels = torch.from_numpy(digits.images).mul(255 / 16).round().byte()[:, None]
+        labels = torch.from_numpy(digits.target).long()
+        train, test = train_test_split(range(len(labels)), test_size=360, random_state=0, stratify=digits.target)
+        images = Images(pixels, labels)
+        return images.subset(torch.tensor(train)), images.subset(torch.tensor(test))

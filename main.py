@@ -1,0 +1,49 @@
+"""Secateur's only entry point: reads the strings, finds the classes, hands over to a trainer or a tester."""
+
+import sys
+from pathlib import Path
+
+from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parent
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line and return its exit status: 0, or 2 for wrong input, or 130 when interrupted."""
+    # Imported here so that even a broken installation answers with one line.
+    from utils.arguments import parse
+    from utils.hooks import plugin_manager
+    from utils.listing import print_components, say
+    from utils.registry import Registry
+
+    try:
+        hooks, problems = plugin_manager()
+        for problem in problems:
+            say(f"warning: {problem}", error=True)
+        registry = Registry(ROOT, hooks)
+        if "--version" in argv:
+            import secateur
+
+            say(f"secateur {secateur.__version__}")
+            return 0
+        arguments = parse(argv, registry, hooks)
+        if arguments.list is not None:
+            print_components(registry, arguments.list)
+            return 0
+        if arguments.help is not None:
+            say(arguments.help)
+            return 0
+        # From here on torch is needed.
+        from utils.run.execute import execute
+
+        return execute(arguments, registry, hooks, ROOT, argv)
+    except UserError as error:
+        say(f"error: {error}", error=True)
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted", error=True)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

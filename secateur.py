@@ -1,0 +1,34 @@
+"""What authors of components and plugins import: the hook marker and the base classes.
+
+    from secateur import Criterion, hookimpl
+
+Importing this module imports no torch; a base class brings it in when it is first asked for.
+"""
+
+import importlib
+from typing import Any
+
+from utils.errors import UserError
+from utils.hooks import hookimpl
+from utils.ranges import number
+
+__version__ = "0.1.0"
+
+#: Where each base class lives.
+HOMES = {
+    "Criterion": "utils.pruning.criterion",
+    "DataSet": "utils.data.data_set",
+    "DefaultTester": "testers.DefaultTester",
+    "DefaultTrainer": "trainers.DefaultTrainer",
+    "Images": "utils.data.data_set",
+    "Loss": "utils.training.loss",
+    "Run": "utils.run.run",
+}
+
+__all__ = ["UserError", "hookimpl", "number", *HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in HOMES:
+        return getattr(importlib.import_module(HOMES[name]), name)
+    raise AttributeError(f"module 'secateur' has no attribute '{name}'")

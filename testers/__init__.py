@@ -1,0 +1,1 @@
+"""Evaluation schemes, one class a file."""

@@ -1,0 +1,244 @@
+"""The usual way to train, and to prune before, during or after it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from utils.errors import UserError
+from utils.measure.evaluation import Evaluation, evaluate
+from utils.measure.figures import network_figures
+from utils.measure.flops import TRAINING_FACTOR
+from utils.measure.sparsity import measure_sparsity
+from utils.run.run import Run
+from utils.training.means import RunningMeans
+from utils.training.optimizers import build_optimizer, build_schedule, decays_weights
+
+#: A checkpoint of the last epoch is written so often, so that a crash costs no more.
+SECONDS_BETWEEN_SAVES = 30
+#: The losses of the running epoch are looked through for NaN so often; each look waits for the device.
+SECONDS_BETWEEN_CHECKS = 10
+
+
+class DefaultTrainer:
+    """Trains by gradient descent and prunes whenever the criterion's plan says so.
+
+    Each method is one step of it: a training scheme overrides the one that it does differently.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.arguments = flags = run.arguments
+        self.network, self.masks, self.loss, self.criterion = run.network, run.masks, run.loss, run.criterion
+        self.data = run.data
+        self.plan = self.criterion.plan()
+        self.epochs = flags.pre_epochs + flags.epochs
+        self.optimizer = build_optimizer(flags.optimizer, self.network.parameters(), flags.learning_rate, flags.l2_reg)
+        self.schedule = build_schedule(flags.lr_schedule, self.optimizer, self.epochs, len(self.data.train))
+        if isinstance(self.optimizer, torch.optim.LBFGS) and flags.precision == "fp16":
+            raise UserError("--optimizer LBFGS evaluates a step several times, which --precision fp16 cannot scale")
+        self.forward = torch.compile(self.network) if flags.compile else self.network
+        self.means = RunningMeans(run.device)
+        #: Epochs finished.
+        self.epoch = 0
+        #: What the network as it is does on the held-out set, once that was measured.
+        self.evaluation: Evaluation | None = None
+        self.events = 0
+        self.collapsed: list[str] = []
+        self.training_flops = 0
+        self.seconds = {"pruning": 0.0, "training": 0.0}
+        self.started = self.saved = self.checked = time.perf_counter()
+
+    def train(self) -> dict[str, object]:
+        """Train and prune to the end; returns what goes to results.json.
+
+        However it ends, the last state stays: as `<Model>_finished`, or as `last` where it was interrupted.
+        """
+        self.started = time.perf_counter()
+        try:
+            while self.epoch < self.epochs and not self.out_of_time():
+                self.prune_as_planned()
+                self.train_epoch()
+                self.epoch += 1
+                self.conclude_epoch()
+            if self.epoch == self.epochs:
+                self.prune_as_planned()
+        except UserError:
+            raise  # what is in memory is not worth keeping, as after a NaN
+        except BaseException:
+            self.masks.apply_to_weights()
+            self.run.save("last", epoch=self.epoch)
+            raise
+        return self.conclude()
+
+    def prune_as_planned(self) -> None:
+        """Prune as far as the plan says for this moment, after saving what there was."""
+        sparsities = self.plan.pop(self.epoch, [])
+        if not sparsities:
+            return
+        self.run.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
+        for sparsity in sparsities:
+            self.events += 1
+            # Each event looks at batches of its own, from an epoch that training does not see.
+            batches = itertools.islice(self.data.train.epoch(-self.events), self.arguments.saliency_batches)
+            event = self.criterion.prune(sparsity, batches, self.epoch)
+            self.seconds["pruning"] += event.seconds
+            self.collapsed += event.collapsed
+            self.run.hooks.pruned(run=self.run, event=event)
+        self.evaluation = None
+
+    def train_epoch(self) -> None:
+        """One pass over the training set."""
+        self.means.reset()
+        self.network.train()
+        self.evaluation = None
+        start = time.perf_counter()
+        flops = self.run.flops.effective(measure_sparsity(self.network).densities)
+        batches = len(self.data.train)
+        for number, (inputs, targets) in enumerate(self.data.train.epoch(self.epoch)):
+            if self.arguments.channels_last:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            self.train_batch(inputs, targets)
+            self.schedule.step()
+            self.run.hooks.batch_finished(
+                run=self.run, epoch=self.epoch, batch=number, batches=batches, means=self.means
+            )
+            now = time.perf_counter()
+            if now - self.checked > SECONDS_BETWEEN_CHECKS:
+                self.check_losses()
+                self.checked = now
+            if self.out_of_time():
+                break
+        self.check_losses()
+        self.epoch_seconds = time.perf_counter() - start
+        self.seconds["training"] += self.epoch_seconds
+        self.training_flops += TRAINING_FACTOR * flops * self.means.samples
+
+    def train_batch(self, inputs: Tensor, targets: Tensor) -> None:
+        """One step of the optimizer on inputs (B, C, H, W) and targets (B,)."""
+
+        seen = []
+
+        def gradients() -> Tensor:
+            self.optimizer.zero_grad()
+            loss, logits = self.compute_loss(inputs, targets)
+            self.run.precision.scaler.scale(loss).backward()
+            self.run.precision.scaler.unscale_(self.optimizer)
+            self.adjust_gradients()
+            seen.append((loss, logits))
+            return loss
+
+        if isinstance(self.optimizer, torch.optim.LBFGS):
+            self.optimizer.step(gradients)  # evaluates the gradients several times a step
+        else:
+            gradients()
+            self.run.precision.scaler.step(self.optimizer)
+        self.run.precision.scaler.update()
+        self.masks.apply_to_weights()
+        self.means.add(*seen[0], targets)
+
+    def compute_loss(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is minimised, a scalar, and the logits (B, K)."""
+        with self.run.precision.autocast():
+            logits = self.forward(inputs)
+            loss = self.loss(logits, targets)
+        penalty = self.loss.penalty()
+        return (loss if penalty is None else loss + penalty), logits
+
+    def adjust_gradients(self) -> None:
+        """Weight decay where the optimizer has none; then masks, clipping and noise."""
+        parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in parameters]
+        if self.arguments.l2_reg and not decays_weights(self.optimizer):
+            with torch.no_grad():
+                torch._foreach_add_(gradients, parameters, alpha=self.arguments.l2_reg)
+        self.masks.apply_to_gradients()
+        if self.arguments.grad_clip:
+            clip_grad_norm_(parameters, self.arguments.grad_clip)
+        if self.arguments.grad_noise:
+            noise = [torch.randn_like(gradient) for gradient in gradients]
+            torch._foreach_add_(gradients, noise, alpha=self.arguments.grad_noise)
+            self.masks.apply_to_gradients()
+
+    def check_losses(self) -> None:
+        """Stop the run where a loss of this epoch was NaN or infinite."""
+        batch = self.means.first_bad_batch()
+        if batch is None:
+            return
+        saved = sorted(self.run.folder.models.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        good = f"the last good checkpoint is {saved[-1].with_suffix('')}" if saved else "no epoch was finished before"
+        raise UserError(
+            f"the loss became NaN or infinite in epoch {self.epoch + 1}, batch {batch + 1}: try a smaller "
+            f"--learning_rate (it is {self.arguments.learning_rate:g}), a smaller --grad_clip or --precision float32; {good}"
+        )
+
+    def conclude_epoch(self) -> None:
+        """Evaluate, report and save as often as the flags say."""
+        flags = self.arguments
+        if flags.eval_freq and self.epoch % flags.eval_freq == 0:
+            self.evaluate()
+        self.run.hooks.epoch_finished(run=self.run, figures=self.figures())
+        if flags.save_freq and self.epoch % flags.save_freq == 0:
+            self.run.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
+        now = time.perf_counter()
+        if self.epoch == 1 or now - self.saved > SECONDS_BETWEEN_SAVES:
+            self.run.save("last", epoch=self.epoch)
+            self.saved = now
+
+    def evaluate(self) -> Evaluation:
+        """Judge the network on the held-out set."""
+        self.evaluation = evaluate(
+            self.network, self.loss, self.data.held_out, self.data.num_classes, self.run.precision.autocast
+        )
+        self.run.hooks.evaluated(run=self.run, evaluation=self.evaluation)
+        return self.evaluation
+
+    def figures(self) -> dict[str, object]:
+        """Return the epoch's row of metrics.csv."""
+        means, sparsity = self.means.read(), measure_sparsity(self.network)
+        held_out = self.data.held_out_name
+        judged = self.evaluation
+        return {
+            "epoch": self.epoch,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": means["loss"],
+            "train_accuracy": means["accuracy"],
+            f"{held_out}_loss": judged.loss if judged else None,
+            f"{held_out}_accuracy": judged.accuracy if judged else None,
+            "weight_sparsity": sparsity.weight_sparsity,
+            "node_sparsity": sparsity.node_sparsity,
+            "seconds_training": self.seconds["training"],
+            "samples_per_second": self.means.samples / self.epoch_seconds,
+        }
+
+    def out_of_time(self) -> bool:
+        """Whether `--max_training_minutes` have passed."""
+        minutes = self.arguments.max_training_minutes
+        return 0 < minutes < (time.perf_counter() - self.started) / 60
+
+    def conclude(self) -> dict[str, object]:
+        """Judge the network a last time, keep it as `<Model>_finished`, and return the results."""
+        if self.plan or self.epoch < self.epochs:
+            notice = f"stopped by --max_training_minutes in epoch {self.epoch} of {self.epochs}"
+            notice += f", with {len(self.plan)} pruning events still to come" if self.plan else ""
+            self.run.notices.append(notice)
+            self.run.log.warning(notice)
+        judged = self.evaluation or self.evaluate()
+        results = {
+            **network_figures(self.run, judged),
+            "train_accuracy": self.means.read()["accuracy"] if self.means.samples else None,
+            "train_loss": self.means.read()["loss"] if self.means.samples else None,
+            "epochs": self.epoch,
+            "flops_training_total": self.training_flops,
+            "seconds_pruning": self.seconds["pruning"],
+            "seconds_training": self.seconds["training"],
+            "collapsed_layers": self.collapsed,
+        }
+        self.run.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
+        for leftover in self.run.folder.models.glob("last.*"):
+            leftover.unlink()
+        return results

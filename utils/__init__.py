@@ -1,0 +1,1 @@
+"""The machinery the components stand on."""

@@ -1,0 +1,1 @@
+"""Data: what a data set is, and how its images become batches on the device."""

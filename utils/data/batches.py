@@ -1,0 +1,74 @@
+"""Batches from images in memory: gathered, augmented and normalised on the device, with no Python code a sample."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from utils.data.augmentation import Augmentation
+from utils.data.data_set import Images
+
+
+class Batches:
+    """Normalised batches of `images`, float32 (B, C, H, W) with labels int64 (B,), on the device of the images.
+
+    Iterating yields them in order, as for testing; `epoch(n)` yields them shuffled and augmented, as for training.
+    The order and the luck of an epoch depend on `seed` and its number alone, so that any epoch can be repeated.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augmentation: Sequence[Augmentation] = (),
+        seed: int = 0,
+    ) -> None:
+        self.images = images
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.seed = seed
+        device = images.pixels.device
+        # (pixel / 255 - mean) / std as one multiplication and one addition
+        std_tensor = torch.tensor(std, dtype=torch.float32, device=device)
+        mean_tensor = torch.tensor(mean, dtype=torch.float32, device=device)
+        self.scale = (1 / (255 * std_tensor))[:, None, None]
+        self.shift = (-mean_tensor / std_tensor)[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self._starts()) - 1
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start, stop in itertools.pairwise(self._starts()):
+            yield self.normalise(self.images.pixels[start:stop]), self.images.labels[start:stop]
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of training epoch `number`, shuffled and augmented."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        pixels, labels = self.images.pixels, self.images.labels
+        order = torch.randperm(len(self.images), generator=generator).to(pixels.device)
+        for start, stop in itertools.pairwise(self._starts()):
+            chosen = order[start:stop]
+            batch = pixels.index_select(0, chosen)
+            for augment in self.augmentation:
+                batch = augment(batch, generator)
+            yield self.normalise(batch), labels.index_select(0, chosen)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Turn uint8 pixels (B, C, H, W) into float32 of mean 0 and standard deviation 1 over the training set."""
+        return pixels.to(torch.float32).mul_(self.scale).add_(self.shift)
+
+    def _starts(self) -> list[int]:
+        """Where each batch starts, and the end of the last one.
+
+        A single left-over image joins the batch before it: batch normalisation cannot train on one.
+        """
+        number = len(self.images)
+        starts = list(range(0, number, self.batch_size))
+        if len(starts) > 1 and number - starts[-1] == 1:
+            starts.pop()
+        return [*starts, number]

@@ -1,0 +1,55 @@
+"""What a data set is: images and labels as tensors, and the facts about them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from utils.data.augmentation import Augmentation
+
+
+@dataclass
+class Images:
+    """Labelled images: `pixels` uint8 (N, C, H, W), `labels` int64 (N,) in [0, num_classes)."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, positions: Tensor) -> Images:
+        """The images at these positions, int64 (n,)."""
+        return Images(self.pixels[positions], self.labels[positions])
+
+    def to(self, device: torch.device) -> Images:
+        """The same images in the memory of `device`."""
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+
+class DataSet:
+    """Base of all data sets. A subclass fills in the facts and writes `load`."""
+
+    #: Channels, height, width of an image.
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    #: Of the training pixels, scaled to [0, 1]; one number a channel.
+    mean: Sequence[float]
+    std: Sequence[float]
+    #: What is done to training images, in this order.
+    augmentation: Sequence[Augmentation] = ()
+    #: The batch size where `--batch_size` is not given.
+    batch_size: int = 512
+
+    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+        """Return the training and the test images.
+
+        `folder` is `--data_dir`. Raises `UserError` naming the files that are missing or damaged, where they belong
+        and where they come from.
+        """
+        raise NotImplementedError

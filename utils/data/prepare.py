@@ -1,0 +1,105 @@
+"""From a data set and the command line to the batches of a run."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from utils.data.batches import Batches
+from utils.data.data_set import DataSet, Images
+from utils.errors import UserError
+
+VALIDATION_SHARE = 0.1
+#: Batch size with `--disable_autoconfig`.
+PLAIN_BATCH_SIZE = 512
+
+
+@dataclass
+class Data:
+    """The batches of a run and what a network must know of them."""
+
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    train: Batches
+    #: What the run is judged on: the test set, or with `--tuning` the validation set.
+    held_out: Batches
+    #: `"test"` or `"validation"`.
+    held_out_name: str
+
+
+def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path, device: torch.device) -> Data:
+    """Load a data set and apply the flags that change it."""
+    train, test = data_set.load(folder, arguments)
+    mean, std, augmentation = data_set.mean, data_set.std, data_set.augmentation
+    batch_size = arguments.batch_size or data_set.batch_size
+    if arguments.disable_autoconfig:
+        channels = train.pixels.shape[1]
+        mean, std, augmentation = [0.0] * channels, [1.0] * channels, ()
+        batch_size = arguments.batch_size or PLAIN_BATCH_SIZE
+    num_classes = arguments.output_dim or data_set.num_classes
+    if num_classes < data_set.num_classes:
+        raise UserError(f"--output_dim {num_classes} is less than the {data_set.num_classes} classes of the data set")
+    if arguments.N:
+        if len(train) < arguments.N:
+            raise UserError(f"--N {arguments.N}: the data set has {len(train)} training images only")
+        train = train.subset(torch.arange(arguments.N))
+    held_out, held_out_name = test, "test"
+    if arguments.tuning:
+        train, held_out = _split(train, arguments.seed)
+        held_out_name = "validation"
+    if arguments.random_shuffle_labels:
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(arguments.seed))
+        train = Images(train.pixels, train.labels[order])
+    if arguments.input_dim:
+        shape = tuple(arguments.input_dim)
+        mean, std = _for_channels(mean, shape[0]), _for_channels(std, shape[0])
+        train, held_out = _converted(train, shape), _converted(held_out, shape)
+    return Data(
+        input_shape=tuple(train.pixels.shape[1:]),
+        num_classes=num_classes,
+        train=Batches(train.to(device), batch_size, mean, std, augmentation, arguments.seed),
+        held_out=Batches(held_out.to(device), batch_size, mean, std),
+        held_out_name=held_out_name,
+    )
+
+
+def _split(images: Images, seed: int) -> tuple[Images, Images]:
+    """Hold out a tenth of each class."""
+    generator = torch.Generator().manual_seed(seed)
+    held_out = torch.zeros(len(images), dtype=torch.bool)
+    for label in images.labels.unique():
+        members = (images.labels == label).nonzero().flatten()
+        order = torch.randperm(len(members), generator=generator)
+        held_out[members[order[: round(VALIDATION_SHARE * len(members))]]] = True
+    if not held_out.any():
+        raise UserError(f"--tuning: {len(images)} training images are too few to hold a tenth of each class out")
+    return images.subset((~held_out).nonzero().flatten()), images.subset(held_out.nonzero().flatten())
+
+
+def _for_channels(numbers: list[float], channels: int) -> list[float]:
+    """A statistic of one number a channel, for another number of channels."""
+    if len(numbers) == channels:
+        return list(numbers)
+    return [sum(numbers) / len(numbers)] * channels
+
+
+def _converted(images: Images, shape: tuple[int, int, int]) -> Images:
+    """Resize images, and turn grey into colour or the other way, to `shape` (C, H, W)."""
+    pixels = images.pixels
+    channels, *size = shape
+    if pixels.shape[1] != channels:
+        if 1 not in (pixels.shape[1], channels):
+            raise UserError(f"--input_dim {channels} ...: images of {pixels.shape[1]} channels convert to 1 only")
+        pixels = pixels.float().mean(1, keepdim=True).round().byte().expand(-1, channels, -1, -1)
+    if list(pixels.shape[2:]) != size:
+        # In pieces, so that the float copy of a large data set does not have to fit in memory.
+        pieces = [
+            functional.interpolate(piece.float(), size, mode="bilinear", antialias=True).round().clamp(0, 255).byte()
+            for piece in pixels.split(4096)
+        ]
+        pixels = torch.cat(pieces)
+    return Images(pixels.contiguous(), images.labels)

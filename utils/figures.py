@@ -1,0 +1,141 @@
+"""Figures made to be read: labelled axes, units, colours that the colour-blind can tell apart (Okabe & Ito)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#BBBBBB"
+#: A weight map is not drawn larger than this; larger weights are averaged down to it.
+MAP_SIZE = 256
+
+
+class ScoreHistogram(Protocol):
+    """The distribution of scores at one pruning event; edges and counts over log10(score)."""
+
+    title: str
+    #: Weights whose score was zero: a logarithm does not show them.
+    at_zero: int
+    edges: list[float]
+    kept: list[float]
+    pruned: list[float]
+
+
+def curves(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Path) -> None:
+    """Loss, accuracy and sparsity over the epochs."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    loss, accuracy, sparsity = figure.subplots(1, 3)
+    epochs = [row["epoch"] for row in rows]
+
+    def draw(axes: Axes, key: str, label: str, colour: str, factor: float = 1) -> None:
+        points = [(epoch, row[key] * factor) for epoch, row in zip(epochs, rows, strict=True) if row[key] is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, label=label, marker="." if len(points) < 40 else None)
+
+    draw(loss, "train_loss", "train", ORANGE)
+    draw(loss, f"{held_out}_loss", held_out, BLUE)
+    loss.set(xlabel="epoch", ylabel="loss", title="loss")
+    draw(accuracy, "train_accuracy", "train", ORANGE, 100)
+    draw(accuracy, f"{held_out}_accuracy", held_out, BLUE, 100)
+    accuracy.set(xlabel="epoch", ylabel="accuracy [%]", title="accuracy")
+    draw(sparsity, "weight_sparsity", "weights", BLUE, 100)
+    draw(sparsity, "node_sparsity", "nodes", ORANGE, 100)
+    sparsity.set(xlabel="epoch", ylabel="pruned [%]", title="sparsity", ylim=(-3, 103))
+    for axes in (loss, accuracy, sparsity):
+        axes.legend()
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+
+
+def confusion(counts: Tensor, title: str, path: Path) -> None:
+    """The confusion matrix (K, K): what each class was taken for, in per cent of its images."""
+    share = 100 * counts / counts.sum(1, keepdim=True).clamp(min=1)
+    classes = len(counts)
+    size = 5.5 if classes <= 20 else 8
+    figure = Figure(figsize=(size, size * 0.85), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="viridis", vmin=0, vmax=100)
+    figure.colorbar(image, label="share of the class's images [%]")
+    if classes <= 20:
+        axes.set_xticks(range(classes))
+        axes.set_yticks(range(classes))
+        for row in range(classes):
+            for column in range(classes):
+                if counts[row, column]:
+                    colour = "white" if share[row, column] < 60 else "black"
+                    axes.text(column, row, int(counts[row, column]), ha="center", va="center", color=colour, fontsize=7)
+    accuracy = float(counts.diagonal().sum() / counts.sum().clamp(min=1))
+    axes.set(xlabel="predicted class", ylabel="true class", title=f"{title}: {accuracy:.2%} right")
+    figure.savefig(path, dpi=120)
+
+
+def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Path, most: int = 12) -> None:
+    """The scores at each pruning event (at `most` of them, evenly spaced), kept and pruned."""
+    if len(events) > most:
+        events = [events[round(number * (len(events) - 1) / (most - 1))] for number in range(most)]
+    columns = min(len(events), 4)
+    rows = math.ceil(len(events) / columns)
+    figure = Figure(figsize=(max(3.2 * columns, 5), 2.4 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+    for axes, event in zip(panels, events, strict=False):
+        axes.stairs(event.pruned, event.edges, fill=True, color=ORANGE, alpha=0.8, label="pruned")
+        axes.stairs(event.kept, event.edges, fill=True, color=BLUE, alpha=0.8, label="kept")
+        axes.set_yscale("log")
+        axes.set_title(event.title, fontsize=9)
+        if event.at_zero:
+            axes.text(0.02, 0.02, f"+ {event.at_zero:,} at 0", transform=axes.transAxes, fontsize=8)
+    for axes in panels[len(events) :]:
+        axes.axis("off")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    figure.suptitle(f"{criterion}: scores of the weights that competed")
+    figure.supxlabel("log10 of the score")
+    figure.supylabel("weights")
+    figure.savefig(path, dpi=120)
+
+
+def layers_left(sizes: dict[str, int], nonzero: dict[str, int], title: str, path: Path) -> None:
+    """What is left of each layer, in weights and in per cent."""
+    figure = Figure(figsize=(8, 0.8 + 0.28 * max(len(sizes), 3)), layout="constrained")
+    axes = figure.subplots()
+    positions = range(len(sizes))
+    axes.barh(positions, list(sizes.values()), color=GREY, label="dense")
+    axes.barh(positions, list(nonzero.values()), color=BLUE, label="kept")
+    axes.set_xscale("log")
+    axes.set_yticks(positions, list(sizes))
+    axes.invert_yaxis()
+    for position, (name, size) in zip(positions, sizes.items(), strict=True):
+        axes.annotate(f" {100 * nonzero[name] / size:.3g}%", (size, position), va="center", fontsize=8)
+    axes.set(xlabel="weights", title=f"{title}: weights of each layer", xlim=(1, max(sizes.values()) * 6))
+    figure.legend(loc="outside lower center", ncols=2)
+    figure.savefig(path, dpi=120)
+
+
+def weight_maps(weights: dict[str, Tensor], title: str, path: Path) -> None:
+    """Each layer's weights as a picture, outputs down, inputs (with their kernel) across; white is zero."""
+    columns = min(len(weights), 4)
+    rows = math.ceil(len(weights) / columns)
+    figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, (name, weight) in zip(panels, weights.items(), strict=False):
+        matrix = weight.flatten(1)
+        size = tuple(min(extent, MAP_SIZE) for extent in matrix.shape)
+        small = torch.nn.functional.adaptive_avg_pool2d(matrix[None], size)[0].cpu()
+        limit = float(small.abs().max()) or 1.0
+        image = axes.imshow(small, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+        figure.colorbar(image, ax=axes)
+        axes.set_title(f"{name} {tuple(weight.shape)}", fontsize=8)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    for axes in panels[len(weights) :]:
+        axes.axis("off")
+    figure.suptitle(f"{title}: weights, outputs down, inputs across")
+    figure.savefig(path, dpi=100)

@@ -1,0 +1,297 @@
+"""The flags of every run. What belongs to one component is declared in that component's file instead."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from utils.ranges import number
+
+Group = argparse._ArgumentGroup
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add every flag of the laboratory, group by group."""
+    _network_and_data(parser.add_argument_group("network and data"))
+    _pruning(parser.add_argument_group("pruning"))
+    _training(parser.add_argument_group("training"))
+    _testing(parser.add_argument_group("testing (--eval)"))
+    _results(parser.add_argument_group("checkpoints and results"))
+    _machine(parser.add_argument_group("machine"))
+    _pictures(parser.add_argument_group("pictures and statistics"))
+    _grids(parser.add_argument_group("many runs"))
+    _questions(parser.add_argument_group("questions"))
+
+
+class _NotYet(argparse.Action):
+    """A flag whose feature is still to come: it says so instead of being ignored."""
+
+    def __init__(self, option_strings: list[str], dest: str, feature: str, takes_value: bool = True) -> None:
+        nargs = "*" if takes_value else 0
+        super().__init__(option_strings, dest, nargs=nargs, metavar="VALUE", help=f"{feature} (not available yet)")
+        self.feature = feature
+
+    def __call__(self, parser: argparse.ArgumentParser, _ns: Any, _values: Any, option: str | None = None) -> NoReturn:
+        parser.error(f"not available yet: {option} ({self.feature})")
+
+
+def _not_yet(group: Group, *flags: str, feature: str, takes_value: bool = True) -> None:
+    group.add_argument(*flags, action=_NotYet, feature=feature, takes_value=takes_value)
+
+
+def _option(
+    group: Group,
+    flags: str,
+    metavar: str,
+    help: str,
+    type: Callable[[str], Any] = str,
+    default: Any = None,
+    nargs: str | None = None,
+) -> None:
+    """Add an option that takes a value. `flags` holds its names, separated by spaces."""
+    shown = help if default in (None, "") else f"{help} (default: %(default)s)".strip()
+    group.add_argument(*flags.split(), metavar=metavar, help=shown, type=type, default=default, nargs=nargs)
+
+
+def _switch(group: Group, flag: str, help_text: str) -> None:
+    group.add_argument(flag, action="store_true", help=help_text)
+
+
+def _one_of(*available: str, later: tuple[str, ...] = ()) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text in later:
+            raise argparse.ArgumentTypeError(f"not available yet: {text}; there is {', '.join(available)}")
+        if text not in available:
+            raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(available)}")
+        return text
+
+    return read
+
+
+def _name(text: str) -> str:
+    if "," in text:
+        raise argparse.ArgumentTypeError(f"'{text}': several names make a grid, which is not available yet; give one")
+    return text
+
+
+def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise argparse.ArgumentTypeError(f"'{text}' is not {wanted}")
+        return text
+
+    return read
+
+
+def _network_and_data(group: Group) -> None:
+    _option(
+        group,
+        "--model",
+        "NAME",
+        "network: a class in models/, of a plugin, or torchvision:NAME, timm:NAME",
+        _name,
+        "ResNet18",
+    )
+    _option(
+        group,
+        "--data_set --dataset",
+        "NAME",
+        "data set: a class in data_sets/ or of a plugin; DIGITS needs no download",
+        _name,
+        "DIGITS",
+    )
+    _option(group, "--data_dir", "PATH", "where data sets lie (default: gitignored/data)", Path)
+    _option(
+        group,
+        "--input_dim",
+        "N",
+        "channels height width: convert the images to this shape, as in --input_dim 3 32 32",
+        number(int, 1, 4096),
+        nargs="+",
+    )
+    _option(
+        group,
+        "--output_dim",
+        "N",
+        "outputs of the network, at least the classes of the data set",
+        number(int, 2, 10**6),
+    )
+    _option(
+        group,
+        "--hidden_dim",
+        "N",
+        "width of the hidden layers, for networks that have one width",
+        number(int, 1, 10**6),
+    )
+    _option(group, "--N", "N", "train on the first N training images only", number(int, 1))
+    _switch(group, "--tuning", "hold a tenth of the training set out for validation and leave the test set alone")
+    _switch(group, "--random_shuffle_labels", "train on labels in random order (Zhang et al., 2017)")
+    _switch(
+        group, "--preload_all_data", "keep the decoded data set on the device (the data sets that there are always do)"
+    )
+    _switch(group, "--disable_autoconfig", "take no shape, normalisation, augmentation or batch size from the data set")
+    _not_yet(group, "--model_class", feature="the CIFAR forms of VGG16 and ResNet50 by `lottery`")
+
+
+def _pruning(group: Group) -> None:
+    _option(
+        group,
+        "--prune_criterion --pruner",
+        "NAME",
+        "criterion: a class in criterions/ or of a plugin; EmptyCrit prunes nothing",
+        _name,
+        "EmptyCrit",
+    )
+    _option(
+        group,
+        "--pruning_limit",
+        "SHARE",
+        "final sparsity: the share of the competing weights that goes",
+        number(float, 0, 1, below=True),
+        0.5,
+    )
+    _option(group, "--compression", "RATIO", "the same as a ratio: 10 means --pruning_limit 0.9", number(float, 1))
+    _option(
+        group,
+        "--pruning_rate",
+        "SHARE",
+        "share one event takes; UnstructuredRandom reads it as the limit where that is not given",
+        number(float, 0, 1, below=True),
+        0.0,
+    )
+    _option(group, "--snip_steps", "S", "steps of the iterative schedules", number(int, 1, 10_000), 5)
+    _option(
+        group, "--prune_delay", "EPOCHS", "pruning during training: epochs before the first event", number(int, 0), 0
+    )
+    _option(
+        group, "--prune_freq", "EPOCHS", "pruning during training: epochs from one event to the next", number(int, 1), 1
+    )
+    _option(group, "--pre_epochs", "N", "train this long before the first pruning; --epochs follow", number(int, 0), 0)
+    _switch(group, "--outer_layer_pruning", "let the first and the last layer compete too")
+    _switch(group, "--disable_masking", "set pruned weights to zero once, without holding them there")
+    _not_yet(group, "--growing_rate", feature="criteria that grow weights back")
+    _not_yet(group, "--enable_rewinding", feature="rewinding to an earlier state", takes_value=False)
+    _not_yet(group, "--rewind_to", "--rewind_epoch", feature="rewinding to an earlier state")
+    _option(
+        group,
+        "--experiment",
+        "NAME",
+        "singleshot (or example): prune, then train",
+        _one_of("singleshot", "example", later=("multishot",)),
+        "singleshot",
+    )
+
+
+def _training(group: Group) -> None:
+    _option(group, "--epochs --post_epochs", "N", "epochs of training", number(int, 0, 10**6), 80)
+    _option(
+        group, "--batch_size", "N", "images in a batch (default: what the data set suggests)", number(int, 1, 10**7)
+    )
+    _option(group, "--optimizer", "NAME", "ADAM, SGD, RMSPROP or any class of torch.optim", str, "ADAM")
+    _option(group, "--learning_rate", "RATE", "", number(float, 0, above=True), 2e-3)
+    _option(
+        group,
+        "--lr_schedule",
+        "SCHEDULE",
+        "constant, cosine, onecycle or steps:60,120x0.1",
+        _matching(
+            r"constant|cosine|onecycle|steps:\d+(,\d+)*x\d*\.?\d+",
+            "constant, cosine, onecycle or steps:EPOCH,EPOCHxFACTOR",
+        ),
+        "constant",
+    )
+    _option(group, "--loss", "NAME", "a class in losses/ or of a plugin", str, "CrossEntropy")
+    _option(group, "--train_scheme", "NAME", "a class in trainers/ or of a plugin", str, "DefaultTrainer")
+    _option(group, "--l2_reg", "FACTOR", "weight decay", number(float, 0), 5e-5)
+    _option(group, "--l1_reg", "FACTOR", "penalty on the sum of |w|", number(float, 0), 0.0)
+    _option(group, "--lp_reg", "FACTOR", "penalty on the sum of |w|^p", number(float, 0), 0.0)
+    _option(
+        group, "--grad_clip", "NORM", "largest norm of the gradient; 0 switches clipping off", number(float, 0), 10.0
+    )
+    _option(group, "--grad_noise", "STD", "standard deviation of noise on the gradient", number(float, 0), 0.0)
+    _option(group, "--max_training_minutes", "MINUTES", "stop cleanly after so long; 0: never", number(float, 0), 0.0)
+    _option(group, "--seed", "N", "", number(int, 0, 2**32 - 1), 333)
+    _not_yet(group, "--l0", feature="L0 regularisation", takes_value=False)
+    _not_yet(group, "--l0_reg", feature="L0 regularisation")
+    _not_yet(group, "--beta_ema", feature="L0 regularisation")
+    _not_yet(group, "--hoyer_square", feature="DeepHoyer", takes_value=False)
+    _not_yet(group, "--group_hoyer_square", feature="DeepHoyer", takes_value=False)
+    _not_yet(group, "--hoyer_reg", feature="DeepHoyer")
+
+
+def _testing(group: Group) -> None:
+    _switch(group, "--eval", "test a checkpoint instead of training; its network and data set need not be named")
+    _option(group, "--test_scheme", "NAME", "a class in testers/ or of a plugin", str, "DefaultTester")
+    _not_yet(group, "--attack", feature="adversarial evaluation")
+    _not_yet(group, "--attack_epsilons", feature="adversarial evaluation")
+    _not_yet(group, "--attack_samples", feature="adversarial evaluation")
+    _not_yet(group, "--attack_norm", feature="adversarial evaluation")
+
+
+def _results(group: Group) -> None:
+    _option(group, "--checkpoint_name", "RUN", "start from a checkpoint of this run folder: a name, a path, or latest")
+    _option(group, "--checkpoint_model", "NAME", "which checkpoint of it (default: <Model>_finished)")
+    _option(group, "--run_name --expid", "TEXT", "added to the run folder's name", str, "")
+    _option(group, "--results_dir", "PATH", "where run folders are made (default: gitignored/results)", Path)
+    _option(group, "--eval_freq", "EPOCHS", "test so often; 0: only at the end", number(int, 0), 1)
+    _option(
+        group,
+        "--save_freq",
+        "EPOCHS",
+        "keep a checkpoint so often; 0: only before pruning and at the end",
+        number(int, 0),
+        0,
+    )
+    _not_yet(group, "--resume", feature="going on with an interrupted run")
+
+
+def _machine(group: Group) -> None:
+    _option(
+        group,
+        "--device",
+        "NAME",
+        "auto, cpu, cuda, cuda:N or mps",
+        _matching(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N or mps"),
+        "auto",
+    )
+    _option(
+        group, "--precision", "TYPE", "float32, bf16 or fp16 by autocast", _one_of("float32", "bf16", "fp16"), "float32"
+    )
+    _switch(group, "--compile", "run the training steps through torch.compile")
+    _switch(group, "--channels_last", "lay images out as (N, H, W, C) in memory")
+    _switch(group, "--deterministic", "use deterministic operations only (a run on a CPU always does)")
+    _switch(group, "--disable_cuda_benchmark", "let cuDNN choose its algorithms without trying them out first")
+
+
+def _pictures(group: Group) -> None:
+    _option(group, "--plot_weights_freq", "EPOCHS", "draw the weights so often; 0: only at the end", number(int, 0), 0)
+    _switch(
+        group, "--track_weights", "statistics of each weight through training: sign flips, moving mean and variance"
+    )
+    _switch(group, "--disable_histograms", "no weight histograms in TensorBoard")
+    _switch(group, "--disable_saliency", "no picture of the scores at each pruning event")
+    _switch(group, "--disable_confusion", "no picture of the confusion matrix")
+    _switch(group, "--disable_weightplot", "no picture of the weights")
+    _switch(group, "--disable_netplot", "no picture of what is left of each layer, and no network graph in TensorBoard")
+
+
+def _grids(group: Group) -> None:
+    for flag in ("--pruner_list", "--compression_list", "--engine"):
+        _not_yet(group, flag, feature="grids of runs")
+
+
+def _questions(group: Group) -> None:
+    group.add_argument(
+        "--list",
+        nargs="?",
+        const="all",
+        metavar="KIND",
+        help="show the components: all, or criterions, models, data_sets, ...",
+    )
+    _switch(group, "--version", "show the version")
+    group.add_argument(
+        "-h", "--help", action="store_true", help="show this, with the options of the components that are named"
+    )

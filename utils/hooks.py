@@ -1,0 +1,111 @@
+"""The hooks of Secateur (pluggy): what a third-party package can contribute to and observe.
+
+A package joins by an entry point in the group `secateur` that names a module or an object with hook implementations:
+
+    [project.entry-points.secateur]
+    my_plugin = "my_package.plugin"
+
+    from secateur import hookimpl      # imports no torch
+
+    @hookimpl
+    def components():
+        return {"criterions": {"MyCriterion": "my_package.my_criterion:MyCriterion"}}
+
+An implementation may leave out arguments it does not need. The project's own outputs (`utils/observers/`) are plugins
+of these same hooks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from utils.measure.evaluation import Evaluation
+    from utils.pruning.criterion import PruningEvent
+    from utils.run.run import Run
+    from utils.training.means import RunningMeans
+
+PROJECT = "secateur"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Specification:
+    """Every hook, with its arguments."""
+
+    @hookspec
+    def components(self) -> dict[str, dict[str, str]]:
+        """Return the package's components: kind (`criterions`, `models`, ...) -> name -> `"package.module:Class"`.
+
+        The string keeps start-up fast: the module is imported when a run asks for the name.
+        """
+
+    @hookspec
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add command-line options of the whole package. (Options of one component belong to its class.)"""
+
+    @hookspec
+    def run_started(self, run: Run) -> None:
+        """Called once network, data, criterion and run folder are there and nothing has been computed."""
+
+    @hookspec
+    def batch_finished(self, run: Run, epoch: int, batch: int, batches: int, means: RunningMeans) -> None:
+        """Called after each training step; `epoch` and `batch` count from 0.
+
+        Reading a number from `means` waits for the device, so do it seldom.
+        """
+
+    @hookspec
+    def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
+        """Called after each epoch with the row that goes to metrics.csv."""
+
+    @hookspec
+    def pruned(self, run: Run, event: PruningEvent) -> None:
+        """Called after each pruning event, with its scores and what was kept."""
+
+    @hookspec
+    def evaluated(self, run: Run, evaluation: Evaluation) -> None:
+        """Called with what was measured on the held-out set: after an epoch (`--eval_freq`), at the end, by testers."""
+
+    @hookspec
+    def run_finished(self, run: Run, results: dict[str, object]) -> None:
+        """Called at the end of a run with what goes to results.json."""
+
+    @hookspec
+    def run_failed(self, run: Run, error: BaseException) -> None:
+        """Called when a run ends by an error or an interruption, after its last checkpoint was written."""
+
+
+def plugin_manager() -> tuple[pluggy.PluginManager, list[str]]:
+    """Load the installed plugins.
+
+    Returns the manager and a line for each plugin that could not be loaded: it is left out and breaks nothing else.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Specification)
+    problems = []
+    for entry in entry_points(group=PROJECT):
+        try:
+            plugin = entry.load()
+            manager.register(plugin, name=entry.name)
+            manager.check_pending()
+        except Exception as error:  # whatever a foreign module raises on import, it must not stop this program
+            if manager.has_plugin(entry.name):
+                manager.unregister(name=entry.name)
+            origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+            reason = " ".join(str(error).split())
+            problems.append(f"plugin {entry.name} ({origin}) is left out: {type(error).__name__}: {reason}")
+    return manager, problems
+
+
+def plugin_versions(manager: pluggy.PluginManager) -> dict[str, str]:
+    """Return entry-point name -> `"package version"` for each installed plugin in use."""
+    return {
+        entry.name: f"{entry.dist.name} {entry.dist.version}"
+        for entry in entry_points(group=PROJECT)
+        if entry.dist and manager.has_plugin(entry.name)
+    }

@@ -1,0 +1,43 @@
+"""Answers on the terminal that need no run: the component tables and one-line messages."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from utils.errors import UserError, nearest
+from utils.registry import KINDS, ZOOS, Registry
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Write a line to standard output, or to standard error."""
+    (sys.stderr if error else sys.stdout).write(text.rstrip("\n") + "\n")
+
+
+def print_components(registry: Registry, kind: str) -> None:
+    """Show every component of a kind (or of `all`): its name, what it is, and where it comes from."""
+    kind = kind.replace("-", "_")
+    if kind != "all" and kind not in KINDS:
+        raise UserError(f"--list {kind}: there is no such kind{nearest(kind, KINDS)}")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    for shown in KINDS if kind == "all" else [kind]:
+        table = Table(title=shown, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False)
+        table.add_column("name", style="cyan", no_wrap=True)
+        table.add_column("what it is")
+        table.add_column("from", style="dim")
+        for component in registry.components(shown):
+            aliases = (
+                f" (also: {', '.join(component.source.aliases)})"
+                if component.source and component.source.aliases
+                else ""
+            )
+            summary = component.source.summary if component.source else ""
+            table.add_row(component.name, Text(summary + aliases), component.origin)
+        if shown == "models":
+            for zoo in ZOOS:
+                table.add_row(f"{zoo}:NAME", f"any classification network of {zoo}", f"package {zoo}")
+        console.print(table)
+        console.print()

@@ -1,0 +1,46 @@
+"""Loss and accuracy over a whole set."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Evaluation:
+    """What a network does on a set of images."""
+
+    loss: float
+    accuracy: float
+    #: Images of class i (row) that were taken for class j (column), int64 (K, K), on the CPU.
+    confusion: Tensor
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    num_classes: int,
+    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+) -> Evaluation:
+    """Run the network in evaluation mode over all batches; waits for the device once, at the end."""
+    training = network.training
+    network.eval()
+    total, count, confusion = 0.0, 0, None
+    for inputs, targets in batches:
+        with autocast():
+            logits = network(inputs)
+            total = total + loss(logits, targets).float() * len(targets)
+        if confusion is None:
+            confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=targets.device)
+        cells = targets * num_classes + logits.argmax(1)
+        confusion.scatter_add_(0, cells, torch.ones_like(cells))
+        count += len(targets)
+    network.train(training)
+    confusion = confusion.view(num_classes, num_classes).cpu()
+    return Evaluation(float(total) / count, int(confusion.diagonal().sum()) / count, confusion)

@@ -1,0 +1,37 @@
+"""The figures of a network that every result holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from utils.measure.evaluation import Evaluation
+from utils.measure.sparsity import measure_sparsity
+
+if TYPE_CHECKING:
+    from utils.run.run import Run
+
+
+def network_figures(run: Run, judged: Evaluation) -> dict[str, object]:
+    """Return what the network is, how well it does and how much of it is left.
+
+    Accuracies and sparsities are in [0, 1]. With `--tuning` the test set was left alone: its figures are None.
+    """
+    sparsity = measure_sparsity(run.network)
+    held_out = run.data.held_out_name
+    return {
+        "model": run.identity["model"],
+        "data_set": run.identity["data_set"],
+        "prune_criterion": type(run.criterion).__name__,
+        "test_accuracy": None,
+        "test_loss": None,
+        f"{held_out}_accuracy": judged.accuracy,
+        f"{held_out}_loss": judged.loss,
+        "weight_sparsity": sparsity.weight_sparsity,
+        "node_sparsity": sparsity.node_sparsity,
+        "parameters_dense": sparsity.parameters,
+        "parameters_kept": sparsity.parameters_kept,
+        "flops_dense": run.flops.total,
+        "flops_effective": run.flops.effective(sparsity.densities),
+        "layer_densities": sparsity.densities,
+        "seed": run.arguments.seed,
+    }

@@ -1,0 +1,66 @@
+"""How much of a network is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from utils.pruning.layers import prunable_layers
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """What is left of the prunable weights; a weight counts as gone when it is exactly zero."""
+
+    #: Weights of each prunable layer, and those of them that are not zero.
+    sizes: dict[str, int]
+    nonzero: dict[str, int]
+    #: Of every layer but the last: output channels or neurons, and those with at least one weight that is not zero.
+    nodes: int
+    nodes_alive: int
+    #: Parameters of the whole network, biases and norms included.
+    parameters: int
+
+    @property
+    def weight_sparsity(self) -> float:
+        """The share of all prunable weights that is zero."""
+        return 1 - sum(self.nonzero.values()) / max(sum(self.sizes.values()), 1)
+
+    @property
+    def node_sparsity(self) -> float:
+        """The share of the hidden nodes whose weights are all zero."""
+        return 1 - self.nodes_alive / self.nodes if self.nodes else 0.0
+
+    @property
+    def densities(self) -> dict[str, float]:
+        """The share of each layer's weights that is not zero."""
+        return {name: self.nonzero[name] / size for name, size in self.sizes.items()}
+
+    @property
+    def parameters_kept(self) -> int:
+        """All parameters without the weights that are zero."""
+        return self.parameters - sum(self.sizes.values()) + sum(self.nonzero.values())
+
+
+@torch.no_grad()
+def measure_sparsity(network: nn.Module) -> Sparsity:
+    """Count the weights of a network that are not zero; waits for the device once."""
+    layers = prunable_layers(network)
+    weights = {name: layer.weight for name, layer in layers.items()}
+    counts = [weight.count_nonzero() for weight in weights.values()]
+    # Transposed convolutions have their outputs in the second dimension.
+    alive = [
+        (weight.transpose(0, 1) if getattr(layers[name], "transposed", False) else weight).flatten(1).any(1)
+        for name, weight in weights.items()
+    ]
+    hidden = alive[:-1]
+    totals = torch.stack([*counts, *(nodes.sum() for nodes in hidden)]).tolist()
+    return Sparsity(
+        sizes={name: weight.numel() for name, weight in weights.items()},
+        nonzero=dict(zip(weights, totals, strict=False)),
+        nodes=sum(len(nodes) for nodes in hidden),
+        nodes_alive=sum(totals[len(counts) :]),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    )

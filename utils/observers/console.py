@@ -1,0 +1,161 @@
+"""Progress on the terminal: a live line where there is a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+from rich.console import Console as Terminal
+from rich.logging import RichHandler
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from utils.hooks import hookimpl
+from utils.measure.evaluation import Evaluation
+from utils.pruning.criterion import PruningEvent
+from utils.run.run import Run
+from utils.training.means import RunningMeans
+
+#: The live line is renewed so often; each time waits for the device.
+SECONDS_BETWEEN_LOOKS = 0.5
+
+#: The closing table: what is shown of the results, under which name, in which form.
+CLOSING = [
+    ("test_accuracy", "test accuracy", "{:.2%}"),
+    ("validation_accuracy", "validation accuracy", "{:.2%}"),
+    ("train_accuracy", "train accuracy", "{:.2%}"),
+    ("test_loss", "test loss", "{:.4f}"),
+    ("validation_loss", "validation loss", "{:.4f}"),
+    ("weight_sparsity", "weight sparsity", "{:.2%}"),
+    ("node_sparsity", "node sparsity", "{:.2%}"),
+]
+
+
+class Console:
+    """Tells a person how the run goes, and keeps the same lines in log.txt."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal()
+        if not self.terminal.is_terminal:
+            self.terminal = Terminal(width=120)
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+        self.sparsity = 0.0
+        self.held_out = ""
+
+    @hookimpl
+    def run_started(self, run: Run) -> None:
+        """Say what will be done, and open the live line."""
+        if self.terminal.is_terminal:
+            handler = RichHandler(console=self.terminal, show_time=False, show_level=False, show_path=False)
+        else:
+            handler = logging.StreamHandler(sys.stdout)
+        run.log.addHandler(handler)
+        flags, identity = run.arguments, run.identity
+        shape = "x".join(map(str, run.data.input_shape))
+        run.log.info(f"run folder: {run.folder.path}")
+        parameters = sum(parameter.numel() for parameter in run.network.parameters())
+        run.log.info(
+            f"{identity['model']}, {parameters:,} parameters, {run.flops.total:,} FLOPs a sample; "
+            f"{identity['data_set']} as {shape}, {len(run.data.train.images):,} training and "
+            f"{len(run.data.held_out.images):,} {run.data.held_out_name} images; {run.device}, {flags.precision}"
+        )
+        if not flags.eval:
+            epochs = flags.pre_epochs + flags.epochs
+            run.log.info(
+                f"{type(run.criterion).__name__}, limit {run.criterion.limit:g}, {epochs} epochs, seed {flags.seed}"
+            )
+            if self.terminal.is_terminal and epochs:
+                self._open(epochs * len(run.data.train))
+        self.looked = self.started = time.perf_counter()
+        self.samples = 0
+
+    def _open(self, batches: int) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=self.terminal,
+        )
+        self.task = self.progress.add_task("training", total=batches, figures="")
+        self.progress.start()
+
+    @hookimpl
+    def batch_finished(self, run: Run, epoch: int, batch: int, batches: int, means: RunningMeans) -> None:
+        """Renew the live line, twice a second at the most."""
+        now = time.perf_counter()
+        if self.progress is None or now - self.looked < SECONDS_BETWEEN_LOOKS:
+            return
+        speed = (means.samples - self.samples) / (now - self.looked) if means.samples > self.samples else 0
+        self.looked, self.samples = now, means.samples
+        seen = means.read()
+        self.progress.update(
+            self.task,
+            completed=epoch * batches + batch + 1,
+            description=f"epoch {epoch + 1}",
+            figures=f"loss {seen['loss']:.4f} · accuracy {seen['accuracy']:.1%}{self.held_out} · "
+            f"sparsity {self.sparsity:.1%} · {speed:,.0f} samples/s",
+        )
+
+    @hookimpl
+    def pruned(self, run: Run, event: PruningEvent) -> None:
+        """Say what went, and warn of layers that have nothing left."""
+        self.sparsity = 1 - event.kept / event.competing
+        run.log.info(
+            f"pruned to {event.sparsity:.4g}: {event.kept:,} of {event.competing:,} competing weights kept "
+            f"({event.seconds:.2f} s)"
+        )
+        for name in event.collapsed:
+            run.log.warning(
+                f"LAYER COLLAPSE: {name} has lost its last weight; the network can no longer use its inputs"
+            )
+
+    @hookimpl
+    def evaluated(self, run: Run, evaluation: Evaluation) -> None:
+        """Keep the accuracy for the live line."""
+        self.held_out = f" ({run.data.held_out_name} {evaluation.accuracy:.1%})"
+
+    @hookimpl
+    def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
+        """One line an epoch."""
+        self.samples = 0
+        parts = [f"epoch {figures['epoch']:>3}"]
+        parts += [
+            f"{name} loss {figures[f'{name}_loss']:.4f} accuracy {figures[f'{name}_accuracy']:.2%}"
+            for name in ("train", run.data.held_out_name)
+            if figures[f"{name}_accuracy"] is not None
+        ]
+        parts.append(f"sparsity {figures['weight_sparsity']:.2%}")
+        parts.append(f"{figures['samples_per_second']:,.0f} samples/s")
+        run.log.info(" · ".join(parts))
+
+    @hookimpl
+    def run_finished(self, run: Run, results: dict[str, object]) -> None:
+        """The closing table."""
+        self._close()
+        table = Table(title=f"{results['model']} on {results['data_set']}", title_justify="left", show_header=False)
+        for key, label, form in CLOSING:
+            if results.get(key) is not None:
+                table.add_row(label, form.format(results[key]))
+        parameters, kept = results["parameters_dense"], results["parameters_kept"]
+        table.add_row("parameters kept", f"{kept:,} of {parameters:,}")
+        flops, effective = results["flops_dense"], results["flops_effective"]
+        table.add_row("FLOPs a sample, zeros free", f"{effective:,} of {flops:,}")
+        if "epochs" in results:
+            seconds = f"{results['seconds_training']:.1f} s training, {results['seconds_pruning']:.1f} s pruning"
+            table.add_row("time", f"{seconds} ({results['epochs']} epochs)")
+        table.add_row("run folder", str(run.folder.path))
+        self.terminal.print(table)
+
+    @hookimpl
+    def run_failed(self, run: Run) -> None:
+        """Say where the rest lies."""
+        self._close()
+        run.log.error(f"the run stopped early; what it computed is in {run.folder.path}")
+
+    def _close(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()

@@ -1,0 +1,99 @@
+"""Pictures of a run, in output/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils import figures
+from utils.hooks import hookimpl
+from utils.measure.evaluation import Evaluation
+from utils.measure.sparsity import measure_sparsity
+from utils.pruning.criterion import PruningEvent
+from utils.run.run import Run
+
+
+@dataclass
+class _Scores:
+    """The scores of one pruning event as histograms over log10(score)."""
+
+    title: str
+    at_zero: int
+    edges: list[float]
+    kept: list[float]
+    pruned: list[float]
+
+
+class Pictures:
+    """Draws curves, confusion matrix, scores, weights and what is left of each layer."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.events: list[_Scores] = []
+        self.evaluation: Evaluation | None = None
+
+    @hookimpl
+    def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
+        """Keep the row; draw the weights where their turn has come."""
+        self.rows.append(figures)
+        frequency = run.arguments.plot_weights_freq
+        if frequency and figures["epoch"] % frequency == 0 and not run.arguments.disable_weightplot:
+            self._weights(run, f"weights_epoch_{figures['epoch']}.png")
+
+    @hookimpl
+    def pruned(self, run: Run, event: PruningEvent) -> None:
+        """Keep the distribution of the scores."""
+        if not run.arguments.disable_saliency and (scores := _binned(event)):
+            self.events.append(scores)
+
+    @hookimpl
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Keep the last evaluation."""
+        self.evaluation = evaluation
+
+    @hookimpl
+    def run_finished(self, run: Run) -> None:
+        """Draw everything that was not switched off."""
+        flags, output = run.arguments, run.folder.output
+        name = f"{run.identity['model']} on {run.identity['data_set']}"
+        if self.rows:
+            figures.curves(self.rows, run.data.held_out_name, name, output / "curves.png")
+        if self.events:
+            figures.score_histograms(self.events, type(run.criterion).__name__, output / "saliency.png")
+        if self.evaluation and not flags.disable_confusion:
+            figures.confusion(self.evaluation.confusion, name, output / "confusion.png")
+        if not flags.disable_netplot:
+            left = measure_sparsity(run.network)
+            figures.layers_left(left.sizes, left.nonzero, name, output / "layers.png")
+        if not flags.disable_weightplot:
+            self._weights(run, "weights.png")
+
+    def _weights(self, run: Run, file_name: str) -> None:
+        weights = {name: weight.detach().float() for name, weight in run.masks.weights.items()}
+        figures.weight_maps(weights, run.identity["model"], run.folder.output / file_name)
+
+
+def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
+    """Histogram the finite scores above zero, of what was kept and what was pruned just now."""
+    scores = torch.cat([score.flatten() for score in event.scores.values()])
+    kept = torch.cat([mask.flatten() for mask in event.masks.values()])
+    usable = (scores > 0) & scores.isfinite()
+    logarithms, kept = scores[usable].log10(), kept[usable]
+    if not len(logarithms):
+        return None
+    low, high = float(logarithms.min()), float(logarithms.max())
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+
+    def counts(part: Tensor) -> list[float]:
+        return torch.histc(part, bins, low, high).tolist()
+
+    return _Scores(
+        at_zero=int((scores == 0).sum()),
+        title=f"epoch {event.epoch}, to {event.sparsity:.4g}",
+        edges=torch.linspace(low, high, bins + 1).tolist(),
+        kept=counts(logarithms[kept]),
+        pruned=counts(logarithms[~kept]),
+    )

@@ -1,0 +1,64 @@
+"""What each weight does through training (`--track_weights`)."""
+
+import csv
+
+import safetensors.torch
+import torch
+
+from utils.hooks import hookimpl
+from utils.run.files import write_atomically
+from utils.run.run import Run
+
+#: How much of the moving mean and variance stays at each step.
+DECAY = 0.99
+
+
+class WeightTracker:
+    """Counts each weight's changes of sign, and follows its moving mean and variance, after every step.
+
+    At the end: output/weight_statistics.safetensors, with `flips/`, `mean/` and `variance/<layer>`, and a summary by
+    layer in weight_statistics.csv.
+    """
+
+    @hookimpl
+    def run_started(self, run: Run) -> None:
+        """Take the weights as they are for the first mean."""
+        self.names = list(run.masks.weights)
+        self.weights = [weight.detach() for weight in run.masks.weights.values()]
+        self.mean = [weight.clone() for weight in self.weights]
+        self.variance = [torch.zeros_like(weight) for weight in self.weights]
+        self.flips = [torch.zeros_like(weight) for weight in self.weights]
+        self.signs = torch._foreach_sign(self.weights)
+
+    @hookimpl
+    def batch_finished(self) -> None:
+        """Update all statistics; nothing here waits for the device."""
+        signs = torch._foreach_sign(self.weights)
+        # The product of two signs is -1 for a flip; a weight at zero has none.
+        products = torch._foreach_mul(signs, self.signs)
+        torch._foreach_clamp_max_(products, 0)
+        torch._foreach_sub_(self.flips, products)
+        self.signs = signs
+        difference = torch._foreach_sub(self.weights, self.mean)
+        torch._foreach_add_(self.mean, difference, alpha=1 - DECAY)
+        torch._foreach_mul_(self.variance, DECAY)
+        torch._foreach_addcmul_(self.variance, difference, difference, value=DECAY * (1 - DECAY))
+
+    @hookimpl
+    def run_finished(self, run: Run) -> None:
+        """Write both files."""
+        kinds = {"flips": self.flips, "mean": self.mean, "variance": self.variance}
+        tensors = {
+            f"{kind}/{name}": tensor.cpu().contiguous()
+            for kind, values in kinds.items()
+            for name, tensor in zip(self.names, values, strict=True)
+        }
+        write_atomically(run.folder.output / "weight_statistics.safetensors", safetensors.torch.save(tensors))
+        with (run.folder.output / "weight_statistics.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(
+                ["layer", "weights", "flips_per_weight", "share_that_flipped", "mean_of_mean", "mean_of_variance"]
+            )
+            for name, flips, mean, variance in zip(self.names, self.flips, self.mean, self.variance, strict=True):
+                shares = [flips.mean(), (flips > 0).float().mean(), mean.mean(), variance.mean()]
+                table.writerow([name, flips.numel(), *(float(share) for share in shares)])

@@ -1,0 +1,1 @@
+"""What every criterion stands on: score, schedule, moment, selection, masks."""

@@ -1,0 +1,47 @@
+"""Which weights of a network can be pruned, and which of its layers are the outer ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+
+def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers whose weight can be pruned, by name: Linear, convolutions and transposed ones.
+
+    A weight that several layers share stands there once, under its first name.
+    """
+    layers, seen = {}, set()
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear | _ConvNd) and id(module.weight) not in seen:
+            seen.add(id(module.weight))
+            layers[name] = module
+    return layers
+
+
+def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the prunable weights, by layer name. Biases and norms are never pruned."""
+    return {name: layer.weight for name, layer in prunable_layers(network).items()}
+
+
+def outer_layers(network: nn.Module, example: Tensor) -> set[str]:
+    """Return the names of the first and the last prunable layer that a forward pass reaches.
+
+    `example` is a batch of inputs (N, C, H, W). The order is that of execution, not of definition.
+    """
+    reached: list[str] = []
+    layers = prunable_layers(network)
+    handles = [
+        layer.register_forward_pre_hook(lambda *_, name=name: reached.append(name)) for name, layer in layers.items()
+    ]
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(example)
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return {reached[0], reached[-1]} if reached else set()

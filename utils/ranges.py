@@ -1,0 +1,37 @@
+"""Types for command-line options: numbers checked against their range. Free of torch: `--help` stays instant."""
+
+import math
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+
+def number(
+    kind: type = float, low: float = -math.inf, high: float = math.inf, *, above: bool = False, below: bool = False
+) -> Callable[[str], float]:
+    """Return an argparse type that reads an int or a float within [low, high].
+
+    `above` leaves out `low` itself, `below` leaves out `high`. NaN and infinities are refused.
+    """
+
+    def read(text: str) -> float:
+        if "," in text:
+            raise ArgumentTypeError(f"'{text}': several values make a grid, which is not available yet; give one value")
+        try:
+            value = kind(text)
+        except (ValueError, OverflowError):
+            raise ArgumentTypeError(f"'{text}' is not {'a whole number' if kind is int else 'a number'}") from None
+        # Written so that NaN, which compares false with everything, is refused as well.
+        if not (math.isfinite(value) and low <= value <= high) or (above and value == low) or (below and value == high):
+            raise ArgumentTypeError(f"{text} is out of range: {_describe(low, high, above, below)}")
+        return value
+
+    return read
+
+
+def _describe(low: float, high: float, above: bool, below: bool) -> str:
+    parts = []
+    if low > -math.inf:
+        parts.append(f"{'above' if above else 'at least'} {low:g}")
+    if high < math.inf:
+        parts.append(f"{'below' if below else 'at most'} {high:g}")
+    return " and ".join(parts) or "a finite number is needed"

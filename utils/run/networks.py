@@ -1,0 +1,48 @@
+"""Builds a network from its class and checks that it takes the data."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.errors import UserError
+
+
+def network_options(build: Callable[..., nn.Module], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the constructor's own parameters that the command line has a value for, by name.
+
+    Raises `UserError` where `--hidden_dim` was given to a network that has none.
+    """
+    names = [name for name in inspect.signature(build).parameters if name not in ("input_shape", "num_classes")]
+    if arguments.hidden_dim is not None and "hidden_dim" not in names:
+        raise UserError(f"--hidden_dim: {arguments.model} has no hidden width to set")
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+
+
+def build_network(
+    build: Callable[..., nn.Module], name: str, input_shape: tuple[int, int, int], num_classes: int, options: dict
+) -> nn.Module:
+    """Build a network and pass two images through it.
+
+    Raises `UserError` where it does not take images of that shape, or does not return one logit a class.
+    """
+    shape = "x".join(map(str, input_shape))
+    hint = "try other images, as by --input_dim 3 32 32"
+    try:
+        network = build(input_shape=input_shape, num_classes=num_classes, **options).eval()
+        with torch.no_grad():
+            logits = network(torch.zeros(2, *input_shape))
+    except UserError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AssertionError, StopIteration, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} does not work on images of {shape}: {reason[:200]}; {hint}") from error
+    if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(f"{name} returns {found} for two images of {shape} instead of logits (2, {num_classes})")
+    return network.train()

@@ -1,0 +1,57 @@
+"""A run and its parts."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+import torch
+from torch import Tensor, nn
+
+from utils.data.prepare import Data
+from utils.measure.flops import Flops
+from utils.pruning.criterion import Criterion
+from utils.pruning.masks import Masks
+from utils.run.checkpoint import save_checkpoint
+from utils.run.folder import RunFolder
+from utils.training.loss import Loss
+from utils.training.precision import Precision
+
+
+@dataclass
+class Run:
+    """Everything a trainer, a tester or an observer works with."""
+
+    arguments: argparse.Namespace
+    #: Calls the observers: `run.hooks.epoch_finished(run=run, figures=...)`.
+    hooks: pluggy.HookRelay
+    #: Writes to log.txt and to the terminal.
+    log: logging.Logger
+    folder: RunFolder
+    device: torch.device
+    data: Data
+    network: nn.Module
+    masks: Masks
+    loss: Loss
+    criterion: Criterion
+    precision: Precision
+    #: Operations of the dense network.
+    flops: Flops
+    #: One image (1, C, H, W) on the device, for tracing.
+    example: Tensor
+    #: What it takes to build the network again: model, input_shape, num_classes, options, data_set.
+    identity: dict[str, Any]
+    #: Told to the user at the start and kept in results.json.
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def model_name(self) -> str:
+        """The network's name as part of a file's name."""
+        return self.identity["model"].replace(":", "_")
+
+    def save(self, name: str, **facts: Any) -> None:
+        """Write the checkpoint `name`, with `facts` such as the epoch in its json."""
+        save_checkpoint(self.folder.models / name, self.network, self.masks, {**self.identity, **facts})

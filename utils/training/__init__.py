@@ -1,0 +1,1 @@
+"""What trainers stand on: loss, optimizer, learning rate, precision."""
