@@ -1,15 +1,24 @@
 """Secateur's only entry point: reads the strings, finds the classes, hands over to a trainer or a tester."""
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parent
 
 
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    """Turn a polite request to end into an exception, so that the run writes its last checkpoint."""
+    raise SystemExit(128 + number)
+
+
 def main(argv: list[str]) -> int:
-    """Run one command line and return its exit status: 0, or 2 for wrong input, or 130 when interrupted."""
+    """Run one command line and return its exit status: 0, 2 for wrong input, 130 when interrupted, 143 when ended."""
+    signal.signal(signal.SIGTERM, _stop)
     # Imported here so that even a broken installation answers with one line.
     from utils.arguments import parse
     from utils.hooks import plugin_manager

@@ -1,4 +1,4 @@
-"""What authors of components and plugins import: the hook marker and the base classes.
+"""What authors of components and plugins import: the hook marker, the base classes and what they are made of.
 
     from secateur import Criterion, hookimpl
 
@@ -14,15 +14,23 @@ from utils.ranges import number
 
 __version__ = "0.1.0"
 
-#: Where each base class lives.
+#: Where each name lives.
 HOMES = {
     "Criterion": "utils.pruning.criterion",
     "DataSet": "utils.data.data_set",
     "DefaultTester": "testers.DefaultTester",
     "DefaultTrainer": "trainers.DefaultTrainer",
+    "Evaluation": "utils.measure.evaluation",
     "Images": "utils.data.data_set",
     "Loss": "utils.training.loss",
+    "PruningEvent": "utils.pruning.criterion",
     "Run": "utils.run.run",
+    "RunningMeans": "utils.training.means",
+    "before_training": "utils.pruning.moments",
+    "during_training": "utils.pruning.moments",
+    "mean_gradients": "utils.pruning.saliency",
+    "one_shot": "utils.pruning.schedules",
+    "snip_it": "utils.pruning.schedules",
 }
 
 __all__ = ["UserError", "hookimpl", "number", *HOMES]

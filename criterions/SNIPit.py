@@ -10,5 +10,4 @@ class SNIPit(SNIP):
     SNIP's score, computed again after each of `--snip_steps` + 2 steps towards the limit.
     """
 
-    schedule = staticmethod(snip_it)
-    reads = frozenset({"snip_steps"})
+    schedule = snip_it

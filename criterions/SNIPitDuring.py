@@ -10,5 +10,4 @@ class SNIPitDuring(SNIPit):
     SNIP's score and SNIP-it's schedule, one step each `--prune_freq` epochs from epoch `--prune_delay` on.
     """
 
-    moment = staticmethod(during_training)
-    reads = frozenset({"snip_steps", "prune_delay", "prune_freq"})
+    moment = during_training

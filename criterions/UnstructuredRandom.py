@@ -13,7 +13,7 @@ class UnstructuredRandom(Criterion):
     """Prunes weights at random: the baseline that every score must beat. Seeded by `--seed`."""
 
     aliases = ("rand",)
-    reads = frozenset({"pruning_rate"})
+    reads = ("pruning_rate",)
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Draw each score uniformly from [0, 1)."""

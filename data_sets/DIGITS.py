@@ -18,8 +18,8 @@ class DIGITS(DataSet):
 
     input_shape = (1, 8, 8)
     num_classes = 10
-    mean = (0.3055,)
-    std = (0.3766,)
+    mean = (0.3054,)
+    std = (0.3760,)
     batch_size = 64
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:

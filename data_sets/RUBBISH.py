@@ -19,8 +19,8 @@ class RUBBISH(DataSet):
 
     input_shape = (3, 32, 32)
     num_classes = 10
-    mean = (0.5, 0.5, 0.5)
-    std = (0.25, 0.25, 0.25)
+    mean = (0.5178, 0.5205, 0.4975)
+    std = (0.2172, 0.2187, 0.2110)
     batch_size = 128
     augmentation = (RandomCrop(2), HorizontalFlip())
 

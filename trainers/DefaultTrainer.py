@@ -109,11 +109,11 @@ class DefaultTrainer:
             )
             now = time.perf_counter()
             if now - self.checked > SECONDS_BETWEEN_CHECKS:
-                self.check_losses()
+                self.check_numbers()
                 self.checked = now
             if self.out_of_time():
                 break
-        self.check_losses()
+        self.check_numbers()
         self.epoch_seconds = time.perf_counter() - start
         self.seconds["training"] += self.epoch_seconds
         self.training_flops += TRAINING_FACTOR * flops * self.means.samples
@@ -164,16 +164,20 @@ class DefaultTrainer:
             torch._foreach_add_(gradients, noise, alpha=self.arguments.grad_noise)
             self.masks.apply_to_gradients()
 
-    def check_losses(self) -> None:
-        """Stop the run where a loss of this epoch was NaN or infinite."""
+    def check_numbers(self) -> None:
+        """Stop the run where a loss of this epoch, or a parameter by now, is NaN or infinite."""
         batch = self.means.first_bad_batch()
+        what = f"the loss became NaN or infinite in epoch {self.epoch + 1}, batch {(batch or 0) + 1}"
         if batch is None:
-            return
+            norms = torch.stack(torch._foreach_norm([parameter.detach() for parameter in self.network.parameters()]))
+            if norms.isfinite().all():
+                return
+            what = f"weights became NaN or infinite in epoch {self.epoch + 1}, by batch {self.means.batches}"
         saved = sorted(self.run.folder.models.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         good = f"the last good checkpoint is {saved[-1].with_suffix('')}" if saved else "no epoch was finished before"
+        rate = self.arguments.learning_rate
         raise UserError(
-            f"the loss became NaN or infinite in epoch {self.epoch + 1}, batch {batch + 1}: try a smaller "
-            f"--learning_rate (it is {self.arguments.learning_rate:g}), a smaller --grad_clip or --precision float32; {good}"
+            f"{what}: try a smaller --learning_rate (it is {rate:g}) or --grad_clip, or --precision float32; {good}"
         )
 
     def conclude_epoch(self) -> None:

@@ -6,9 +6,7 @@ Nothing here imports torch: a wrong flag is answered at once.
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pluggy
@@ -16,6 +14,7 @@ from rich_argparse import RichHelpFormatter
 
 from utils.errors import UserError, nearest
 from utils.flags import add_flags
+from utils.hooks import add_plugin_arguments
 from utils.registry import Component, Registry
 
 #: Which flag names a component of which kind.
@@ -44,11 +43,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and exiting."""
-        raise UserError(re.sub(r"^argument (\S+):", lambda match: match[1].partition("/")[0] + ":", message))
+        raise UserError(message.removeprefix("argument "))
 
 
 class _HelpFormatter(RichHelpFormatter):
     group_name_formatter = str  # file names keep their case
+    help_markup = text_markup = False  # [brackets] are shown, not read
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32)
@@ -71,10 +71,10 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     argv = [_with_underscores(word) for word in argv]
     parser = Parser()
     add_flags(parser)
-    hooks.hook.add_arguments(parser=parser)
     first, _ = parser.parse_known_args(argv)
     if first.list is not None:
         return first
+    add_plugin_arguments(hooks, parser)
     named = _named_components(first, registry)
     for component in named:
         _add_options_of(component, parser)
@@ -118,20 +118,12 @@ def _named_components(arguments: argparse.Namespace, registry: Registry) -> list
 
 
 def _add_options_of(component: Component, parser: Parser) -> None:
-    for source in component.source.lineage() if component.source else []:
-        declare = source.declaration()
-        if declare is None:
-            continue
-        group = parser.add_argument_group(f"options of {source.class_name} ({_shown(source.path)})")
+    for owner, declare in component.declarations():
+        group = parser.add_argument_group(f"options of {owner}")
         try:
             declare(group)
-        except argparse.ArgumentError as error:
-            raise UserError(f"{source.path}: {error.message}") from error
-
-
-def _shown(path: Path) -> str:
-    root = Path(__file__).parent.parent
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+        except Exception as error:  # any error of the file's own code: name the file, not this one
+            raise UserError(f"the options of {owner}: {type(error).__name__}: {error}") from error
 
 
 def _cross_check(arguments: argparse.Namespace) -> None:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib
+import builtins
 import importlib.util
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 import secateur
-from utils.errors import UserError
 
 Declare = Callable[[argparse.ArgumentParser], None]
 
 
+class NeedsImportError(Exception):
+    """The source alone does not tell: the file must be imported."""
+
+
 class ComponentSource:
-    """The source of one class: file, syntax tree, and the bases that stand in readable files themselves."""
+    """The source of one class: its file and its syntax tree."""
 
     def __init__(self, path: Path, class_name: str) -> None:
         self.path = path
@@ -63,50 +66,62 @@ class ComponentSource:
                         return ()
         return ()
 
-    def lineage(self) -> list[ComponentSource]:
-        """This class and those bases whose source can be read, base first."""
-        bases = [base for node in (self.class_node.bases if self.class_node else []) if (base := self._base(node))]
-        return [source for base in bases for source in base.lineage()] + [self]
+    def declarations(self) -> list[tuple[str, Declare]]:
+        """What declares options, base first: (class and file, its static method `add_arguments(parser)`).
 
-    def _base(self, node: ast.expr) -> ComponentSource | None:
-        """Follow `from module import Base`, or a Base of the same file."""
-        if not isinstance(node, ast.Name) or self.tree is None:
-            return None
-        for statement in self.tree.body:
-            if isinstance(statement, ast.ClassDef) and statement.name == node.id:
-                return ComponentSource(self.path, node.id)
-            if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-                for name in statement.names:
-                    if (name.asname or name.name) == node.id:
-                        return _of_import(statement.module, name.name)
-        return None
-
-    def declaration(self) -> Declare | None:
-        """The class's own static method `add_arguments(parser)`, compiled with just the top-level names it uses.
-
-        None where the class declares no options.
+        Raises `NeedsImportError` where that takes an import to know.
         """
-        body = self.class_node.body if self.class_node else []
-        found = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == "add_arguments"]
-        if not found:
-            return None
-        if [ast.unparse(decorator) for decorator in found[0].decorator_list] != ["staticmethod"]:
-            raise UserError(f"{self.path}: {self.class_name}.add_arguments(parser) must be a @staticmethod")
+        if self.class_node is None:
+            raise NeedsImportError
+        found = [declared for node in self.class_node.bases for declared in self._base_declarations(node)]
+        own = [
+            node for node in self.class_node.body if isinstance(node, ast.FunctionDef) and node.name == "add_arguments"
+        ]
+        return [*found, (f"{self.class_name} ({shown(self.path)})", self._compiled(own[0]))] if own else found
+
+    def _base_declarations(self, node: ast.expr) -> list[tuple[str, Declare]]:
+        """Follow a base to its file: one of this file, or `from module import Base`."""
+        root = ast.unparse(node).partition(".")[0]
+        for statement in self.tree.body:
+            if isinstance(statement, ast.ClassDef) and statement.name == root:
+                return ComponentSource(self.path, root).declarations()
+            for name in statement.names if isinstance(statement, ast.ImportFrom | ast.Import) else []:
+                if (name.asname or name.name.partition(".")[0]) != root:
+                    continue
+                module = statement.module if isinstance(statement, ast.ImportFrom) else name.name
+                if module and module.partition(".")[0] == "torch":
+                    return []  # nn.Module and its like declare nothing, and are slow to import
+                if isinstance(statement, ast.Import) or statement.level or not isinstance(node, ast.Name):
+                    raise NeedsImportError
+                path = module_path(secateur.HOMES.get(name.name, module) if module == "secateur" else module)
+                if path is None:
+                    raise NeedsImportError
+                return ComponentSource(path, name.name).declarations()
+        raise NeedsImportError
+
+    def _compiled(self, function: ast.FunctionDef) -> Declare:
+        """Compile `add_arguments` with just the top-level names of the file that it uses."""
         # Annotations are evaluated on definition and may name torch; nothing reads them here.
-        function = ast.FunctionDef(
+        bare = ast.FunctionDef(
             name="add_arguments",
-            args=ast.arguments([], [ast.arg(argument.arg) for argument in found[0].args.args], None, [], [], None, []),
-            body=found[0].body,
+            args=ast.arguments([], [ast.arg(argument.arg) for argument in function.args.args], None, [], [], None, []),
+            body=function.body,
             decorator_list=[],
         )
-        module = ast.Module(body=[*self._definitions_used_by(function), function], type_ignores=[])
+        module = ast.Module(body=[*self._definitions_used_by(bare), bare], type_ignores=[])
         namespace: dict[str, object] = {"__name__": self.path.stem}
-        exec(compile(ast.fix_missing_locations(module), str(self.path), "exec"), namespace)
+        try:
+            exec(compile(ast.fix_missing_locations(module), str(self.path), "exec"), namespace)
+        except Exception as error:  # as of a relative import; a real import will do, or say better what is wrong
+            raise NeedsImportError from error
         return namespace["add_arguments"]
 
     def _definitions_used_by(self, function: ast.FunctionDef) -> list[ast.stmt]:
-        """The file's top-level imports, assignments and functions that `function` needs, in the file's order."""
-        wanted, known = _names_read(function), set()
+        """The file's top-level imports, assignments and functions that `function` needs, in the file's order.
+
+        Raises `NeedsImportError` where it uses a name that none of them binds.
+        """
+        wanted, known = _names_read(function), set(dir(builtins))
         needed: dict[int, ast.stmt] = {}
         while new := wanted - known:
             known |= new
@@ -114,11 +129,28 @@ class ComponentSource:
                 if part := _part_that_binds(statement, known):
                     needed[position] = part
                     wanted |= _names_read(part)
+        if wanted - set(dir(builtins)).union(*map(_bound_in, [function, *needed.values()])):
+            raise NeedsImportError
         return [needed[position] for position in sorted(needed)]
 
 
 def _names_read(node: ast.AST) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+
+
+def _bound_in(node: ast.AST) -> set[str]:
+    """Every name that is bound anywhere within `node`."""
+    bound: set[str] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            bound.add(part.id)
+        elif isinstance(part, ast.alias):
+            bound.add(part.asname or part.name.partition(".")[0])
+        elif isinstance(part, ast.FunctionDef):
+            bound.add(part.name)
+        elif isinstance(part, ast.arg):
+            bound.add(part.arg)
+    return bound
 
 
 def _part_that_binds(statement: ast.stmt, names: set[str]) -> ast.stmt | None:
@@ -130,26 +162,21 @@ def _part_that_binds(statement: ast.stmt, names: set[str]) -> ast.stmt | None:
         if isinstance(statement, ast.Import):
             return ast.Import(names=chosen)
         return ast.ImportFrom(module=statement.module, names=chosen, level=statement.level)
-    if isinstance(statement, ast.Assign):
-        bound = {target.id for target in statement.targets if isinstance(target, ast.Name)}
-        return statement if bound & names else None
-    return statement if isinstance(statement, ast.FunctionDef) and statement.name in names else None
+    if isinstance(statement, ast.FunctionDef):
+        return statement if statement.name in names else None
+    return statement if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound_in(statement) & names else None
 
 
-def _of_import(module: str, name: str) -> ComponentSource | None:
-    """Find the file behind `from module import name`, unless it belongs to a package that is slow to import."""
-    if module == "secateur":
-        module = secateur.HOMES.get(name, module)
-    if module.partition(".")[0] in {"torch", "torchvision", "timm"}:
-        return None
-    path = module_path(module)
-    return ComponentSource(path, name) if path else None
+def shown(path: Path) -> str:
+    """A path as people know it: below the project where it is there."""
+    root = Path(__file__).parent.parent
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def module_path(module: str) -> Path | None:
     """Return the file of a module without importing it (its parent packages are imported)."""
     try:
         spec = importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):
+    except Exception:  # of a parent package's own code: importing the component says what it is
         return None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None

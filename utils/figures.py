@@ -63,7 +63,7 @@ def confusion(counts: Tensor, title: str, path: Path) -> None:
     size = 5.5 if classes <= 20 else 8
     figure = Figure(figsize=(size, size * 0.85), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(share, cmap="viridis", vmin=0, vmax=100)
+    image = axes.imshow(share.numpy(), cmap="viridis", vmin=0, vmax=100)
     figure.colorbar(image, label="share of the class's images [%]")
     if classes <= 20:
         axes.set_xticks(range(classes))
@@ -128,8 +128,8 @@ def weight_maps(weights: dict[str, Tensor], title: str, path: Path) -> None:
     for axes, (name, weight) in zip(panels, weights.items(), strict=False):
         matrix = weight.flatten(1)
         size = tuple(min(extent, MAP_SIZE) for extent in matrix.shape)
-        small = torch.nn.functional.adaptive_avg_pool2d(matrix[None], size)[0].cpu()
-        limit = float(small.abs().max()) or 1.0
+        small = torch.nn.functional.adaptive_avg_pool2d(matrix[None], size)[0].cpu().numpy()
+        limit = float(abs(small).max()) or 1.0
         image = axes.imshow(small, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
         figure.colorbar(image, ax=axes)
         axes.set_title(f"{name} {tuple(weight.shape)}", fontsize=8)

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from utils.errors import UserError, nearest
+
 if TYPE_CHECKING:
     from utils.measure.evaluation import Evaluation
     from utils.pruning.criterion import PruningEvent
@@ -89,17 +91,50 @@ def plugin_manager() -> tuple[pluggy.PluginManager, list[str]]:
     manager.add_hookspecs(Specification)
     problems = []
     for entry in entry_points(group=PROJECT):
+        origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+        if manager.has_plugin(entry.name):
+            problems.append(f"plugin {entry.name} ({origin}) is left out: another package has a plugin of that name")
+            continue
         try:
             plugin = entry.load()
+            plugin = plugin() if isinstance(plugin, type) else plugin
             manager.register(plugin, name=entry.name)
             manager.check_pending()
-        except Exception as error:  # whatever a foreign module raises on import, it must not stop this program
+            for implementation in manager.hook.components.get_hookimpls():
+                if implementation.plugin is plugin:
+                    _check_table(implementation.function())
+        # Whatever a foreign module raises on import, SystemExit included, it must not stop this program.
+        except (Exception, SystemExit) as error:
             if manager.has_plugin(entry.name):
                 manager.unregister(name=entry.name)
-            origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
             reason = " ".join(str(error).split())
             problems.append(f"plugin {entry.name} ({origin}) is left out: {type(error).__name__}: {reason}")
     return manager, problems
+
+
+def _check_table(table: object) -> None:
+    """Raise `ValueError` where a plugin's `components()` is no table of kinds, names and places."""
+    from utils.registry import KINDS  # which needs this module itself
+
+    if not isinstance(table, dict):
+        raise ValueError(f"components() must return a dictionary, not {type(table).__name__}")
+    for kind, places in table.items():
+        if kind not in KINDS:
+            raise ValueError(f"components(): there is no kind '{kind}'{nearest(kind, KINDS)}")
+        for name, place in places.items():
+            if not (isinstance(place, str) and all(place.partition(":"))):
+                raise ValueError(f"components(): {kind} '{name}' must be 'package.module:Class', not {place!r}")
+
+
+def add_plugin_arguments(manager: pluggy.PluginManager, parser: argparse.ArgumentParser) -> None:
+    """Let each plugin add its options; one that fails is named in a `UserError`."""
+    for implementation in manager.hook.add_arguments.get_hookimpls():
+        try:
+            implementation.function(*[parser for _ in implementation.argnames])
+        except Exception as error:  # of the plugin's own code
+            reason = " ".join(str(error).split())
+            who = f"plugin {implementation.plugin_name}: add_arguments"
+            raise UserError(f"{who}: {type(error).__name__}: {reason}") from error
 
 
 def plugin_versions(manager: pluggy.PluginManager) -> dict[str, str]:

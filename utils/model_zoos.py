@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 from torch import nn
 
 from utils.errors import UserError, nearest
@@ -22,6 +20,8 @@ def torchvision_network(name: str, input_shape: tuple[int, int, int], num_classe
     if name in ("googlenet", "inception_v3"):
         # Auxiliary classifiers return several outputs in training; and without the second flag they warn.
         options = {"aux_logits": False, "init_weights": True}
+    if name.startswith("vit_"):
+        options = {"image_size": input_shape[1]}
     network = builder(weights=None, num_classes=num_classes, **options)
     _fit_input(network, input_shape[0])
     return network
@@ -29,12 +29,15 @@ def torchvision_network(name: str, input_shape: tuple[int, int, int], num_classe
 
 def timm_network(name: str, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """Build a network of timm with fresh weights, as in `--model timm:resnet18`."""
-    import timm
+    import utils.torchvision_import  # noqa: F401 - timm imports torchvision, which may not load by itself
+
+    import timm  # isort: skip
 
     if name not in timm.list_models():
         raise UserError(f"timm has no network '{name}'{nearest(name, timm.list_models())}")
     options = {"num_classes": num_classes, "in_chans": input_shape[0]}
-    if "img_size" in inspect.signature(timm.model_entrypoint(name)).parameters:
+    facts = timm.get_pretrained_cfg(name)
+    if facts is not None and facts.fixed_input_size:
         options["img_size"] = input_shape[1:]
     return timm.create_model(name, pretrained=False, **options)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pluggy
 
-from utils.component_source import ComponentSource, module_path
+from utils.component_source import ComponentSource, Declare, NeedsImportError, module_path
 from utils.errors import UserError, nearest
 
 #: The kinds of component: folder -> (what one is called, where its base class lives).
@@ -49,6 +49,16 @@ class Component:
     def source(self) -> ComponentSource | None:
         """Its source, readable without importing it; None for a network of a zoo."""
         return ComponentSource(self.path, self.attribute) if self.path else None
+
+    def declarations(self) -> list[tuple[str, Declare]]:
+        """What declares its options, base first: (class and file, its static method `add_arguments(parser)`)."""
+        if self.source is None:
+            return []
+        try:
+            return self.source.declarations()
+        except NeedsImportError:
+            owners = [owner for owner in reversed(self.load().__mro__) if "add_arguments" in vars(owner)]
+            return [(f"{owner.__name__} ({owner.__module__})", owner.add_arguments) for owner in owners]
 
     def load(self) -> Callable[..., Any]:
         """Import the component's module and return its class (for a network of a zoo, the function that builds it)."""

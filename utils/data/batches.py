@@ -69,6 +69,6 @@ class Batches:
         """
         number = len(self.images)
         starts = list(range(0, number, self.batch_size))
-        if len(starts) > 1 and number - starts[-1] == 1:
+        if self.batch_size > 1 and len(starts) > 1 and number - starts[-1] == 1:
             starts.pop()
         return [*starts, number]

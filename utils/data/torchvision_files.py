@@ -25,6 +25,9 @@ def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Imag
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 parts.append(kind(str(folder), train=train, download=True))
         except Exception as error:  # of torchvision's readers, which raise whatever the bytes make them
+            for empty in (where, where.parent):
+                with contextlib.suppress(OSError):
+                    empty.rmdir()  # torchvision made it for the download
             reason = " ".join(str(error).split())
             raise UserError(
                 f"{name} cannot be read: {_advice(kind, where)} ({type(error).__name__}: {reason})"
@@ -32,6 +35,9 @@ def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Imag
     for part in parts:
         if len(part.data) != len(part.targets):
             raise UserError(f"{name} is damaged: {len(part.data)} images but {len(part.targets)} labels in {where}")
+        highest = int(torch.as_tensor(part.targets).max())
+        if highest >= len(kind.classes):
+            raise UserError(f"{name} is damaged: a label in {where} is {highest}, of {len(kind.classes)} classes")
     return tuple(Images(_pixels(part.data), torch.as_tensor(part.targets).long()) for part in parts)
 
 

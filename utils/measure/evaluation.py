@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from utils.modes import evaluation_mode
+
 
 @dataclass
 class Evaluation:
@@ -29,18 +31,16 @@ def evaluate(
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
 ) -> Evaluation:
     """Run the network in evaluation mode over all batches; waits for the device once, at the end."""
-    training = network.training
-    network.eval()
     total, count, confusion = 0.0, 0, None
-    for inputs, targets in batches:
-        with autocast():
-            logits = network(inputs)
-            total = total + loss(logits, targets).float() * len(targets)
-        if confusion is None:
-            confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=targets.device)
-        cells = targets * num_classes + logits.argmax(1)
-        confusion.scatter_add_(0, cells, torch.ones_like(cells))
-        count += len(targets)
-    network.train(training)
+    with evaluation_mode(network):
+        for inputs, targets in batches:
+            with autocast():
+                logits = network(inputs)
+                total = total + loss(logits, targets).float() * len(targets)
+            if confusion is None:
+                confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=targets.device)
+            cells = targets * num_classes + logits.argmax(1)
+            confusion.scatter_add_(0, cells, torch.ones_like(cells))
+            count += len(targets)
     confusion = confusion.view(num_classes, num_classes).cpu()
     return Evaluation(float(total) / count, int(confusion.diagonal().sum()) / count, confusion)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from utils.pruning.layers import prunable_layers
 
@@ -26,7 +26,8 @@ class Sparsity:
     @property
     def weight_sparsity(self) -> float:
         """The share of all prunable weights that is zero."""
-        return 1 - sum(self.nonzero.values()) / max(sum(self.sizes.values()), 1)
+        total = sum(self.sizes.values())
+        return 1 - sum(self.nonzero.values()) / total if total else 0.0
 
     @property
     def node_sparsity(self) -> float:
@@ -50,13 +51,8 @@ def measure_sparsity(network: nn.Module) -> Sparsity:
     layers = prunable_layers(network)
     weights = {name: layer.weight for name, layer in layers.items()}
     counts = [weight.count_nonzero() for weight in weights.values()]
-    # Transposed convolutions have their outputs in the second dimension.
-    alive = [
-        (weight.transpose(0, 1) if getattr(layers[name], "transposed", False) else weight).flatten(1).any(1)
-        for name, weight in weights.items()
-    ]
-    hidden = alive[:-1]
-    totals = torch.stack([*counts, *(nodes.sum() for nodes in hidden)]).tolist()
+    hidden = [_outputs_first(layer).flatten(1).any(1) for layer in layers.values()][:-1]
+    totals = torch.stack([*counts, *(nodes.sum() for nodes in hidden)]).tolist() if layers else []
     return Sparsity(
         sizes={name: weight.numel() for name, weight in weights.items()},
         nonzero=dict(zip(weights, totals, strict=False)),
@@ -64,3 +60,10 @@ def measure_sparsity(network: nn.Module) -> Sparsity:
         nodes_alive=sum(totals[len(counts) :]),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
+
+
+def _outputs_first(layer: nn.Module) -> Tensor:
+    """The weight with its outputs in the first dimension, where transposed convolutions have their inputs."""
+    if not getattr(layer, "transposed", False):
+        return layer.weight
+    return layer.weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)

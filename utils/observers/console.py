@@ -63,9 +63,9 @@ class Console:
         )
         if not flags.eval:
             epochs = flags.pre_epochs + flags.epochs
-            run.log.info(
-                f"{type(run.criterion).__name__}, limit {run.criterion.limit:g}, {epochs} epochs, seed {flags.seed}"
-            )
+            events = sum(map(len, run.criterion.plan().values()))
+            pruning = f"{events} pruning events to sparsity {run.criterion.limit:g}" if events else "no pruning"
+            run.log.info(f"{type(run.criterion).__name__}, {pruning}; {epochs} epochs, seed {flags.seed}")
             if self.terminal.is_terminal and epochs:
                 self._open(epochs * len(run.data.train))
         self.looked = self.started = time.perf_counter()

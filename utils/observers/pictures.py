@@ -37,7 +37,7 @@ class Pictures:
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
         """Keep the row; draw the weights where their turn has come."""
-        self.rows.append(figures)
+        self.rows.append(dict(figures))
         frequency = run.arguments.plot_weights_freq
         if frequency and figures["epoch"] % frequency == 0 and not run.arguments.disable_weightplot:
             self._weights(run, f"weights_epoch_{figures['epoch']}.png")
@@ -64,10 +64,10 @@ class Pictures:
             figures.score_histograms(self.events, type(run.criterion).__name__, output / "saliency.png")
         if self.evaluation and not flags.disable_confusion:
             figures.confusion(self.evaluation.confusion, name, output / "confusion.png")
-        if not flags.disable_netplot:
+        if not flags.disable_netplot and run.masks.weights:
             left = measure_sparsity(run.network)
             figures.layers_left(left.sizes, left.nonzero, name, output / "layers.png")
-        if not flags.disable_weightplot:
+        if not flags.disable_weightplot and run.masks.weights:
             self._weights(run, "weights.png")
 
     def _weights(self, run: Run, file_name: str) -> None:

@@ -7,6 +7,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from utils.hooks import hookimpl
 from utils.measure.sparsity import measure_sparsity
+from utils.modes import evaluation_mode
 from utils.run.run import Run
 
 HISTOGRAM_BINS = 64
@@ -52,16 +53,13 @@ class TensorBoard:
             self.writer.close()
 
     def _graph(self, run: Run) -> None:
-        network = run.network
-        network.eval()
         try:
-            with warnings.catch_warnings():
+            with evaluation_mode(run.network), warnings.catch_warnings():
                 # Tracing warns of every shape in Python that a network looks at; the graph is only looked at.
                 warnings.simplefilter("ignore")
-                self.writer.add_graph(network, run.example)
+                self.writer.add_graph(run.network, run.example)
         except Exception as error:  # a network that cannot be traced is trained all the same
             run.log.info(f"TensorBoard has no graph of {run.model_name}: {type(error).__name__}")
-        network.train()
 
     def _weights(self, run: Run, epoch: int) -> None:
         for name, density in measure_sparsity(run.network).densities.items():

@@ -46,14 +46,18 @@ class Criterion:
 
     #: Other names on the command line, in lower case.
     aliases: tuple[str, ...] = ()
+
+    # The axes are plain functions, called through the class, `type(self).schedule(...)`: a subclass names another.
+
     #: (limit, steps) -> the cumulative sparsity of each event; see utils/pruning/schedules.py.
-    schedule: Callable[[float, int], list[float]] = staticmethod(schedules.one_shot)
+    schedule: Callable[[float, int], list[float]] = schedules.one_shot
     #: (sparsities, timing) -> when each comes; see utils/pruning/moments.py.
-    moment: Moment = staticmethod(moments.before_training)
+    moment: Moment = moments.before_training
     #: (scores, keep) -> masks; see utils/pruning/selection.py.
-    distribution: Callable[[dict[str, Tensor], int], dict[str, Tensor]] = staticmethod(selection.keep_largest)
-    #: Of the flags that only some criteria read, those that this one does.
-    reads: frozenset[str] = frozenset()
+    distribution: Callable[[dict[str, Tensor], int], dict[str, Tensor]] = selection.keep_largest
+
+    #: Of the flags that only some criteria read, those that this one does, beside those of its schedule and moment.
+    reads: tuple[str, ...] = ()
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +86,11 @@ class Criterion:
         `batches` are some batches of training data, inputs (B, C, H, W) and targets (B,), on the network's device.
         """
         raise NotImplementedError
+
+    def reads_flag(self, flag: str) -> bool:
+        """Whether a flag that only some criteria read has an effect with this one."""
+        axes = (type(self).schedule, type(self).moment)
+        return flag in self.reads or any(flag in getattr(axis, "reads", ()) for axis in axes)
 
     @property
     def limit(self) -> float:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from utils.modes import evaluation_mode
+
 
 def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
     """Return the layers whose weight can be pruned, by name: Linear, convolutions and transposed ones.
@@ -35,13 +37,10 @@ def outer_layers(network: nn.Module, example: Tensor) -> set[str]:
     handles = [
         layer.register_forward_pre_hook(lambda *_, name=name: reached.append(name)) for name, layer in layers.items()
     ]
-    training = network.training
-    network.eval()
     try:
-        with torch.no_grad():
+        with evaluation_mode(network), torch.no_grad():
             network(example)
     finally:
-        network.train(training)
         for handle in handles:
             handle.remove()
     return {reached[0], reached[-1]} if reached else set()

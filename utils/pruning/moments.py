@@ -42,3 +42,7 @@ def during_training(sparsities: list[float], timing: Timing) -> Plan:
             f"need at least --epochs {max(plan) - timing.pre_epochs + 1}; there are {timing.epochs}"
         )
     return plan
+
+
+#: The flags that this moment alone looks at.
+during_training.reads = ("prune_delay", "prune_freq")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from utils.modes import evaluation_mode
+
 Batch = tuple[Tensor, Tensor]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -20,17 +22,12 @@ def mean_gradients(
     """
     totals = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     count = 0
-    training = network.training
-    network.eval()
-    try:
+    with evaluation_mode(network), torch.enable_grad():
         for inputs, targets in batches:
-            with torch.enable_grad():
-                value = loss(network(inputs), targets)
-                # A parameter that the output does not depend on has no gradient, which is a zero one.
-                gradients = torch.autograd.grad(value, list(parameters.values()), materialize_grads=True)
+            value = loss(network(inputs), targets)
+            # A parameter that the output does not depend on has no gradient, which is a zero one.
+            gradients = torch.autograd.grad(value, list(parameters.values()), materialize_grads=True)
             torch._foreach_add_(list(totals.values()), gradients)
             count += 1
-    finally:
-        network.train(training)
     torch._foreach_div_(list(totals.values()), max(count, 1))
     return totals

@@ -15,3 +15,7 @@ def snip_it(limit: float, steps: int) -> list[float]:
     """
     sparsities = [limit - (limit - 0.5) * 0.5**i for i in range(steps + 1)]
     return [sparsity for sparsity in sparsities if sparsity < limit] + [limit]
+
+
+#: The flag behind `steps`.
+snip_it.reads = ("snip_steps",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -32,16 +33,19 @@ def build_network(
     Raises `UserError` where it does not take images of that shape, or does not return one logit a class.
     """
     shape = "x".join(map(str, input_shape))
-    hint = "try other images, as by --input_dim 3 32 32"
+    larger = next((size for size in (32, 64, 224) if size > max(input_shape[1:])), None)
+    hint = f"; try larger images, as by --input_dim {input_shape[0]} {larger} {larger}" if larger else ""
     try:
-        network = build(input_shape=input_shape, num_classes=num_classes, **options).eval()
-        with torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad():
+            # The error that follows says more than this warning.
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+            network = build(input_shape=input_shape, num_classes=num_classes, **options).eval()
             logits = network(torch.zeros(2, *input_shape))
     except UserError:
         raise
     except (RuntimeError, ValueError, TypeError, AssertionError, StopIteration, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{name} does not work on images of {shape}: {reason[:200]}; {hint}") from error
+        raise UserError(f"{name} does not work on images of {shape}: {reason[:200]}{hint}") from error
     if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise UserError(f"{name} returns {found} for two images of {shape} instead of logits (2, {num_classes})")

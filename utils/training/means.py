@@ -27,6 +27,11 @@ class RunningMeans:
         self._losses.append(loss)
         self.samples += len(targets)
 
+    @property
+    def batches(self) -> int:
+        """How many batches were taken in."""
+        return len(self._losses)
+
     def read(self) -> dict[str, float]:
         """Return `loss` and `accuracy` in [0, 1]."""
         loss, correct = (self._sums / max(self.samples, 1)).tolist()

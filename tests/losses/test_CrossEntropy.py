@@ -1,0 +1,33 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from losses.CrossEntropy import CrossEntropy
+
+WEIGHTS = {"a": nn.Parameter(torch.tensor([1.0, -4.0])), "b": nn.Parameter(torch.tensor([[0.0]]))}
+
+
+def test_the_mean_over_samples_by_hand(make_arguments):
+    loss = CrossEntropy(WEIGHTS, make_arguments())
+    logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
+    # -log 1/2 and -log 3/4
+    assert float(loss(logits, torch.tensor([0, 1]))) == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    assert loss.penalty() is None
+
+
+def test_the_norm_terms_by_hand(make_arguments):
+    def penalty(flags):
+        return CrossEntropy(WEIGHTS, make_arguments(flags)).penalty().item()
+
+    assert penalty("--l1_reg 0.1") == pytest.approx(0.5)
+    # sum of square roots: 1 + 2 + 0
+    assert penalty("--lp_reg 0.1") == pytest.approx(0.3, abs=1e-3)
+    assert penalty("--l1_reg 0.1 --lp_reg 0.1 --lp_power 2") == pytest.approx(0.5 + 0.1 * 17)
+
+
+def test_a_weight_at_zero_has_gradient_zero_not_nan(make_arguments):
+    penalty = CrossEntropy(WEIGHTS, make_arguments("--lp_reg 1")).penalty()
+    gradient = torch.autograd.grad(penalty, WEIGHTS["b"])[0]
+    assert gradient.tolist() == [[0.0]]

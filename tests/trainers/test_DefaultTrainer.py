@@ -1,0 +1,288 @@
+import math
+import time
+
+import pytest
+import torch
+
+from trainers.DefaultTrainer import DefaultTrainer
+from utils.errors import UserError
+from utils.hooks import hookimpl
+
+OPTIMIZERS = [name for name in dir(torch.optim) if isinstance(getattr(torch.optim, name), type)]
+# Muon trains matrices only, SparseAdam sparse gradients only; both are refused, see test_optimizers.
+OPTIMIZERS = [name for name in OPTIMIZERS if name not in ("Optimizer", "Muon", "SparseAdam")]
+
+PRUNED = "--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --outer_layer_pruning --N 96 --batch_size 32"
+
+
+def watch_pruned_weights(trainer):
+    """Check after every single step that what was pruned is exactly zero; returns the list of steps checked."""
+    checked = []
+    original = trainer.train_batch
+
+    def train_batch(inputs, targets):
+        original(inputs, targets)
+        for name, mask in trainer.masks.kept.items():
+            weight = trainer.masks.weights[name]
+            assert (weight[~mask] == 0.0).all()
+            assert weight.isfinite().all()
+        checked.append(sum(int((~mask).sum()) for mask in trainer.masks.kept.values()))
+
+    trainer.train_batch = train_batch
+    return checked
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        *(f"--optimizer {name} --learning_rate 0.01 --l2_reg 0.01" for name in OPTIMIZERS),
+        "--optimizer SGD --l2_reg 0 --grad_clip 0",
+        "--optimizer SGD --grad_noise 0.5 --grad_clip 0.1",
+        "--optimizer ADAM --grad_noise 0.5",
+        "--optimizer ADAM --l1_reg 0.01 --lp_reg 0.01",
+        "--optimizer ADAM --precision bf16",
+        "--optimizer ADAM --channels_last --model LeNet5",
+        "--optimizer SGD --lr_schedule onecycle",
+    ],
+)
+def test_a_pruned_weight_is_zero_after_every_step(make_run, flags):
+    trainer = DefaultTrainer(make_run(f"{PRUNED} --epochs 2 {flags}"))
+    checked = watch_pruned_weights(trainer)
+    trainer.train()
+    total = sum(weight.numel() for weight in trainer.masks.weights.values())
+    assert checked == [total - round((1 - 0.9) * total)] * 6
+
+
+def test_momentum_gathered_before_pruning_moves_no_pruned_weight(make_run):
+    run = make_run(f"{PRUNED} --prune_criterion SNIPitDuring --snip_steps 1 --epochs 5 --prune_delay 2 --optimizer SGD")
+    trainer = DefaultTrainer(run)
+    checked = watch_pruned_weights(trainer)
+    trainer.train()
+    assert checked[:6] == [0] * 6
+    assert checked[6] > 0
+
+
+@pytest.mark.slow
+def test_a_pruned_weight_is_zero_with_compilation(make_run):
+    trainer = DefaultTrainer(make_run(f"{PRUNED} --model LogisticRegression --epochs 1 --compile"))
+    checked = watch_pruned_weights(trainer)
+    trainer.train()
+    assert len(checked) == 3
+
+
+def test_masked_gradients_do_not_count_for_clipping(make_run):
+    run = make_run("--model LogisticRegression --grad_clip 1")
+    trainer = DefaultTrainer(run)
+    weight = run.network.classifier.weight
+    mask = torch.zeros_like(weight, dtype=torch.bool)
+    mask[0, 0] = True
+    run.masks.set({"classifier": mask})
+    weight.grad = torch.full_like(weight, 100.0)
+    weight.grad[0, 0] = 0.5
+    trainer.adjust_gradients()
+    # The one weight that is left has a gradient of norm 0.5, below the clip.
+    assert weight.grad[0, 0] == 0.5
+    assert weight.grad.sum() == 0.5
+
+
+def test_weight_decay_reaches_optimizers_that_have_none(make_run):
+    run = make_run("--model LogisticRegression --optimizer Rprop --l2_reg 0.1 --grad_clip 0")
+    trainer = DefaultTrainer(run)
+    weight = run.network.classifier.weight
+    weight.grad = torch.ones_like(weight)
+    trainer.adjust_gradients()
+    torch.testing.assert_close(weight.grad, 1 + 0.1 * weight)
+
+
+def test_the_same_seed_gives_the_same_network_bit_for_bit(make_run):
+    def train(seed):
+        run = make_run(f"--model Conv6 --prune_criterion SNIPit --epochs 1 --N 128 --seed {seed}")
+        DefaultTrainer(run).train()
+        return run.network.state_dict()
+
+    first, again, other = train(1), train(1), train(2)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
+
+
+class Recorder:
+    """An observer that keeps what it is told."""
+
+    def __init__(self):
+        self.rows, self.batches, self.events, self.evaluations = [], [], [], []
+
+    @hookimpl
+    def epoch_finished(self, figures):
+        self.rows.append(figures)
+
+    @hookimpl
+    def batch_finished(self, epoch, batch, batches):
+        self.batches.append((epoch, batch, batches))
+
+    @hookimpl
+    def pruned(self, event):
+        self.events.append((event.epoch, event.sparsity))
+
+    @hookimpl
+    def evaluated(self, evaluation):
+        self.evaluations.append(evaluation)
+
+
+@pytest.fixture
+def observed(make_run):
+    def make(command):
+        run = make_run(command)
+        recorder = Recorder()
+        # The run holds the relay only; a plugin registers with the manager behind it.
+        from utils.hooks import plugin_manager
+
+        manager, _ = plugin_manager()
+        manager.register(recorder)
+        run.hooks = manager.hook
+        return run, recorder
+
+    return make
+
+
+def test_results_hold_numbers_that_follow_from_the_run(observed):
+    run, recorder = observed(
+        "--model LeNet300 --prune_criterion SNIP --pruning_limit 0.75 --outer_layer_pruning --epochs 3 --N 100"
+    )
+    results = DefaultTrainer(run).train()
+    # LeNet300 on 1x8x8: 64*300 + 300*100 + 100*10 = 50,200 weights and 410 biases
+    assert results["parameters_dense"] == 50_610
+    assert results["parameters_kept"] == 12_550 + 410
+    assert results["weight_sparsity"] == 0.75
+    assert results["flops_dense"] == 2 * 50_200
+    assert results["flops_effective"] == 2 * 12_550
+    # forward and twice as much backward, 3 epochs of 100 images
+    assert results["flops_training_total"] == 3 * (2 * 12_550) * 300
+    assert results["epochs"] == 3
+    assert [row["epoch"] for row in recorder.rows] == [1, 2, 3]
+    assert recorder.batches == [(epoch, batch, 2) for epoch in range(3) for batch in range(2)]
+    assert recorder.events == [(0, 0.75)]
+    assert results["test_accuracy"] == recorder.rows[-1]["test_accuracy"] == recorder.evaluations[-1].accuracy
+    assert results["train_accuracy"] == recorder.rows[-1]["train_accuracy"]
+    # the last epoch's network was judged once, not twice
+    assert len(recorder.evaluations) == 3
+
+
+def test_train_figures_are_means_over_the_whole_epoch(observed):
+    # One batch an epoch: its loss is that of the untrained network, which evaluation gives as well.
+    run, recorder = observed("--model LogisticRegression --epochs 1 --N 50 --batch_size 50 --learning_rate 1e-9")
+    DefaultTrainer(run).train()
+    from utils.measure.evaluation import evaluate
+
+    judged = evaluate(run.network, run.loss, run.data.train, 10)
+    assert recorder.rows[0]["train_loss"] == pytest.approx(judged.loss, rel=1e-5)
+    assert recorder.rows[0]["train_accuracy"] == pytest.approx(judged.accuracy)
+
+
+def test_without_eval_freq_the_network_is_judged_at_the_end_only(observed):
+    run, recorder = observed("--model LogisticRegression --epochs 3 --N 50 --eval_freq 0")
+    results = DefaultTrainer(run).train()
+    assert len(recorder.evaluations) == 1
+    assert [row["test_accuracy"] for row in recorder.rows] == [None] * 3
+    assert results["test_accuracy"] == recorder.evaluations[0].accuracy
+
+
+def test_tuning_leaves_the_test_set_alone(observed):
+    run, recorder = observed("--model LogisticRegression --epochs 1 --N 100 --tuning")
+    results = DefaultTrainer(run).train()
+    assert results["test_accuracy"] is None
+    assert results["validation_accuracy"] == recorder.rows[0]["validation_accuracy"]
+
+
+def names(run):
+    return sorted(path.name for path in run.folder.models.glob("*.safetensors"))
+
+
+def test_checkpoints_are_kept_before_pruning_and_at_the_end(make_run):
+    run = make_run("--model LeNet300 --prune_criterion SNIP --epochs 2 --N 50")
+    DefaultTrainer(run).train()
+    assert names(run) == ["LeNet300_epoch_0.safetensors", "LeNet300_finished.safetensors"]
+
+
+def test_save_freq_keeps_more(make_run):
+    run = make_run("--model LeNet300 --epochs 5 --N 50 --save_freq 2")
+    DefaultTrainer(run).train()
+    assert names(run) == [f"LeNet300_{kind}.safetensors" for kind in ("epoch_2", "epoch_4", "finished")]
+
+
+def test_pre_epochs_come_before_pruning_and_epochs_after(observed):
+    run, recorder = observed("--model LeNet300 --prune_criterion SNIP --pre_epochs 2 --epochs 1 --N 50")
+    DefaultTrainer(run).train()
+    assert recorder.events == [(2, 0.5)]
+    assert [row["weight_sparsity"] > 0 for row in recorder.rows] == [False, False, True]
+
+
+def test_a_loss_that_is_nan_stops_the_run_and_leaves_the_last_good_checkpoint(make_run):
+    run = make_run("--model LeNet300 --epochs 3 --N 96 --batch_size 32")
+    trainer = DefaultTrainer(run)
+    original = trainer.compute_loss
+
+    def compute_loss(inputs, targets):
+        loss, logits = original(inputs, targets)
+        broken = trainer.epoch == 1 and trainer.means.batches == 1
+        return (loss * math.nan if broken else loss), logits
+
+    trainer.compute_loss = compute_loss
+    with pytest.raises(UserError, match=r"epoch 2, batch 2: try a smaller --learning_rate.*models/last"):
+        trainer.train()
+    from utils.run.checkpoint import find_checkpoint
+
+    find_checkpoint(run.folder.path.parent, run.folder.path.name, "last").restore(run.network, run.masks)
+    assert all(parameter.isfinite().all() for parameter in run.network.parameters())
+
+
+def test_weights_that_overflow_in_the_last_step_are_noticed_too(make_run):
+    run = make_run("--model LeNet300 --epochs 1 --N 64")
+    trainer = DefaultTrainer(run)
+    original = trainer.train_batch
+
+    def train_batch(inputs, targets):
+        original(inputs, targets)
+        run.network.classifier.weight.data.fill_(math.inf)
+
+    trainer.train_batch = train_batch
+    with pytest.raises(UserError, match="weights became NaN or infinite in epoch 1, by batch 1"):
+        trainer.train()
+
+
+def test_an_interrupted_run_leaves_its_last_state(make_run):
+    run = make_run(f"{PRUNED} --epochs 2")
+    trainer = DefaultTrainer(run)
+
+    def interrupted(inputs, targets):
+        trainer.network.classifier.bias.data.fill_(7.0)
+        raise KeyboardInterrupt
+
+    trainer.train_batch = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    from utils.run.checkpoint import find_checkpoint
+
+    run.network.classifier.bias.data.zero_()
+    find_checkpoint(run.folder.path.parent, run.folder.path.name, "last").restore(run.network, run.masks)
+    assert (run.network.classifier.bias == 7.0).all()
+
+
+def test_max_training_minutes_stops_cleanly_with_results(make_run, monkeypatch):
+    run = make_run("--model LeNet300 --epochs 50 --N 64 --max_training_minutes 1 --prune_criterion SNIPitDuring "
+                   "--prune_delay 40 --pruning_limit 0.3")  # fmt: skip
+    trainer = DefaultTrainer(run)
+    clock = time.perf_counter()
+    # Twenty seconds pass at each look at the clock.
+    ticks = iter(range(10**6))
+    monkeypatch.setattr("trainers.DefaultTrainer.time.perf_counter", lambda: clock + 20 * next(ticks))
+    results = trainer.train()
+    assert results["epochs"] < 3
+    assert results["test_accuracy"] > 0
+    assert "stopped by --max_training_minutes" in run.notices[-1]
+    assert "1 pruning events still to come" in run.notices[-1]
+    assert names(run) == ["LeNet300_finished.safetensors"]
+
+
+def test_fp16_and_lbfgs_exclude_each_other(make_run):
+    with pytest.raises(UserError, match="LBFGS"):
+        DefaultTrainer(make_run("--model LeNet300 --optimizer LBFGS --precision fp16"))

@@ -1,0 +1,29 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.pruning.schedules import one_shot, snip_it
+
+
+def test_snip_it_halves_the_distance_to_the_limit():
+    # Verdenius et al. with a limit of 0.98 and 5 steps, worked by hand
+    assert snip_it(0.98, 5) == pytest.approx([0.5, 0.74, 0.86, 0.92, 0.95, 0.965, 0.98])
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.1, 0.5])
+def test_snip_it_never_prunes_beyond_a_small_limit(limit):
+    assert snip_it(limit, 5) == [limit]
+
+
+@given(st.floats(0, 0.999), st.integers(1, 30))
+def test_every_schedule_rises_to_exactly_the_limit(limit, steps):
+    for schedule in (one_shot, snip_it):
+        sparsities = schedule(limit, steps)
+        assert sparsities[-1] == limit
+        assert sparsities == sorted(set(sparsities))
+
+
+@given(st.floats(0.51, 0.99), st.integers(1, 10))
+def test_snip_it_equals_its_formula(limit, steps):
+    formula = [limit - (limit - 0.5) * 0.5**i for i in range(steps + 1)] + [limit]
+    assert snip_it(limit, steps) == formula

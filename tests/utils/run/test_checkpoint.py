@@ -1,0 +1,135 @@
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from utils.errors import UserError
+from utils.pruning.masks import Masks
+from utils.run.checkpoint import find_checkpoint, save_checkpoint
+
+FACTS = {"model": "Tiny", "input_shape": (1, 2, 2), "num_classes": 3, "options": {}, "data_set": "DIGITS"}
+
+
+def tiny(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A run folder with the checkpoint of a trained, masked network; returns the network and the results folder."""
+    network = tiny()
+    network(torch.randn(8, 4))  # gives batch norm something to remember
+    masks = Masks(network)
+    masks.set({"1": torch.rand(4, 4) > 0.5})
+    folder = tmp_path / "results" / "run" / "models"
+    folder.mkdir(parents=True)
+    save_checkpoint(folder / "Tiny_finished", network, masks, {**FACTS, "epoch": 3})
+    return network, masks, tmp_path / "results"
+
+
+def test_saved_and_loaded_it_gives_the_same_outputs_bit_for_bit(saved):
+    network, masks, results = saved
+    other = tiny(seed=1)
+    other_masks = Masks(other)
+    checkpoint = find_checkpoint(results, "run", None)
+    checkpoint.restore(other, other_masks)
+    inputs = torch.randn(16, 4)
+    assert torch.equal(other.eval()(inputs), network.eval()(inputs))
+    assert other_masks.kept.keys() == {"1"}
+    assert torch.equal(other_masks.kept["1"], masks.kept["1"])
+    assert checkpoint.facts["epoch"] == 3
+    assert checkpoint.facts["input_shape"] == (1, 2, 2)
+
+
+def test_the_file_loads_into_a_plain_network(saved):
+    from safetensors.torch import load_file
+
+    network, _, results = saved
+    state = load_file(results / "run" / "models" / "Tiny_finished.safetensors")
+    plain = tiny(seed=1)
+    plain.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("masks/")})
+    assert torch.equal(plain[1].weight, network[1].weight)
+
+
+def test_tied_and_channels_last_weights_survive(tmp_path):
+    def build():
+        network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+        network[1].weight = network[0].weight
+        return network.to(memory_format=torch.channels_last)
+
+    (tmp_path / "run" / "models").mkdir(parents=True)
+    network = build()
+    save_checkpoint(tmp_path / "run" / "models" / "Tiny_finished", network, Masks(network), FACTS)
+    other = build()
+    find_checkpoint(tmp_path, "run", None).restore(other, Masks(other))
+    assert torch.equal(other[1].weight, network[0].weight)
+
+
+def test_latest_is_the_run_that_finished_last(saved):
+    network, masks, results = saved
+    for number, name in enumerate(["b", "a", "unfinished"]):
+        folder = results / name / "models"
+        folder.mkdir(parents=True)
+        kind = "last" if name == "unfinished" else "Tiny_finished"
+        save_checkpoint(folder / kind, network, masks, FACTS)
+        os.utime(folder / f"{kind}.json", (2e9 + number, 2e9 + number))
+    assert find_checkpoint(results, "latest", None).path == results / "a" / "models" / "Tiny_finished"
+
+
+def test_a_run_is_found_by_name_and_by_path(saved, monkeypatch):
+    _, _, results = saved
+    assert find_checkpoint(results, str(results / "run"), None).path.name == "Tiny_finished"
+    monkeypatch.chdir(results)
+    assert find_checkpoint(results / "elsewhere", "run", "Tiny_finished").path.name == "Tiny_finished"
+
+
+def damage_tensors(models):
+    path = models / "Tiny_finished.safetensors"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def damage_json(models):
+    (models / "Tiny_finished.json").write_text('{"model": "Ti')
+
+
+def drop_a_fact(models):
+    path = models / "Tiny_finished.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "options"}))
+
+
+def no_dictionary(models):
+    (models / "Tiny_finished.json").write_text("[1, 2]")
+
+
+@pytest.mark.parametrize("damage", [damage_tensors, damage_json, drop_a_fact, no_dictionary])
+def test_a_damaged_checkpoint_is_refused_by_name(saved, damage):
+    _, _, results = saved
+    damage(results / "run" / "models")
+    with pytest.raises(UserError, match=r"Tiny_finished.* cannot be read"):
+        find_checkpoint(results, "run", None).restore(tiny(), Masks(tiny()))
+
+
+def test_what_is_not_there_is_refused_with_what_is(saved):
+    _, _, results = saved
+    with pytest.raises(UserError, match=r"no run folder 'rum'.*did you mean run"):
+        find_checkpoint(results, "rum", None)
+    with pytest.raises(UserError, match="holds no 'Tinny_finished': did you mean Tiny_finished"):
+        find_checkpoint(results, "run", "Tinny_finished")
+    with pytest.raises(UserError, match=r"no run in .* has finished yet"):
+        find_checkpoint(results / "run", "latest", None)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)), "have another shape"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 4)), "of another network: 0 tensors are missing, 7 are unknown"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(saved, other, message):
+    _, _, results = saved
+    with pytest.raises(UserError, match=message):
+        find_checkpoint(results, "run", None).restore(other, Masks(other))

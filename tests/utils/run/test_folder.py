@@ -1,0 +1,65 @@
+import datetime
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from utils.errors import UserError
+from utils.run.folder import RunFolder, copy_sources
+
+
+class Noon(datetime.datetime):
+    @classmethod
+    def now(cls):
+        return cls(2026, 1, 2, 12, 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def _one_second(monkeypatch):
+    monkeypatch.setattr("utils.run.folder.datetime.datetime", Noon)
+
+
+def test_runs_of_one_second_get_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: RunFolder(tmp_path / "results", "x"), range(8)))
+    names = sorted(folder.path.name for folder in folders)
+    assert names == ["2026-01-02_12.00.00_x"] + [f"2026-01-02_12.00.00_x_{number}" for number in range(2, 9)]
+    assert all(folder.models.is_dir() and folder.progress.is_dir() for folder in folders)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--results_dir .*file: no run folder can be made there: File exists"):
+        RunFolder(tmp_path / "file", "")
+    from pathlib import Path
+
+    original = Path.mkdir
+
+    def full(self, *options, **named):
+        if self.name == "models":
+            raise OSError(28, "No space left on device")
+        original(self, *options, **named)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        RunFolder(tmp_path / "results", "")
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_sources_keep_their_tree(tmp_path):
+    root, target = tmp_path / "root", tmp_path / "target"
+    for name in (
+        *(f"{kind}/__init__.py" for kind in ("criterions", "models", "trainers", "testers", "losses", "data_sets")),
+        "models/blocks/same.py",
+        "utils/same.py",
+        "utils/__pycache__/same.pyc",
+        "main.py",
+        "gitignored/data/huge",
+        ".venv/lib/python.py",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    copy_sources(root, target)
+    copied = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert {"models/blocks/same.py", "utils/same.py", "main.py"} < copied
+    assert not any("huge" in name or ".venv" in name or "__pycache__" in name for name in copied)
+    assert (target / "models/blocks/same.py").read_text() == "models/blocks/same.py"

@@ -1,0 +1,125 @@
+"""The command line: what is refused, what is understood, what a flag means."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from utils.arguments import Parser
+from utils.errors import UserError
+from utils.flags import add_flags
+
+
+def flags():
+    parser = Parser()
+    add_flags(parser)
+    return {flag: action for action in parser._actions for flag in action.option_strings}
+
+
+def test_every_flag_has_a_help_text_and_no_flag_two_meanings():
+    for flag, action in flags().items():
+        assert action.help, flag
+
+
+def test_names_with_dashes_and_aliases_mean_the_same(make_arguments):
+    one = make_arguments("--prune-criterion SNIP --data-set DIGITS --post-epochs 3 --expid x")
+    other = make_arguments("--pruner SNIP --dataset DIGITS --epochs 3 --run_name x")
+    assert vars(one) == vars(other)
+
+
+def test_compression_is_pruning_limit_as_a_ratio(make_arguments):
+    assert make_arguments("--compression 10").pruning_limit == pytest.approx(0.9)
+    assert make_arguments("--compression=1").pruning_limit == 0
+
+
+def test_what_was_typed_is_known_from_what_was_left(make_arguments):
+    arguments = make_arguments("--epochs 80 --tuning")
+    assert arguments.explicit == {"epochs", "tuning"}
+    assert arguments.epochs == make_arguments("").epochs == 80
+
+
+def test_a_component_brings_its_own_options(make_arguments):
+    assert make_arguments("--prune_criterion SNIP --saliency_loss nll_on_logits").saliency_loss == "nll_on_logits"
+    with pytest.raises(UserError, match="no flag --saliency_loss"):
+        make_arguments("--prune_criterion rand --saliency_loss nll_on_logits")
+
+
+def test_help_shows_the_options_of_the_components_that_are_named(make_arguments):
+    text = make_arguments("--prune_criterion SNIPit --data_set RUBBISH --help").help
+    assert "--saliency_loss" in text
+    assert "--rubbish_images" in text
+    assert "options of SNIP (criterions/SNIP.py)" in text
+    assert "--saliency_loss" not in make_arguments("--help").help
+
+
+def test_not_yet_flags_say_so():
+    later = {flag: action for flag, action in flags().items() if "not available yet" in action.help}
+    assert "--resume" in later
+    assert "--attack" in later
+    parser = Parser()
+    add_flags(parser)
+    for flag, action in later.items():
+        with pytest.raises(UserError, match=f"not available yet: {re.escape(flag)} "):
+            parser.parse_args([flag] if action.nargs == 0 else [flag, "1"])
+
+
+BAD = {
+    "--epohcs 3": "no flag --epohcs: did you mean --epochs",
+    "DIGITS": "'DIGITS' belongs to no flag",
+    "--epochs": "--epochs/--post_epochs: expected one argument",
+    "--epochs -1": "--epochs/--post_epochs: -1 is out of range",
+    "--epochs 2.5": "--epochs/--post_epochs: '2.5' is not a whole number",
+    "--pruning_limit 1": "--pruning_limit: 1 is out of range",
+    "--learning_rate nan": "--learning_rate: nan is out of range",
+    "--compression 0.5": "--compression: 0.5 is out of range",
+    "--compression 2 --pruning_limit 0.5": "--compression and --pruning_limit",
+    "--compression 2,5": "--compression: .*grid",
+    "--prune_criterion SNIP,GRASP": "--prune_criterion/--pruner: .*grid",
+    "--model Nothing": "no network 'Nothing'",
+    "--loss Nothing": "no loss 'Nothing'",
+    "--eval": "--eval needs --checkpoint_name",
+    "--checkpoint_model x": "--checkpoint_model needs --checkpoint_name",
+    "--test_scheme DefaultTester": "--test_scheme is for --eval",
+    "--input_dim 3 32": "--input_dim takes three numbers",
+    "--disable_autoconfig": "--input_dim and --output_dim",
+    "--run_name a/b": "--run_name 'a/b'",
+    "--device gpu": "--device: 'gpu' is not auto, cpu",
+    "--precision half": "--precision: 'half' is not one of float32",
+    "--lr_schedule steps:a": "--lr_schedule: 'steps:a' is not constant",
+    "--experiment multishot": "not available yet: multishot",
+    "--seed -1": "--seed: -1 is out of range",
+    "--list nothing --foo": "",
+}
+
+
+@pytest.mark.parametrize("command", [command for command, message in BAD.items() if message])
+def test_wrong_input_is_one_line_that_names_the_flag(make_arguments, command):
+    with pytest.raises(UserError, match=BAD[command]) as raised:
+        make_arguments(command)
+    assert "\n" not in str(raised.value)
+
+
+def test_every_flag_of_the_readme_exists():
+    known = {*flags(), "--guard"}  # of the example
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    for command in re.findall(r"^python3? main\.py(.*)$", readme, re.MULTILINE):
+        for flag in re.findall(r"--([a-z_-]+)", command.partition("#")[0]):
+            assert f"--{flag.replace('-', '_')}" in known, command
+
+
+values = st.one_of(st.text(max_size=12), st.sampled_from(["nan", "-1", "1e999", "0", "../..", "🌳", "", "1,2", "a b"]))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(flags())), values)
+def test_any_value_of_any_flag_is_read_or_refused_in_one_line(flag, value):
+    parser = Parser()
+    add_flags(parser)
+    message = None
+    try:
+        parser.parse_args([flag, value])
+    except UserError as error:
+        message = str(error)
+    assert message is None or flag in message or value in message

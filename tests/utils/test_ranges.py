@@ -1,0 +1,40 @@
+import contextlib
+from argparse import ArgumentTypeError
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.ranges import number
+
+
+@pytest.mark.parametrize(
+    ("read", "good", "bad"),
+    [
+        (number(float, 0, 1, below=True), ["0", "0.5", "1e-3"], ["1", "-0.1", "nan", "inf", "", "x", "0x1", "1.5"]),
+        (number(float, 0, above=True), ["1e-9", "3"], ["0", "-1", "inf", "nan"]),
+        (number(int, 1, 10), ["1", "10"], ["0", "11", "1.5", "1e1", "nan", "9" * 5000]),
+        (number(float), ["-1e300", "0"], ["nan", "inf", "-inf"]),
+    ],
+)
+def test_numbers_are_checked_against_their_range(read, good, bad):
+    for text in good:
+        assert read(text) == float(text)
+    for text in bad:
+        with pytest.raises(ArgumentTypeError):
+            read(text)
+
+
+def test_the_message_names_the_range_and_grids_are_announced():
+    with pytest.raises(ArgumentTypeError, match=r"2 is out of range: at least 0 and below 1"):
+        number(float, 0, 1, below=True)("2")
+    with pytest.raises(ArgumentTypeError, match="grid"):
+        number(float)("1,2")
+
+
+@given(st.text())
+def test_no_text_raises_anything_else(text):
+    value = 0
+    with contextlib.suppress(ArgumentTypeError):
+        value = number(float, 0, 5)(text)
+    assert 0 <= value <= 5
