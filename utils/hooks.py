@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from utils.errors import UserError, nearest
+from utils.kinds import KINDS
 
 if TYPE_CHECKING:
     from utils.measure.evaluation import Evaluation
@@ -114,8 +115,6 @@ def plugin_manager() -> tuple[pluggy.PluginManager, list[str]]:
 
 def _check_table(table: object) -> None:
     """Raise `ValueError` where a plugin's `components()` is no table of kinds, names and places."""
-    from utils.registry import KINDS  # which needs this module itself
-
     if not isinstance(table, dict):
         raise ValueError(f"components() must return a dictionary, not {type(table).__name__}")
     for kind, places in table.items():

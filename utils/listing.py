@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from utils.errors import UserError, nearest
-from utils.registry import KINDS, ZOOS, Registry
+from utils.kinds import KINDS
+from utils.registry import ZOOS, Registry
 
 
 def say(text: str, *, error: bool = False) -> None:

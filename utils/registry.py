@@ -19,16 +19,8 @@ import pluggy
 
 from utils.component_source import ComponentSource, Declare, NeedsImportError, module_path
 from utils.errors import UserError, nearest
+from utils.kinds import KINDS
 
-#: The kinds of component: folder -> (what one is called, where its base class lives).
-KINDS = {
-    "criterions": ("criterion", "utils.pruning.criterion:Criterion"),
-    "models": ("network", "torch.nn:Module"),
-    "trainers": ("trainer", "trainers.DefaultTrainer:DefaultTrainer"),
-    "testers": ("tester", "testers.DefaultTester:DefaultTester"),
-    "losses": ("loss", "utils.training.loss:Loss"),
-    "data_sets": ("data set", "utils.data.data_set:DataSet"),
-}
 #: Networks of other packages, by prefix: `torchvision:resnet50` is built by `torchvision_network("resnet50", ...)`.
 ZOOS = {"torchvision": "utils.model_zoos:torchvision_network", "timm": "utils.model_zoos:timm_network"}
 

@@ -5,7 +5,8 @@ import pytest
 
 from utils.errors import UserError
 from utils.hooks import PROJECT, Specification, hookimpl
-from utils.registry import KINDS, Registry
+from utils.kinds import KINDS
+from utils.registry import Registry
 
 
 class Plugin:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from utils.errors import UserError
-from utils.registry import KINDS
+from utils.kinds import KINDS
 from utils.run.files import write_atomically, write_json
 
 PARTS = ("codebase", "output", "models", "progress")
