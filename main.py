@@ -1,5 +1,6 @@
 """Secateur's only entry point: reads the strings, finds the classes, hands over to a trainer or a tester."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -42,7 +43,9 @@ def main(argv: list[str]) -> int:
         if arguments.help is not None:
             say(arguments.help)
             return 0
-        # From here on torch is needed.
+        # From here on torch is needed. Its threads wait for each other by spinning, and where a second program wants the
+        # same cores, spinning long makes both many times slower; GNU's OpenMP reads the bound as it is loaded.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         from utils.run.execute import execute
 
         return execute(arguments, registry, hooks, ROOT, argv)
