@@ -43,8 +43,8 @@ def main(argv: list[str]) -> int:
         if arguments.help is not None:
             say(arguments.help)
             return 0
-        # From here on torch is needed. Its threads wait for each other by spinning, and where a second program wants the
-        # same cores, spinning long makes both many times slower; GNU's OpenMP reads the bound as it is loaded.
+        # From here on torch is needed. Its threads wait for each other by spinning; where a second program wants the
+        # same cores, spinning long makes both many times slower. GNU's OpenMP reads this bound as it is loaded.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         from utils.run.execute import execute
 

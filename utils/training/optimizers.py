@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ from utils.errors import UserError, nearest
 
 #: SGD in the papers of the field means SGD with this momentum.
 MOMENTUM = 0.9
+#: These make their step as one operation over all weights, on CPUs as well.
+FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
 
 def build_optimizer(
@@ -33,11 +36,14 @@ def build_optimizer(
         names = [value.__name__ for value in known.values()]
         raise UserError(f"--optimizer: torch.optim has no '{name}'{nearest(name, names)}")
     accepted = inspect.signature(kind).parameters
-    options: dict[str, float] = {"lr": learning_rate}
+    options: dict[str, Any] = {"lr": learning_rate}
     if "weight_decay" in accepted:
         options["weight_decay"] = weight_decay
     if kind is torch.optim.SGD:
         options["momentum"] = MOMENTUM
+    parameters = list(parameters)
+    if kind in FUSED and all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
+        options["fused"] = True
     _try_out(kind, options)
     try:
         return kind(parameters, **options)
@@ -45,7 +51,7 @@ def build_optimizer(
         raise UserError(f"--optimizer {name} cannot train this network: {error}") from error
 
 
-def _try_out(kind: type[torch.optim.Optimizer], options: dict[str, float]) -> None:
+def _try_out(kind: type[torch.optim.Optimizer], options: dict[str, Any]) -> None:
     """Make one step with a throw-away weight, to meet now what an optimizer asks of its gradients."""
     weight = nn.Parameter(torch.zeros(2, 2))
     weight.grad = torch.zeros(2, 2)
