@@ -4,9 +4,14 @@
 
 The images are made up and written as MNIST's files into a temporary folder, where both sides read them: nothing is
 downloaded. The ways take turns, an epoch each, so that whatever else the machine does meets all of them; the table
-shows medians. It runs on the CPU. What main.py sets in the environment has to be set by hand (`GOMP_SPINCOUNT=1000`),
-and then serves all ways alike.
+shows medians. It runs on the CPU. What a run sets for the whole process (how memory is kept, how threads wait) serves
+all ways alike; torch's own setting for products of matrices is as a run sets it in Secateur's turns, and torch's
+default in the others.
 """
+
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as main.py does, before torch is loaded
 
 import argparse
 import copy
@@ -35,6 +40,7 @@ from utils.observers import project_observers
 from utils.registry import Registry
 from utils.run.assemble import assemble
 from utils.torchvision_import import torchvision
+from utils.training.cpu import use_onednn_products
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Images an epoch. Arithmetic takes nearly all of the time of convolutions: more images would not tell more.
@@ -100,7 +106,9 @@ def ways(network: str, folder: Path) -> dict[str, Callable[[], None]]:
     copies = {f"{workers} workers": (copy.deepcopy(trainer.network), workers) for workers in WORKERS}
 
     def secateur() -> None:
+        use_onednn_products(True)
         trainer.train_epoch()
+        use_onednn_products(False)
         trainer.epoch += 1  # which orders the next epoch anew
 
     return {

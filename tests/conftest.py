@@ -41,6 +41,9 @@ def make_run(make_arguments):
     return make
 
 
+torch.set_num_threads(1)  # two threads gain nothing on networks this small, and lose much on a machine that is busy
+
+
 @pytest.fixture(autouse=True)
 def _no_shared_state():
     """Give every test the same random numbers."""

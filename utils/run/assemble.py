@@ -23,6 +23,7 @@ from utils.registry import Registry
 from utils.run.checkpoint import Checkpoint, find_checkpoint
 from utils.run.networks import build_network, network_options
 from utils.run.run import Run
+from utils.training.cpu import tune_cpu
 from utils.training.precision import Precision, choose_device
 
 
@@ -109,7 +110,10 @@ def _prepare_torch(arguments: argparse.Namespace) -> torch.device:
     np.random.seed(arguments.seed)  # noqa: NPY002 - for libraries that use the global generator
     torch.manual_seed(arguments.seed)
     torch.backends.cudnn.benchmark = not (arguments.disable_cuda_benchmark or arguments.deterministic)
-    return choose_device(arguments.device)
+    device = choose_device(arguments.device)
+    if device.type == "cpu":
+        tune_cpu()
+    return device
 
 
 def _check_same_network(checkpoint: Checkpoint, model: str, num_classes: int, options: dict[str, Any]) -> None:
