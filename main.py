@@ -17,15 +17,29 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _with_requirements(error: ModuleNotFoundError, argv: list[str]) -> int:
+    """Start again with the Python that `make` has set up; where there is none, say how to get it."""
+    own = ROOT / ".venv" / "bin" / "python"
+    if own.exists() and Path(sys.prefix) != own.parent.parent:
+        os.execv(own, [str(own), str(ROOT / "main.py"), *argv])
+    sys.stderr.write(
+        f"error: the package {error.name} is not installed: run `make demo`, or pip install -r requirements.txt\n"
+    )
+    return 2
+
+
 def main(argv: list[str]) -> int:
     """Run one command line and return its exit status: 0, 2 for wrong input, 130 when interrupted, 143 when ended."""
-    signal.signal(signal.SIGTERM, _stop)
-    # Imported here so that even a broken installation answers with one line.
-    from utils.arguments import parse
-    from utils.hooks import plugin_manager
-    from utils.listing import print_components, say
-    from utils.registry import Registry
-
+    for request in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, request):
+            signal.signal(getattr(signal, request), _stop)
+    try:
+        from utils.arguments import parse
+        from utils.hooks import plugin_manager
+        from utils.listing import print_components, say
+        from utils.registry import Registry
+    except ModuleNotFoundError as error:
+        return _with_requirements(error, argv)
     try:
         hooks, problems = plugin_manager()
         for problem in problems:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from utils.pruning.criterion import Criterion
 from utils.pruning.saliency import Batch
+from utils.seeds import seeded_generator
 
 
 class UnstructuredRandom(Criterion):
@@ -17,7 +18,7 @@ class UnstructuredRandom(Criterion):
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Draw each score uniformly from [0, 1)."""
-        generator = torch.Generator().manual_seed(self.arguments.seed)
+        generator = seeded_generator(self.arguments.seed, "random scores")
         return {
             name: torch.rand(weight.shape, generator=generator).to(weight.device)
             for name, weight in self.weights.items()

@@ -314,3 +314,30 @@ def test_the_example_of_the_readme_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("pruned to") == 7
+
+
+def test_a_checkpoint_brings_its_data_set_and_its_classes(run):
+    *_, trained = run(
+        f"--model LogisticRegression --data_set RUBBISH --rubbish_images 50 --epochs 1 --output_dim 12 --pruner SNIP "
+        f"--outer_layer_pruning {QUICK}"
+    )
+    status, _, err, tested = run(f"--eval --checkpoint_name {trained.name}")
+    assert status == 0, err
+    assert results(tested)["data_set"] == "RUBBISH"
+    assert results(tested)["prune_criterion"] == "SNIP"
+
+
+def test_a_python_without_the_requirements_is_one_line(tmp_path):
+    from utils.run.folder import copy_sources
+
+    copy_sources(ROOT, tmp_path)
+    bare = subprocess.run([sys.executable, "-S", "main.py", "--list"], cwd=tmp_path, capture_output=True, text=True)
+    assert bare.returncode == 2
+    assert bare.stderr.count("\n") == 1
+    assert "is not installed: run `make demo`" in bare.stderr
+
+
+def test_a_limit_without_a_criterion_is_noticed(run):
+    _, out, _, folder = run(f"--model LeNet300 --pruning_limit 0.9 --epochs 0 --N 64 {QUICK}")
+    assert "--pruning_limit has no effect with EmptyCrit" in out
+    assert results(folder)["notices"]

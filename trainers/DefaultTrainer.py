@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 
@@ -42,12 +43,13 @@ class DefaultTrainer:
         if isinstance(self.optimizer, torch.optim.LBFGS) and flags.precision == "fp16":
             raise UserError("--optimizer LBFGS evaluates a step several times, which --precision fp16 cannot scale")
         self.forward = torch.compile(self.network) if flags.compile else self.network
-        self.means = RunningMeans(run.device)
+        self.means = RunningMeans()
         #: Epochs finished.
         self.epoch = 0
         #: What the network as it is does on the held-out set, once that was measured.
         self.evaluation: Evaluation | None = None
         self.events = 0
+        self.stopped_early = False
         self.collapsed: list[str] = []
         self.training_flops = 0
         self.seconds = {"pruning": 0.0, "training": 0.0}
@@ -56,7 +58,7 @@ class DefaultTrainer:
     def train(self) -> dict[str, object]:
         """Train and prune to the end; returns what goes to results.json.
 
-        However it ends, the last state stays: as `<Model>_finished`, or as `last` where it was interrupted.
+        The last state stays: as `<Model>_finished`, or as `last` where the run was interrupted.
         """
         self.started = time.perf_counter()
         try:
@@ -68,10 +70,11 @@ class DefaultTrainer:
             if self.epoch == self.epochs:
                 self.prune_as_planned()
         except UserError:
-            raise  # what is in memory is not worth keeping, as after a NaN
+            raise  # what is in memory is not worth keeping, as after a NaN; an earlier `last` stays
         except BaseException:
             self.masks.apply_to_weights()
-            self.run.save("last", epoch=self.epoch)
+            with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
+                self.run.save("last", epoch=self.epoch)
             raise
         return self.conclude()
 
@@ -112,6 +115,7 @@ class DefaultTrainer:
                 self.check_numbers()
                 self.checked = now
             if self.out_of_time():
+                self.stopped_early = number + 1 < batches or self.epoch + 1 < self.epochs
                 break
         self.check_numbers()
         self.epoch_seconds = time.perf_counter() - start
@@ -226,7 +230,7 @@ class DefaultTrainer:
 
     def conclude(self) -> dict[str, object]:
         """Judge the network a last time, keep it as `<Model>_finished`, and return the results."""
-        if self.plan or self.epoch < self.epochs:
+        if self.plan or self.stopped_early:
             notice = f"stopped by --max_training_minutes in epoch {self.epoch} of {self.epochs}"
             notice += f", with {len(self.plan)} pruning events still to come" if self.plan else ""
             self.run.notices.append(notice)

@@ -87,3 +87,11 @@ def test_flags_that_a_criterion_does_not_read_are_known(make_arguments):
         "SNIPitDuring": ["snip_steps", "prune_delay", "prune_freq"],
         "UnstructuredRandom": ["pruning_rate"],
     }
+
+
+def test_random_scores_have_nothing_to_do_with_the_initial_weights(make_arguments):
+    torch.manual_seed(333)
+    network = nn.Linear(100, 100)
+    scores = build(UnstructuredRandom, make_arguments("--prune_criterion rand --seed 333"), network).scores([])
+    correlation = torch.corrcoef(torch.stack([scores[""].flatten(), network.weight.detach().flatten()]))[0, 1]
+    assert abs(float(correlation)) < 0.05

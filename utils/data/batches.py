@@ -10,6 +10,7 @@ from torch import Tensor
 
 from utils.data.augmentation import Augmentation
 from utils.data.data_set import Images
+from utils.seeds import seeded_generator
 
 
 class Batches:
@@ -48,7 +49,7 @@ class Batches:
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of training epoch `number`, shuffled and augmented."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        generator = seeded_generator(self.seed, f"epoch {number}")
         pixels, labels = self.images.pixels, self.images.labels
         order = torch.randperm(len(self.images), generator=generator).to(pixels.device)
         for start, stop in itertools.pairwise(self._starts()):

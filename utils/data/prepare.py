@@ -12,6 +12,7 @@ from torch.nn import functional
 from utils.data.batches import Batches
 from utils.data.data_set import DataSet, Images
 from utils.errors import UserError
+from utils.seeds import seeded_generator
 
 VALIDATION_SHARE = 0.1
 #: Batch size with `--disable_autoconfig`.
@@ -34,6 +35,7 @@ class Data:
 def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path, device: torch.device) -> Data:
     """Load a data set and apply the flags that change it."""
     train, test = data_set.load(folder, arguments)
+    _check(data_set, train, test)
     mean, std, augmentation = data_set.mean, data_set.std, data_set.augmentation
     batch_size = arguments.batch_size or data_set.batch_size
     if arguments.disable_autoconfig:
@@ -49,10 +51,10 @@ def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path,
         train = train.subset(torch.arange(arguments.N))
     held_out, held_out_name = test, "test"
     if arguments.tuning:
-        train, held_out = _split(train, arguments.seed)
+        train, held_out = _split(train)
         held_out_name = "validation"
     if arguments.random_shuffle_labels:
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(arguments.seed))
+        order = torch.randperm(len(train), generator=seeded_generator(arguments.seed, "labels"))
         train = Images(train.pixels, train.labels[order])
     if arguments.input_dim:
         shape = tuple(arguments.input_dim)
@@ -67,9 +69,28 @@ def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path,
     )
 
 
-def _split(images: Images, seed: int) -> tuple[Images, Images]:
-    """Hold out a tenth of each class."""
-    generator = torch.Generator().manual_seed(seed)
+def _check(data_set: DataSet, train: Images, test: Images) -> None:
+    """Refuse what a data set must not return, naming it."""
+    who = type(data_set).__name__
+    missing = [fact for fact in ("input_shape", "num_classes", "mean", "std") if not hasattr(data_set, fact)]
+    if missing:
+        raise UserError(f"the data set {who} does not say its {missing[0]}")
+    for part, images in (("training", train), ("test", test)):
+        pixels, labels = images.pixels, images.labels
+        if not (isinstance(pixels, torch.Tensor) and isinstance(labels, torch.Tensor) and pixels.dtype == torch.uint8):
+            raise UserError(f"{who}: the {part} images must be tensors, the pixels of type uint8")
+        if pixels.shape[1:] != torch.Size(data_set.input_shape) or len(pixels) != len(labels) or not len(pixels):
+            shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
+            raise UserError(
+                f"{who}: the {part} images and labels are {shapes}, not (N, *{data_set.input_shape}) and (N,)"
+            )
+        if labels.dtype != torch.int64 or labels.min() < 0 or labels.max() >= data_set.num_classes:
+            raise UserError(f"{who}: the {part} labels must be int64 from 0 to {data_set.num_classes - 1}")
+
+
+def _split(images: Images) -> tuple[Images, Images]:
+    """Hold out a tenth of each class: always the same one, so that no run trains on what another is judged by."""
+    generator = seeded_generator(0, "validation split")
     held_out = torch.zeros(len(images), dtype=torch.bool)
     for label in images.labels.unique():
         members = (images.labels == label).nonzero().flatten()

@@ -21,7 +21,7 @@ def network_figures(run: Run, judged: Evaluation) -> dict[str, object]:
     return {
         "model": run.identity["model"],
         "data_set": run.identity["data_set"],
-        "prune_criterion": type(run.criterion).__name__,
+        "prune_criterion": run.identity["prune_criterion"],
         "test_accuracy": None,
         "test_loss": None,
         f"{held_out}_accuracy": judged.accuracy,

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from utils.hooks import hookimpl
 from utils.measure.evaluation import Evaluation
+from utils.measure.sparsity import measure_sparsity
 from utils.pruning.criterion import PruningEvent
 from utils.run.run import Run
 from utils.training.means import RunningMeans
@@ -44,7 +45,7 @@ class Console:
         self.sparsity = 0.0
         self.held_out = ""
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def run_started(self, run: Run) -> None:
         """Say what will be done, and open the live line."""
         if self.terminal.is_terminal:
@@ -89,8 +90,9 @@ class Console:
         now = time.perf_counter()
         if self.progress is None or now - self.looked < SECONDS_BETWEEN_LOOKS:
             return
-        speed = (means.samples - self.samples) / (now - self.looked) if means.samples > self.samples else 0
-        self.looked, self.samples = now, means.samples
+        samples = epoch * len(run.data.train.images) + means.samples
+        speed = (samples - self.samples) / (now - self.looked)
+        self.looked, self.samples = now, samples
         seen = means.read()
         self.progress.update(
             self.task,
@@ -103,7 +105,7 @@ class Console:
     @hookimpl
     def pruned(self, run: Run, event: PruningEvent) -> None:
         """Say what went, and warn of layers that have nothing left."""
-        self.sparsity = 1 - event.kept / event.competing
+        self.sparsity = measure_sparsity(run.network).weight_sparsity
         run.log.info(
             f"pruned to {event.sparsity:.4g}: {event.kept:,} of {event.competing:,} competing weights kept "
             f"({event.seconds:.2f} s)"
@@ -121,7 +123,8 @@ class Console:
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
         """One line an epoch."""
-        self.samples = 0
+        if self.progress is not None:
+            self.progress.update(self.task, completed=figures["epoch"] * len(run.data.train))
         parts = [f"epoch {figures['epoch']:>3}"]
         parts += [
             f"{name} loss {figures[f'{name}_loss']:.4f} accuracy {figures[f'{name}_accuracy']:.2%}"

@@ -77,8 +77,8 @@ class Pictures:
 
 def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
     """Histogram the finite scores above zero, of what was kept and what was pruned just now."""
-    scores = torch.cat([score.flatten() for score in event.scores.values()])
-    kept = torch.cat([mask.flatten() for mask in event.masks.values()])
+    scores = torch.cat([score.flatten() for score in event.scores.values()]).cpu()
+    kept = torch.cat([mask.flatten() for mask in event.masks.values()]).cpu()
     usable = (scores > 0) & scores.isfinite()
     logarithms, kept = scores[usable].log10(), kept[usable]
     if not len(logarithms):

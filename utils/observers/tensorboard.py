@@ -67,8 +67,8 @@ class TensorBoard:
         if run.arguments.disable_histograms:
             return
         for name, weight in run.masks.weights.items():
-            # Binned on the device: TensorBoard's own histogram copies and sorts every weight.
-            values = weight.detach().float()
+            # Binned by torch: TensorBoard's own histogram sorts every weight.
+            values = weight.detach().float().cpu()
             counts = torch.histc(values, HISTOGRAM_BINS)
             low, high = float(values.min()), float(values.max())
             limits = torch.linspace(low, high, HISTOGRAM_BINS + 1)[1:].tolist()

@@ -85,7 +85,7 @@ class Criterion:
 
         `batches` are some batches of training data, inputs (B, C, H, W) and targets (B,), on the network's device.
         """
-        raise NotImplementedError
+        raise UserError(f"the criterion {type(self).__name__} has no method scores(batches)")
 
     def reads_flag(self, flag: str) -> bool:
         """Whether a flag that only some criteria read has an effect with this one."""
@@ -117,8 +117,7 @@ class Criterion:
         A weight that was pruned stays so; equal scores are decided by position.
         """
         start = time.perf_counter()
-        scores = {name: score.detach().float() for name, score in self.scores(batches).items()}
-        self._check(scores)
+        scores = self._checked(self.scores(batches))
         alive = {name: self.masks.kept.get(name) for name in self.weights}
         for name, mask in alive.items():
             if mask is not None:
@@ -134,9 +133,11 @@ class Criterion:
             epoch, sparsity, competing, keep, scores, masks, collapsed, seconds=time.perf_counter() - start
         )
 
-    def _check(self, scores: dict[str, Tensor]) -> None:
-        """Refuse scores that say nothing, naming the criterion and the layer."""
+    def _checked(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Refuse scores that say nothing, naming the criterion and the layer; return them as numbers to be ranked."""
         who = type(self).__name__
+        if not (isinstance(scores, dict) and all(isinstance(score, Tensor) for score in scores.values())):
+            raise UserError(f"{who}.scores must return a dictionary of tensors, one for each layer of self.weights")
         if scores.keys() != self.weights.keys():
             wrong = sorted(scores.keys() ^ self.weights.keys())
             raise UserError(f"{who}.scores must return one tensor for each layer of self.weights: see {wrong[0]}")
@@ -147,3 +148,9 @@ class Criterion:
         for name, score in scores.items():
             if score.isnan().any():
                 raise UserError(f"{who}: the scores of {name} are not numbers (NaN); is --learning_rate too large?")
+        # Minus infinity is kept for weights that were pruned before.
+        wide = {
+            name: (score if score.dtype in (torch.float32, torch.float64) else score.float()).detach()
+            for name, score in scores.items()
+        }
+        return {name: score.clamp(min=torch.finfo(score.dtype).min) for name, score in wide.items()}

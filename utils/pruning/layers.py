@@ -16,7 +16,9 @@ def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
     """
     layers, seen = {}, set()
     for name, module in network.named_modules():
-        if isinstance(module, nn.Linear | _ConvNd) and id(module.weight) not in seen:
+        # A weight that is computed, as by torch.nn.utils.parametrizations, is no parameter and cannot be set to zero.
+        prunable = isinstance(module, nn.Linear | _ConvNd) and isinstance(module.weight, nn.Parameter)
+        if prunable and id(module.weight) not in seen:
             seen.add(id(module.weight))
             layers[name] = module
     return layers

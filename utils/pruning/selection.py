@@ -21,7 +21,11 @@ def _largest(scores: Tensor, keep: int) -> Tensor:
     """Mark the `keep` largest of `scores` (N,), ties by position."""
     if keep <= 0:
         return torch.zeros_like(scores, dtype=torch.bool)
-    threshold = torch.kthvalue(scores, len(scores) - keep + 1).values
+    # Some accelerators cannot do this, or not deterministically.
+    ranked = (
+        scores if scores.device.type == "cuda" and not torch.are_deterministic_algorithms_enabled() else scores.cpu()
+    )
+    threshold = torch.kthvalue(ranked, len(scores) - keep + 1).values.to(scores.device)
     chosen = scores > threshold
     tied = (scores == threshold).nonzero().flatten()
     chosen[tied[: keep - int(chosen.sum())]] = True

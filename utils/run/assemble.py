@@ -35,7 +35,7 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     checkpoint = None
     if arguments.checkpoint_name:
         checkpoint = find_checkpoint(arguments.results_dir, arguments.checkpoint_name, arguments.checkpoint_model)
-        _take_over(arguments, checkpoint)
+        _take_over(arguments, checkpoint, registry)
     device = _prepare_torch(arguments)
     found = {flag: registry.find(kind, getattr(arguments, flag)) for flag, kind in NAMED_BY.items()}
     classes = {flag: component.load() for flag, component in found.items()}
@@ -44,11 +44,14 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
 
     options = network_options(classes["model"], arguments)
     if checkpoint:
-        options = checkpoint.facts["options"] | options
+        typed = {name: value for name, value in options.items() if name in arguments.explicit}
+        options = options | checkpoint.facts["options"] | typed
         _check_same_network(checkpoint, names["model"], data.num_classes, options)
     # What is built must not depend on what was drawn while the data was loaded.
     torch.manual_seed(arguments.seed)
-    network = build_network(classes["model"], names["model"], data.input_shape, data.num_classes, options).to(device)
+    network = build_network(classes["model"], names["model"], data.input_shape, data.num_classes, options)
+    flops = count_flops(network, torch.zeros(1, *data.input_shape))
+    network = network.to(device)
     single = 1 in (data.train.batch_size, len(data.train.images))
     if single and not arguments.eval and any(isinstance(module, _BatchNorm) for module in network.modules()):
         raise UserError(
@@ -61,7 +64,7 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         network = network.to(memory_format=torch.channels_last)
     example = torch.zeros(1, *data.input_shape, device=device)
     outer = set() if arguments.outer_layer_pruning else outer_layers(network, example)
-    competing = [name for name in masks.weights if name not in outer]
+    competing = [name for name, weight in masks.weights.items() if name not in outer and weight.requires_grad]
     loss = classes["loss"](masks.weights, arguments)
     precision = Precision(arguments.precision, device)
     run = Run(
@@ -76,7 +79,7 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         loss=loss,
         criterion=classes["prune_criterion"](network, masks, loss, competing, arguments),
         precision=precision,
-        flops=count_flops(network, example),
+        flops=flops,
         example=example,
         identity={
             "model": names["model"],
@@ -84,20 +87,33 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
             "num_classes": data.num_classes,
             "options": options,
             "data_set": names["data_set"],
+            "prune_criterion": names["prune_criterion"],
+            "disable_autoconfig": arguments.disable_autoconfig,
         },
     )
+    if checkpoint and "prune_criterion" not in arguments.explicit:
+        run.identity["prune_criterion"] = checkpoint.facts.get("prune_criterion", names["prune_criterion"])
     run.notices = _notices(run)
     return run
 
 
-def _take_over(arguments: argparse.Namespace, checkpoint: Checkpoint) -> None:
+def _take_over(arguments: argparse.Namespace, checkpoint: Checkpoint, registry: Registry) -> None:
     """Let the checkpoint say which network and which data, where the command line did not."""
     facts = checkpoint.facts
     for flag in ("model", "data_set"):
         if flag not in arguments.explicit:
             setattr(arguments, flag, facts[flag])
+            # The command line has not named it, so its own options are at their defaults.
+            parser = argparse.ArgumentParser(add_help=False)
+            for _owner, declare in registry.find(NAMED_BY[flag], facts[flag]).declarations():
+                declare(parser)
+            for action in parser._actions:
+                setattr(arguments, action.dest, getattr(arguments, action.dest, action.default))
     if not arguments.input_dim:
         arguments.input_dim = list(facts["input_shape"])
+    if not arguments.output_dim:
+        arguments.output_dim = facts["num_classes"]
+    arguments.disable_autoconfig = arguments.disable_autoconfig or facts.get("disable_autoconfig", False)
 
 
 def _prepare_torch(arguments: argparse.Namespace) -> torch.device:
@@ -133,6 +149,12 @@ def _notices(run: Run) -> list[str]:
         for flag in ("snip_steps", "prune_delay", "prune_freq", "pruning_rate")
         if flag in flags.explicit and not criterion.reads_flag(flag)
     ]
+    if not flags.eval and not criterion.plan():
+        notices += [
+            f"--{flag} has no effect with {type(criterion).__name__}: name a criterion with --prune_criterion"
+            for flag in ("pruning_limit", "compression")
+            if flag in flags.explicit and getattr(flags, flag)
+        ]
     if warning := run.precision.warning():
         notices.append(warning)
     return notices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from utils.observers import project_observers
 from utils.registry import Registry
 from utils.run.assemble import assemble
 from utils.run.folder import RunFolder
+
+#: A disk that is full, over its quota, read-only or broken.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 def execute(
@@ -49,6 +53,8 @@ def execute(
         reason = f"ended by {type(error).__name__}: {error}"
         to_file.handle(logging.makeLogRecord({"msg": reason}))
         run.hooks.run_failed(run=run, error=error)
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise UserError(f"{run.folder.path} can no longer be written: {error.strerror}") from error
         raise
     finally:
         to_file.close()

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from utils.arguments import Parser
 from utils.errors import UserError
+from utils.flags import add_flags
 
 
 def network_options(build: Callable[..., nn.Module], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -19,7 +21,13 @@ def network_options(build: Callable[..., nn.Module], arguments: argparse.Namespa
 
     Raises `UserError` where `--hidden_dim` was given to a network that has none.
     """
-    names = [name for name in inspect.signature(build).parameters if name not in ("input_shape", "num_classes")]
+    # The flags of every run are not meant for networks, whatever their parameters are called; --hidden_dim is.
+    parser = Parser()
+    add_flags(parser)
+    general = {action.dest for action in parser._actions} - {"hidden_dim"}
+    names = [
+        name for name in inspect.signature(build).parameters if name not in {"input_shape", "num_classes", *general}
+    ]
     if arguments.hidden_dim is not None and "hidden_dim" not in names:
         raise UserError(f"--hidden_dim: {arguments.model} has no hidden width to set")
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}

@@ -9,22 +9,21 @@ from torch import Tensor
 class RunningMeans:
     """Loss and accuracy over all samples seen since `reset`. Adding never waits for the device; reading does."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         self.samples = 0
-        self._sums = torch.zeros(2, device=self.device)
+        self._sizes: list[int] = []
         self._losses: list[Tensor] = []
+        self._correct: list[Tensor] = []
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Take in one batch: its mean loss (), logits (B, K) and classes (B,)."""
-        loss = loss.detach()
-        correct = (logits.detach().argmax(1) == targets).sum()
-        self._sums += torch.stack([loss.float() * len(targets), correct.float()])
-        self._losses.append(loss)
+        self._losses.append(loss.detach())
+        self._correct.append((logits.detach().argmax(1) == targets).sum())
+        self._sizes.append(len(targets))
         self.samples += len(targets)
 
     @property
@@ -33,9 +32,12 @@ class RunningMeans:
         return len(self._losses)
 
     def read(self) -> dict[str, float]:
-        """Return `loss` and `accuracy` in [0, 1]."""
-        loss, correct = (self._sums / max(self.samples, 1)).tolist()
-        return {"loss": loss, "accuracy": correct}
+        """Return `loss` and `accuracy` in [0, 1]; of nothing, zeros."""
+        if not self._losses:
+            return {"loss": 0.0, "accuracy": 0.0}
+        losses = torch.stack(self._losses).tolist()
+        total = sum(loss * size for loss, size in zip(losses, self._sizes, strict=True))
+        return {"loss": total / self.samples, "accuracy": int(torch.stack(self._correct).sum()) / self.samples}
 
     def first_bad_batch(self) -> int | None:
         """Return the number of the first batch whose loss was NaN or infinite, if there was one."""

@@ -136,9 +136,9 @@ def test_tuning_holds_a_tenth_of_each_class_out_of_the_training_set():
         assert images.labels.equal(original_labels()[which(images)])
 
 
-def test_tuning_draws_by_the_seed():
+def test_tuning_holds_the_same_images_out_whatever_the_seed():
     chosen = [which(prepared("--tuning", "--seed", seed).held_out.images).tolist() for seed in ("1", "1", "2")]
-    assert chosen[0] == chosen[1] != chosen[2]
+    assert chosen[0] == chosen[1] == chosen[2]  # else a run could train on what another is judged by
 
 
 @settings(deadline=None)
@@ -146,6 +146,8 @@ def test_tuning_draws_by_the_seed():
 def test_tuning_splits_any_labels_within_half_an_image_of_a_tenth(labels, seed):
     class Drawn(Coloured):
         num_classes = 5
+        input_shape = (1, 1, 1)
+        mean, std = (0.5,), (0.5,)
 
         def load(self, folder, arguments):
             pixels = torch.arange(len(labels)).byte()[:, None, None, None]

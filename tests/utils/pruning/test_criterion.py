@@ -105,3 +105,26 @@ class Forgetful(Magnitude):
 def test_scores_that_say_nothing_are_refused_naming_criterion_and_layer(kind, message):
     with pytest.raises(UserError, match=message):
         magnitude(nn.Sequential(nn.Linear(2, 2)), kind=kind).prune(0.5, [])
+
+
+class Huge(Magnitude):
+    """Scores beyond float32, and minus infinity among them."""
+
+    def scores(self, batches):
+        values = torch.arange(100, dtype=torch.float64).view(10, 10) * 1e60
+        values[0] = -torch.inf
+        return dict.fromkeys(self.weights, values)
+
+
+def test_scores_beyond_float32_and_minus_infinity_are_ranked_right():
+    network = nn.Linear(10, 10)
+    criterion = magnitude(network, kind=Huge)
+    criterion.prune(0.5, [])
+    assert criterion.masks.kept[""].flatten().tolist() == [False] * 50 + [True] * 50
+    criterion.prune(0.95, [])
+    assert criterion.masks.kept[""].flatten().tolist() == [False] * 95 + [True] * 5
+
+
+def test_a_computed_weight_is_not_prunable():
+    network = nn.Sequential(nn.Linear(4, 4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
+    assert list(Masks(network).weights) == ["0"]

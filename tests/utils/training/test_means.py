@@ -5,7 +5,7 @@ from utils.training.means import RunningMeans
 
 
 def test_means_weigh_batches_by_their_size():
-    means = RunningMeans(torch.device("cpu"))
+    means = RunningMeans()
     # one image, right; then three images, one right
     means.add(torch.tensor(4.0), torch.tensor([[0.0, 1.0]]), torch.tensor([1]))
     means.add(torch.tensor(2.0), torch.eye(2)[[0, 0, 0]], torch.tensor([0, 1, 1]))
@@ -17,7 +17,7 @@ def test_means_weigh_batches_by_their_size():
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_first_bad_batch_is_found(bad):
-    means = RunningMeans(torch.device("cpu"))
+    means = RunningMeans()
     assert means.first_bad_batch() is None
     for loss in (1.0, 2.0, bad, bad):
         means.add(torch.tensor(loss), torch.zeros(1, 2), torch.tensor([0]))
