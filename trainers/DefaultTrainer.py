@@ -49,7 +49,8 @@ class DefaultTrainer:
         #: What the network as it is does on the held-out set, once that was measured.
         self.evaluation: Evaluation | None = None
         self.events = 0
-        self.stopped_early = False
+        #: Whether the last epoch ended before its last batch.
+        self.cut_short = False
         self.collapsed: list[str] = []
         self.training_flops = 0
         self.seconds = {"pruning": 0.0, "training": 0.0}
@@ -115,7 +116,7 @@ class DefaultTrainer:
                 self.check_numbers()
                 self.checked = now
             if self.out_of_time():
-                self.stopped_early = number + 1 < batches or self.epoch + 1 < self.epochs
+                self.cut_short = number + 1 < batches
                 break
         self.check_numbers()
         self.epoch_seconds = time.perf_counter() - start
@@ -230,7 +231,7 @@ class DefaultTrainer:
 
     def conclude(self) -> dict[str, object]:
         """Judge the network a last time, keep it as `<Model>_finished`, and return the results."""
-        if self.plan or self.stopped_early:
+        if self.plan or self.cut_short or self.epoch < self.epochs:
             notice = f"stopped by --max_training_minutes in epoch {self.epoch} of {self.epochs}"
             notice += f", with {len(self.plan)} pruning events still to come" if self.plan else ""
             self.run.notices.append(notice)

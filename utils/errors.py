@@ -8,6 +8,11 @@ class UserError(Exception):
     """Wrong input, in one line: what, where and what to do instead. `main.py` prints it and exits with status 2."""
 
 
+def one_line(error: BaseException) -> str:
+    """An error's message, with its line breaks and indentation folded into single spaces."""
+    return " ".join(str(error).split())
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `": did you mean A, B?"` for the known names nearest to `name`, or what there is when none is near."""
     names = list(dict.fromkeys(known))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from utils.errors import UserError, nearest
+from utils.errors import UserError, nearest, one_line
 from utils.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def plugin_manager() -> tuple[pluggy.PluginManager, list[str]]:
         except (Exception, SystemExit) as error:
             if manager.has_plugin(entry.name):
                 manager.unregister(name=entry.name)
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             problems.append(f"plugin {entry.name} ({origin}) is left out: {type(error).__name__}: {reason}")
     return manager, problems
 
@@ -131,7 +131,7 @@ def add_plugin_arguments(manager: pluggy.PluginManager, parser: argparse.Argumen
         try:
             implementation.function(*[parser for _ in implementation.argnames])
         except Exception as error:  # of the plugin's own code
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             who = f"plugin {implementation.plugin_name}: add_arguments"
             raise UserError(f"{who}: {type(error).__name__}: {reason}") from error
 

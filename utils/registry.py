@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 
 from utils.component_source import ComponentSource, Declare, NeedsImportError, module_path
-from utils.errors import UserError, nearest
+from utils.errors import UserError, nearest, one_line
 from utils.kinds import KINDS
 
 #: Networks of other packages, by prefix: `torchvision:resnet50` is built by `torchvision_network("resnet50", ...)`.
@@ -61,7 +61,7 @@ class Component:
         try:
             module = importlib.import_module(self.module)
         except Exception as error:  # any error of the file's own code: name the file, not this one
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise UserError(f"{where} cannot be imported: {type(error).__name__}: {reason}") from error
         found = getattr(module, self.attribute, None)
         word, base_place = KINDS[self.kind]

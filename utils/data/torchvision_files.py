@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from utils.data.data_set import Images
-from utils.errors import UserError
+from utils.errors import UserError, one_line
 from utils.torchvision_import import torchvision
 
 
@@ -28,7 +28,7 @@ def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Imag
             for empty in (where, where.parent):
                 with contextlib.suppress(OSError):
                     empty.rmdir()  # torchvision made it for the download
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise UserError(
                 f"{name} cannot be read: {_advice(kind, where)} ({type(error).__name__}: {reason})"
             ) from error

@@ -15,7 +15,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from utils.errors import UserError, nearest
+from utils.errors import UserError, nearest, one_line
 from utils.pruning.masks import Masks
 from utils.run.files import write_atomically, write_json
 
@@ -39,7 +39,7 @@ class Checkpoint:
         try:
             tensors = safetensors.torch.load_file(_beside(self.path, ".safetensors"))
         except (OSError, SafetensorError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise UserError(f"the checkpoint {self.path}.safetensors cannot be read: {reason}") from error
         state = {name: tensor for name, tensor in tensors.items() if not name.startswith(MASK_PREFIX)}
         own = network.state_dict()

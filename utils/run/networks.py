@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.arguments import Parser
-from utils.errors import UserError
+from utils.errors import UserError, one_line
 from utils.flags import add_flags
 
 
@@ -52,7 +52,7 @@ def build_network(
     except UserError:
         raise
     except (RuntimeError, ValueError, TypeError, AssertionError, StopIteration, ZeroDivisionError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{name} does not work on images of {shape}: {reason[:200]}{hint}") from error
     if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
