@@ -10,6 +10,9 @@ from typing import NoReturn
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parent
+#: Set before torch is loaded, where the user has not. Its threads wait for each other by spinning; where a second
+#: program wants the same cores, spinning long makes both many times slower. GNU's OpenMP reads this bound.
+ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
@@ -57,9 +60,7 @@ def main(argv: list[str]) -> int:
         if arguments.help is not None:
             say(arguments.help)
             return 0
-        # From here on torch is needed. Its threads wait for each other by spinning; where a second program wants the
-        # same cores, spinning long makes both many times slower. GNU's OpenMP reads this bound as it is loaded.
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.update(ENVIRONMENT | os.environ)
         from utils.run.execute import execute
 
         return execute(arguments, registry, hooks, ROOT, argv)

@@ -2,37 +2,35 @@
 
     python3 benchmarks/training_throughput.py --networks LeNet300 --repeats 5
 
-The images are made up and written as MNIST's files into a temporary folder, where both sides read them: nothing is
-downloaded. The ways take turns, an epoch each, so that whatever else the machine does meets all of them; the table
-shows medians. It runs on the CPU. What a run sets for the whole process (how memory is kept, how threads wait) serves
-all ways alike; torch's own setting for products of matrices is as a run sets it in Secateur's turns, and torch's
-default in the others.
+The images are made up and written as MNIST's files into a temporary folder, where all ways read them: nothing is
+downloaded. Each way does the same work (Adam with weight decay, clipped gradients, loss and accuracy counted) as a
+program of its own, started as its user would start it: Secateur with the settings that main.py makes (how threads wait,
+how memory is kept, which library multiplies), the usual way with those of torch. They take turns, an epoch each, so
+that whatever else the machine does meets all of them; the table shows medians. It runs on the CPU.
 """
 
-import os
-
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as main.py does, before torch is loaded
-
 import argparse
-import copy
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data_sets.MNIST import MNIST
+from main import ENVIRONMENT
 from trainers.DefaultTrainer import DefaultTrainer
 from utils.arguments import parse
 from utils.hooks import plugin_manager
@@ -40,11 +38,10 @@ from utils.observers import project_observers
 from utils.registry import Registry
 from utils.run.assemble import assemble
 from utils.torchvision_import import torchvision
-from utils.training.cpu import use_onednn_products
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Images an epoch. Arithmetic takes nearly all of the time of convolutions: more images would not tell more.
-IMAGES = {"LeNet300": 60_000, "LeNet5": 15_360, "ResNet18": 1_024}
+IMAGES = {"LeNet300": 60_000, "LeNet5": 15_360, "ResNet18": 512}
 BATCH_SIZE = 512
 LEARNING_RATE = 2e-3
 WORKERS = (0, 2)
@@ -53,8 +50,11 @@ TEST_IMAGES = 100
 
 
 def main() -> None:
-    """Measure each network and print the table."""
+    """Measure each network and print the table; or, started by that, be one of the ways."""
     arguments = read_arguments()
+    if arguments.way:
+        take_turns(arguments.way, arguments.networks[0], Path(arguments.folder))
+        return
     table = Table(title=f"Samples a second in training, batches of {BATCH_SIZE}, {torch.get_num_threads()} threads")
     table.add_column("network")
     for heading in ("images", "Secateur"):
@@ -66,8 +66,8 @@ def main() -> None:
         images = arguments.images or IMAGES[network]
         with tempfile.TemporaryDirectory() as folder:
             write_mnist(Path(folder), images)
-            seconds = measure(ways(network, Path(folder)), arguments.repeats)
-        secateur, *usual = (images / statistics.median(times) for times in seconds.values())
+            seconds = measure(network, folder, arguments.repeats)
+        secateur, *usual = (images / statistics.median(times) for times in seconds)
         compared = [cell for speed in usual for cell in (f"{speed:,.0f}", f"{secateur / speed:.1f}x")]
         table.add_row(network, f"{images:,}", f"{secateur:,.0f}", *compared)
     Console().print(table)
@@ -80,6 +80,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="epochs of each way (default: %(default)s)")
     sizes = ", ".join(f"{name} {images}" for name, images in IMAGES.items())
     parser.add_argument("--images", type=int, help=f"images an epoch (default: {sizes})")
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -97,69 +99,79 @@ def write_mnist(folder: Path, images: int) -> None:
             (raw / f"{part}-{kind}-idx{array.ndim}-ubyte").write_bytes(header.tobytes() + array.tobytes())
 
 
-def ways(network: str, folder: Path) -> dict[str, Callable[[], None]]:
-    """Return by name what trains `network` for one epoch: Secateur first, then the usual way by number of workers.
+def measure(network: str, folder: str, repeats: int) -> list[list[float]]:
+    """Return the seconds of `repeats` epochs of Secateur, then of the usual way by number of workers."""
+    plain = {key: value for key, value in os.environ.items() if key not in ENVIRONMENT}
+    command = [sys.executable, __file__, "--networks", network, "--folder", folder, "--way"]
+    started = [
+        subprocess.Popen(
+            [*command, way], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        for way, environment in (("secateur", plain | ENVIRONMENT), *((str(workers), plain) for workers in WORKERS))
+    ]
+    seconds: list[list[float]] = [[] for _ in started]
+    for turn in range(repeats + 1):
+        for times, process in zip(seconds, started, strict=True):
+            print("go", file=process.stdin)
+            answer = process.stdout.readline()
+            if turn:  # the first epoch warms up
+                times.append(float(answer))
+    for process in started:
+        process.communicate()
+    return seconds
 
-    All start from the same weights.
-    """
-    trainer = build_trainer(network, folder)
-    copies = {f"{workers} workers": (copy.deepcopy(trainer.network), workers) for workers in WORKERS}
 
-    def secateur() -> None:
-        use_onednn_products(True)
-        trainer.train_epoch()
-        use_onednn_products(False)
-        trainer.epoch += 1  # which orders the next epoch anew
-
-    return {
-        "secateur": secateur,
-        **{name: usual_way(network, workers, folder) for name, (network, workers) in copies.items()},
-    }
+def take_turns(way: str, network: str, folder: Path) -> None:
+    """Train an epoch and print its seconds for each line of the input."""
+    epoch = secateur_way(network, folder) if way == "secateur" else usual_way(network, int(way), folder)
+    for _line in sys.stdin:
+        start = time.perf_counter()
+        epoch()
+        sys.stdout.write(f"{time.perf_counter() - start}\n")
+        sys.stdout.flush()
 
 
-def build_trainer(network: str, folder: Path) -> DefaultTrainer:
-    """Return the trainer that `main.py --model <network> --data_set MNIST` would train with, observers included."""
+def secateur_way(network: str, folder: Path) -> Callable[[], None]:
+    """Return what trains for one epoch as `main.py --model <network> --data_set MNIST` does, observers included."""
     hooks, _problems = plugin_manager()
     registry = Registry(ROOT, hooks)
     argv = ["--model", network, "--data_set", "MNIST", "--optimizer", "ADAM", "--device", "cpu"]
     argv += ["--learning_rate", str(LEARNING_RATE), "--batch_size", str(BATCH_SIZE), "--data_dir", str(folder)]
     arguments = parse(argv, registry, hooks)
-    run = assemble(arguments, registry, hooks)
+    trainer = DefaultTrainer(assemble(arguments, registry, hooks))
     for observer in project_observers(arguments):
         hooks.register(observer)
-    return DefaultTrainer(run)
-
-
-def usual_way(network: nn.Module, workers: int, folder: Path) -> Callable[[], None]:
-    """Return what trains `network` for one epoch as a textbook does it."""
-    transforms = torchvision.transforms
-    normalise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MNIST.mean, MNIST.std)])
-    data_set = torchvision.datasets.MNIST(str(folder), transform=normalise)
-    loader = DataLoader(data_set, BATCH_SIZE, shuffle=True, num_workers=workers)
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
 
     def epoch() -> None:
-        network.train()
-        total = 0.0
-        for inputs, targets in loader:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(network(inputs), targets)
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
+        trainer.train_epoch()
+        trainer.epoch += 1  # which orders the next epoch anew
 
     return epoch
 
 
-def measure(epochs: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Return the seconds that each epoch took, by name; the ways take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in epochs}
-    for _ in range(repeats):
-        for name, epoch in epochs.items():
-            start = time.perf_counter()
-            epoch()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+def usual_way(name: str, workers: int, folder: Path) -> Callable[[], None]:
+    """Return what trains the same network for one epoch as a textbook does it."""
+    network = getattr(import_module(f"models.{name}"), name)((1, 28, 28), 10)
+    transforms = torchvision.transforms
+    normalise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MNIST.mean, MNIST.std)])
+    data_set = torchvision.datasets.MNIST(str(folder), transform=normalise)
+    loader = DataLoader(data_set, BATCH_SIZE, shuffle=True, num_workers=workers)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=5e-5)
+
+    def epoch() -> None:
+        network.train()
+        total, right = 0.0, 0
+        for inputs, targets in loader:
+            optimizer.zero_grad()
+            logits = network(inputs)
+            loss = functional.cross_entropy(logits, targets)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+            optimizer.step()
+            total += loss.item()
+            right += (logits.argmax(1) == targets).sum().item()
+
+    return epoch
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import time
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from utils.errors import UserError
 from utils.measure.evaluation import Evaluation, evaluate
@@ -17,7 +16,7 @@ from utils.measure.flops import TRAINING_FACTOR
 from utils.measure.sparsity import measure_sparsity
 from utils.run.run import Run
 from utils.training.means import RunningMeans
-from utils.training.optimizers import build_optimizer, build_schedule, decays_weights
+from utils.training.optimizers import build_optimizer, build_schedule, clip_norm, decays_weights
 
 #: A checkpoint of the last epoch is written so often, so that a crash costs no more.
 SECONDS_BETWEEN_SAVES = 30
@@ -156,14 +155,15 @@ class DefaultTrainer:
 
     def adjust_gradients(self) -> None:
         """Weight decay where the optimizer has none; then masks, clipping and noise."""
-        parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
+        groups = self.optimizer.param_groups  # to walk the network's modules at every batch would take longer
+        parameters = [weight for group in groups for weight in group["params"] if weight.grad is not None]
         gradients = [parameter.grad for parameter in parameters]
         if self.arguments.l2_reg and not decays_weights(self.optimizer):
             with torch.no_grad():
                 torch._foreach_add_(gradients, parameters, alpha=self.arguments.l2_reg)
         self.masks.apply_to_gradients()
         if self.arguments.grad_clip:
-            clip_grad_norm_(parameters, self.arguments.grad_clip)
+            clip_norm(gradients, self.arguments.grad_clip)
         if self.arguments.grad_noise:
             noise = [torch.randn_like(gradient) for gradient in gradients]
             torch._foreach_add_(gradients, noise, alpha=self.arguments.grad_noise)

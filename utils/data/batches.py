@@ -52,12 +52,13 @@ class Batches:
         generator = seeded_generator(self.seed, f"epoch {number}")
         pixels, labels = self.images.pixels, self.images.labels
         order = torch.randperm(len(self.images), generator=generator).to(pixels.device)
+        labels = labels.index_select(0, order)
         for start, stop in itertools.pairwise(self._starts()):
             chosen = order[start:stop]
             batch = pixels.index_select(0, chosen)
             for augment in self.augmentation:
                 batch = augment(batch, generator)
-            yield self.normalise(batch), labels.index_select(0, chosen)
+            yield self.normalise(batch), labels[start:stop]
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn uint8 pixels (B, C, H, W) into float32 of mean 0 and standard deviation 1 over the training set."""

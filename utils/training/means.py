@@ -22,7 +22,7 @@ class RunningMeans:
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Take in one batch: its mean loss (), logits (B, K) and classes (B,)."""
         self._losses.append(loss.detach())
-        self._correct.append((logits.detach().argmax(1) == targets).sum())
+        self._correct.append(logits.detach().argmax(1) == targets)
         self._sizes.append(len(targets))
         self.samples += len(targets)
 
@@ -37,7 +37,7 @@ class RunningMeans:
             return {"loss": 0.0, "accuracy": 0.0}
         losses = torch.stack(self._losses).tolist()
         total = sum(loss * size for loss, size in zip(losses, self._sizes, strict=True))
-        return {"loss": total / self.samples, "accuracy": int(torch.stack(self._correct).sum()) / self.samples}
+        return {"loss": total / self.samples, "accuracy": int(torch.cat(self._correct).sum()) / self.samples}
 
     def first_bad_batch(self) -> int | None:
         """Return the number of the first batch whose loss was NaN or infinite, if there was one."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from utils.errors import UserError, nearest
@@ -64,6 +64,16 @@ def _try_out(kind: type[torch.optim.Optimizer], options: dict[str, Any]) -> None
 def decays_weights(optimizer: torch.optim.Optimizer) -> bool:
     """Whether the optimizer applies `--l2_reg` itself; for the others the trainer adds it to the gradient."""
     return "weight_decay" in optimizer.defaults
+
+
+@torch.no_grad()
+def clip_norm(gradients: list[Tensor], largest: float) -> None:
+    """Scale `gradients` in place so that all of them together have a norm of at most `largest`.
+
+    What torch.nn.utils.clip_grad_norm_ does, in half the time for small networks: they are on one device.
+    """
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
 
 
 def build_schedule(text: str, optimizer: torch.optim.Optimizer, epochs: int, batches: int) -> LRScheduler:
