@@ -20,8 +20,9 @@ def make_arguments(tmp_path):
 
     def make(command=""):
         hooks, _ = plugin_manager()
-        arguments = parse(command.split(), Registry(ROOT, hooks), hooks)
-        arguments.data_dir, arguments.results_dir = tmp_path / "data", tmp_path / "results"
+        places = ["--data_dir", str(tmp_path / "data"), "--results_dir", str(tmp_path / "results")]
+        arguments = parse([*places, *command.split()], Registry(ROOT, hooks), hooks)
+        arguments.explicit -= {"data_dir", "results_dir"}
         return arguments
 
     return make

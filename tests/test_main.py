@@ -135,6 +135,9 @@ def test_a_finished_network_is_tested_by_its_run_alone(run):
     assert results(tested)["weight_sparsity"] == results(trained)["weight_sparsity"]
     assert len(results(tested)["class_accuracies"]) == 10
     assert "MLP5 on DIGITS" in out
+    arguments = json.loads((tested / "output" / "arguments.json").read_text())
+    assert (arguments["checkpoint_name"], arguments["batch_size"]) == (str(trained), 64)
+    assert f"--checkpoint_name={trained}\n" in (tested / "output" / "calling_command.txt").read_text()
     status, _, err, folder = run("--eval --checkpoint_name latest --model LeNet300")
     assert (status, folder) == (2, None)
     assert "is of another network: its model is MLP5, not LeNet300" in err
@@ -321,9 +324,11 @@ def test_a_checkpoint_brings_its_data_set_and_its_classes(run):
         f"--model LogisticRegression --data_set RUBBISH --rubbish_images 50 --epochs 1 --output_dim 12 --pruner SNIP "
         f"--outer_layer_pruning {QUICK}"
     )
-    status, _, err, tested = run(f"--eval --checkpoint_name {trained.name}")
+    status, _, err, tested = run(f"--eval --checkpoint_name {trained.name} --rubbish_images 20")
     assert status == 0, err
     assert results(tested)["data_set"] == "RUBBISH"
+    facts = json.loads((trained / "models" / "LogisticRegression_finished.json").read_text())
+    assert (facts["loss"], facts["seed"]) == ("CrossEntropy", 333)
     assert results(tested)["prune_criterion"] == "SNIP"
 
 

@@ -6,6 +6,8 @@ Nothing here imports torch: a wrong flag is answered at once.
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -16,6 +18,7 @@ from utils.errors import UserError, nearest
 from utils.flags import add_flags
 from utils.hooks import add_plugin_arguments
 from utils.registry import Component, Registry
+from utils.run.checkpoint_facts import Checkpoint, find_checkpoint
 
 #: Which flag names a component of which kind.
 NAMED_BY = {
@@ -26,6 +29,8 @@ NAMED_BY = {
     "train_scheme": "trainers",
     "test_scheme": "testers",
 }
+#: Without a value these would silently mean something else.
+NEVER_EMPTY = ("--checkpoint_name", "--checkpoint_model", "--data_dir", "--results_dir")
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,44 +68,83 @@ class _HelpFormatter(RichHelpFormatter):
 def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> argparse.Namespace:
     """Read the command line.
 
-    Returns the arguments, with two additions: `explicit`, the names of those that were typed rather than left at their
-    default, and `help`, the rendered help text where `--help` was asked for (else None).
+    Returns the arguments, with these additions: `explicit`, the names of those that were typed rather than left at
+    their default; `general`, the names of the flags of every run, whichever components it has; `checkpoint`, the one
+    that was named (else None); and `help`, the rendered help text where `--help` was asked for (else None).
 
     Raises `UserError` for anything that cannot be right.
     """
     argv = [_with_underscores(word) for word in argv]
+    _refuse_empty(argv)
     parser = Parser()
     add_flags(parser)
-    first, _ = parser.parse_known_args(argv)
+    own = registry.root / "gitignored"
+    parser.set_defaults(data_dir=own / "data", results_dir=own / "results")
+    general = frozenset(action.dest for action in parser._actions)
+    first, _ = _read(parser, argv)
     if first.list is not None:
         return first
+    checkpoint = None
+    if first.checkpoint_name:
+        checkpoint = find_checkpoint(first.results_dir, first.checkpoint_name, first.checkpoint_model)
+        parser.set_defaults(**_taken_over(checkpoint, first.eval))
+        first, _ = _read(parser, argv)
     add_plugin_arguments(hooks, parser)
-    named = _named_components(first, registry)
-    for component in named:
+    for component in _named_components(first, registry):
         _add_options_of(component, parser)
-    # Every option starts as a marker; argparse sets defaults only where an attribute is missing, so what is no longer
-    # the marker was typed.
-    unset = object()
-    namespace = argparse.Namespace(**dict.fromkeys((action.dest for action in parser._actions), unset))
-    _, unknown = parser.parse_known_args(argv, namespace)
+    arguments, unknown = _read(parser, argv)
     if unknown and not first.help:
         flags = [flag for action in parser._actions for flag in action.option_strings]
         word = next((word for word in unknown if word.startswith("--")), unknown[0]).partition("=")[0]
         if not word.startswith("-"):
             raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
         raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
-    explicit = {name for name, value in vars(namespace).items() if value is not unset}
-    arguments = argparse.Namespace(
-        **{
-            action.dest: getattr(namespace, action.dest) if action.dest in explicit else action.default
-            for action in parser._actions
-        }
-    )
-    arguments.explicit = explicit
+    arguments.general = general
+    arguments.checkpoint = checkpoint
     arguments.help = parser.format_help() if first.help else None
     if arguments.help is None:
         _cross_check(arguments)
+    arguments.data_dir, arguments.results_dir = arguments.data_dir.absolute(), arguments.results_dir.absolute()
+    if checkpoint:
+        # What `latest` was, and where a relative path led to, is no longer known later.
+        arguments.checkpoint_name, arguments.checkpoint_model = str(checkpoint.path.parent.parent), checkpoint.path.name
     return arguments
+
+
+def _refuse_empty(argv: list[str]) -> None:
+    for word, following in itertools.pairwise([*argv, "--"]):
+        flag, equals, value = word.partition("=")
+        if flag in NEVER_EMPTY and not (value if equals else following):
+            raise UserError(f"{flag} is empty: give it a value or leave it out")
+
+
+def _read(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the arguments, with `explicit`, and the words that the parser does not know."""
+    # Every option starts as a marker; argparse sets defaults only where an attribute is missing, so what is no longer
+    # the marker was typed.
+    unset = object()
+    namespace = argparse.Namespace(**{action.dest: unset for action in parser._actions})
+    _, unknown = parser.parse_known_args(argv, namespace)
+    explicit = {name for name, value in vars(namespace).items() if value is not unset}
+    values = {
+        action.dest: getattr(namespace, action.dest) if action.dest in explicit else action.default
+        for action in parser._actions
+    }
+    return argparse.Namespace(**values, explicit=explicit), unknown
+
+
+def _taken_over(checkpoint: Checkpoint, evaluated: bool) -> dict[str, Any]:
+    """What a checkpoint says in place of flags that are not typed: its network and its data.
+
+    To be evaluated as it was trained, it brings its loss and its seed too.
+    """
+    facts = checkpoint.facts
+    taken = {name: facts[name] for name in ("model", "data_set")}
+    taken |= {"input_dim": list(facts["input_shape"]), "output_dim": facts["num_classes"]}
+    taken["disable_autoconfig"] = bool(facts.get("disable_autoconfig"))
+    if evaluated:
+        taken |= {name: facts[name] for name in ("loss", "seed") if name in facts}
+    return taken
 
 
 def _with_underscores(word: str) -> str:
@@ -143,7 +187,9 @@ def _cross_check(arguments: argparse.Namespace) -> None:
         raise UserError("--input_dim takes three numbers, channels height width: --input_dim 3 32 32")
     if arguments.disable_autoconfig and not (arguments.input_dim and arguments.output_dim):
         raise UserError("--disable_autoconfig takes nothing from the data set: give --input_dim and --output_dim")
-    if "/" in arguments.run_name or "\\" in arguments.run_name or "\0" in arguments.run_name:
-        raise UserError(f"--run_name '{arguments.run_name}' becomes part of a folder's name: leave out slashes")
-    if len(arguments.run_name.encode()) > 200:
+    if "/" in arguments.run_name or "\\" in arguments.run_name or not arguments.run_name.isprintable():
+        raise UserError(
+            f"--run_name {arguments.run_name!r} becomes part of a folder's name: leave out slashes and line breaks"
+        )
+    if len(os.fsencode(arguments.run_name)) > 200:
         raise UserError("--run_name is longer than 200 bytes, which a folder's name cannot hold")

@@ -229,9 +229,11 @@ def test_a_loss_that_is_nan_stops_the_run_and_leaves_the_last_good_checkpoint(ma
     trainer.compute_loss = compute_loss
     with pytest.raises(UserError, match=r"epoch 2, batch 2: try a smaller --learning_rate.*models/last"):
         trainer.train()
-    from utils.run.checkpoint import find_checkpoint
+    from utils.run.checkpoint import restore_checkpoint
+    from utils.run.checkpoint_facts import find_checkpoint
 
-    find_checkpoint(run.folder.path.parent, run.folder.path.name, "last").restore(run.network, run.masks)
+    last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
+    restore_checkpoint(last, run.network, run.masks)
     assert all(parameter.isfinite().all() for parameter in run.network.parameters())
 
 
@@ -260,10 +262,12 @@ def test_an_interrupted_run_leaves_its_last_state(make_run):
     trainer.train_batch = interrupted
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    from utils.run.checkpoint import find_checkpoint
+    from utils.run.checkpoint import restore_checkpoint
+    from utils.run.checkpoint_facts import find_checkpoint
 
     run.network.classifier.bias.data.zero_()
-    find_checkpoint(run.folder.path.parent, run.folder.path.name, "last").restore(run.network, run.masks)
+    last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
+    restore_checkpoint(last, run.network, run.masks)
     assert (run.network.classifier.bias == 7.0).all()
 
 

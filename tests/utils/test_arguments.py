@@ -1,5 +1,6 @@
 """The command line: what is refused, what is understood, what a flag means."""
 
+import json
 import re
 from pathlib import Path
 
@@ -38,6 +39,38 @@ def test_what_was_typed_is_known_from_what_was_left(make_arguments):
     arguments = make_arguments("--epochs 80 --tuning")
     assert arguments.explicit == {"epochs", "tuning"}
     assert arguments.epochs == make_arguments("").epochs == 80
+
+
+def checkpoint(folder, **facts):
+    """Write the json of a checkpoint, which is all that the command line reads."""
+    known = {"format": 1, "model": "MLP5", "data_set": "RUBBISH", "input_shape": [3, 16, 16], "num_classes": 12}
+    (folder / "models").mkdir(parents=True)
+    (folder / "models" / "MLP5_finished.json").write_text(json.dumps({**known, "options": {}, **facts}))
+    return folder
+
+
+def test_a_checkpoint_names_components_whose_options_can_be_typed(make_arguments, tmp_path):
+    folder = checkpoint(tmp_path / "results" / "run", seed=7)
+    for name in ("run", "latest", str(folder)):
+        arguments = make_arguments(f"--eval --checkpoint_name {name} --rubbish_images 50")
+        assert (arguments.model, arguments.data_set, arguments.rubbish_images) == ("MLP5", "RUBBISH", 50)
+        assert (arguments.input_dim, arguments.output_dim, arguments.seed) == ([3, 16, 16], 12, 7)
+        assert arguments.checkpoint_name == str(folder)
+        assert arguments.checkpoint_model == "MLP5_finished"
+        assert "model" not in arguments.explicit
+    assert make_arguments("--eval --checkpoint_name run --seed 1").seed == 1
+    assert make_arguments("--checkpoint_name run").seed == 333
+    assert "--rubbish_images" in make_arguments("--eval --checkpoint_name run --help").help
+
+
+def test_what_is_typed_wins_over_the_checkpoint(make_arguments, tmp_path):
+    checkpoint(tmp_path / "results" / "run", loss="Unheard")
+    arguments = make_arguments("--eval --checkpoint_name run --data_set DIGITS --loss CrossEntropy --output_dim 10")
+    assert (arguments.data_set, arguments.loss, arguments.output_dim) == ("DIGITS", "CrossEntropy", 10)
+    with pytest.raises(UserError, match="no loss 'Unheard'"):
+        make_arguments("--eval --checkpoint_name run")
+    with pytest.raises(UserError, match="no flag --rubbish_images"):
+        make_arguments("--eval --checkpoint_name run --data_set DIGITS --loss CrossEntropy --rubbish_images 5")
 
 
 def test_a_component_brings_its_own_options(make_arguments):
@@ -85,6 +118,10 @@ BAD = {
     "--input_dim 3 32": "--input_dim takes three numbers",
     "--disable_autoconfig": "--input_dim and --output_dim",
     "--run_name a/b": "--run_name 'a/b'",
+    "--run_name a\x07b": "--run_name 'a.x07b'",
+    "--results_dir=": "--results_dir is empty",
+    "--data_dir= --epochs 1": "--data_dir is empty",
+    "--checkpoint_name= --eval": "--checkpoint_name is empty",
     "--device gpu": "--device: 'gpu' is not auto, cpu",
     "--precision half": "--precision: 'half' is not one of float32",
     "--lr_schedule steps:a": "--lr_schedule: 'steps:a' is not constant",

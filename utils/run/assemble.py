@@ -20,7 +20,8 @@ from utils.measure.flops import count_flops
 from utils.pruning.layers import outer_layers
 from utils.pruning.masks import Masks
 from utils.registry import Registry
-from utils.run.checkpoint import Checkpoint, find_checkpoint
+from utils.run.checkpoint import restore_checkpoint
+from utils.run.checkpoint_facts import Checkpoint
 from utils.run.networks import build_network, network_options
 from utils.run.run import Run
 from utils.training.cpu import tune_cpu
@@ -32,15 +33,13 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
 
     Raises `UserError` where something is missing or does not fit.
     """
-    checkpoint = None
-    if arguments.checkpoint_name:
-        checkpoint = find_checkpoint(arguments.results_dir, arguments.checkpoint_name, arguments.checkpoint_model)
-        _take_over(arguments, checkpoint, registry)
+    checkpoint = arguments.checkpoint
     device = _prepare_torch(arguments)
     found = {flag: registry.find(kind, getattr(arguments, flag)) for flag, kind in NAMED_BY.items()}
     classes = {flag: component.load() for flag, component in found.items()}
     names = {flag: component.name for flag, component in found.items()}
     data = prepare_data(classes["data_set"](), arguments, arguments.data_dir, device)
+    arguments.batch_size = data.train.batch_size  # what the data set suggests is recorded too
 
     options = network_options(classes["model"], arguments)
     if checkpoint:
@@ -59,7 +58,7 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         )
     masks = Masks(network, hold=not arguments.disable_masking)
     if checkpoint:
-        checkpoint.restore(network, masks)
+        restore_checkpoint(checkpoint, network, masks)
     if arguments.channels_last:
         network = network.to(memory_format=torch.channels_last)
     example = torch.zeros(1, *data.input_shape, device=device)
@@ -88,6 +87,8 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
             "options": options,
             "data_set": names["data_set"],
             "prune_criterion": names["prune_criterion"],
+            "loss": names["loss"],
+            "seed": arguments.seed,
             "disable_autoconfig": arguments.disable_autoconfig,
         },
     )
@@ -95,25 +96,6 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         run.identity["prune_criterion"] = checkpoint.facts.get("prune_criterion", names["prune_criterion"])
     run.notices = _notices(run)
     return run
-
-
-def _take_over(arguments: argparse.Namespace, checkpoint: Checkpoint, registry: Registry) -> None:
-    """Let the checkpoint say which network and which data, where the command line did not."""
-    facts = checkpoint.facts
-    for flag in ("model", "data_set"):
-        if flag not in arguments.explicit:
-            setattr(arguments, flag, facts[flag])
-            # The command line has not named it, so its own options are at their defaults.
-            parser = argparse.ArgumentParser(add_help=False)
-            for _owner, declare in registry.find(NAMED_BY[flag], facts[flag]).declarations():
-                declare(parser)
-            for action in parser._actions:
-                setattr(arguments, action.dest, getattr(arguments, action.dest, action.default))
-    if not arguments.input_dim:
-        arguments.input_dim = list(facts["input_shape"])
-    if not arguments.output_dim:
-        arguments.output_dim = facts["num_classes"]
-    arguments.disable_autoconfig = arguments.disable_autoconfig or facts.get("disable_autoconfig", False)
 
 
 def _prepare_torch(arguments: argparse.Namespace) -> torch.device:

@@ -27,8 +27,6 @@ def execute(
 
     Raises `UserError` before anything is written where the parts do not fit together.
     """
-    arguments.data_dir = (arguments.data_dir or root / "gitignored" / "data").absolute()
-    arguments.results_dir = (arguments.results_dir or root / "gitignored" / "results").absolute()
     run = assemble(arguments, registry, hooks)
     kind, flag = ("testers", "test_scheme") if arguments.eval else ("trainers", "train_scheme")
     scheme = registry.find(kind, getattr(arguments, flag)).load()(run)

@@ -19,6 +19,8 @@ from utils.kinds import KINDS
 from utils.run.files import write_atomically, write_json
 
 PARTS = ("codebase", "output", "models", "progress")
+#: Of the arguments, what is no setting of the run.
+NO_SETTINGS = ("checkpoint", "explicit", "general", "help", "list")
 #: Packages whose version can change a result.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors", "pluggy")
 
@@ -53,13 +55,15 @@ class RunFolder:
     ) -> None:
         """Write down everything that makes the run repeatable: code, command, arguments, environment."""
         copy_sources(root, self.codebase)
-        settings = {name: value for name, value in vars(arguments).items() if name not in ("explicit", "help", "list")}
+        settings = {name: value for name, value in vars(arguments).items() if name not in NO_SETTINGS}
         write_atomically(self.output / "calling_command.txt", self._command(argv, settings))
         write_json(self.output / "arguments.json", {**settings, "explicit": arguments.explicit})
         write_json(self.output / "environment.json", environment(root, device, plugins))
 
     def _command(self, argv: list[str], settings: dict[str, object]) -> str:
-        elsewhere = [f"--{name}={settings[name]}" for name in ("data_dir", "results_dir")]
+        # Of what was typed, these may have meant another place there.
+        places = ("data_dir", "results_dir", "checkpoint_name")
+        elsewhere = [f"--{name}={settings[name]}" for name in places if settings[name]]
         return (
             f"{shlex.join(['python3', 'main.py', *argv])}\n"
             f"# called in {Path.cwd()}; to repeat it with the code as it was:\n"

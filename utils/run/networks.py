@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.arguments import Parser
 from utils.errors import UserError, one_line
-from utils.flags import add_flags
 
 
 def network_options(build: Callable[..., nn.Module], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -22,12 +20,8 @@ def network_options(build: Callable[..., nn.Module], arguments: argparse.Namespa
     Raises `UserError` where `--hidden_dim` was given to a network that has none.
     """
     # The flags of every run are not meant for networks, whatever their parameters are called; --hidden_dim is.
-    parser = Parser()
-    add_flags(parser)
-    general = {action.dest for action in parser._actions} - {"hidden_dim"}
-    names = [
-        name for name in inspect.signature(build).parameters if name not in {"input_shape", "num_classes", *general}
-    ]
+    others = {"input_shape", "num_classes", *arguments.general} - {"hidden_dim"}
+    names = [name for name in inspect.signature(build).parameters if name not in others]
     if arguments.hidden_dim is not None and "hidden_dim" not in names:
         raise UserError(f"--hidden_dim: {arguments.model} has no hidden width to set")
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}

@@ -42,7 +42,8 @@ class Run:
     flops: Flops
     #: One image (1, C, H, W) on the device, for tracing.
     example: Tensor
-    #: What it takes to build the network again: model, input_shape, num_classes, options, data_set.
+    #: What it takes to build the network again, and to test it as it was trained: model, input_shape, num_classes,
+    #: options, data_set, prune_criterion, loss, seed, disable_autoconfig.
     identity: dict[str, Any]
     #: Told to the user at the start and kept in results.json.
     notices: list[str] = field(default_factory=list)

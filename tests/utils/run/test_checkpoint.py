@@ -7,7 +7,8 @@ from torch import nn
 
 from utils.errors import UserError
 from utils.pruning.masks import Masks
-from utils.run.checkpoint import find_checkpoint, save_checkpoint
+from utils.run.checkpoint import restore_checkpoint, save_checkpoint
+from utils.run.checkpoint_facts import find_checkpoint
 
 FACTS = {"model": "Tiny", "input_shape": (1, 2, 2), "num_classes": 3, "options": {}, "data_set": "DIGITS"}
 
@@ -35,7 +36,7 @@ def test_saved_and_loaded_it_gives_the_same_outputs_bit_for_bit(saved):
     other = tiny(seed=1)
     other_masks = Masks(other)
     checkpoint = find_checkpoint(results, "run", None)
-    checkpoint.restore(other, other_masks)
+    restore_checkpoint(checkpoint, other, other_masks)
     inputs = torch.randn(16, 4)
     assert torch.equal(other.eval()(inputs), network.eval()(inputs))
     assert other_masks.kept.keys() == {"1"}
@@ -64,7 +65,7 @@ def test_tied_and_channels_last_weights_survive(tmp_path):
     network = build()
     save_checkpoint(tmp_path / "run" / "models" / "Tiny_finished", network, Masks(network), FACTS)
     other = build()
-    find_checkpoint(tmp_path, "run", None).restore(other, Masks(other))
+    restore_checkpoint(find_checkpoint(tmp_path, "run", None), other, Masks(other))
     assert torch.equal(other[1].weight, network[0].weight)
 
 
@@ -104,12 +105,16 @@ def no_dictionary(models):
     (models / "Tiny_finished.json").write_text("[1, 2]")
 
 
-@pytest.mark.parametrize("damage", [damage_tensors, damage_json, drop_a_fact, no_dictionary])
+def deep(models):
+    (models / "Tiny_finished.json").write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("damage", [damage_tensors, damage_json, drop_a_fact, no_dictionary, deep])
 def test_a_damaged_checkpoint_is_refused_by_name(saved, damage):
     _, _, results = saved
     damage(results / "run" / "models")
     with pytest.raises(UserError, match=r"Tiny_finished.* cannot be read"):
-        find_checkpoint(results, "run", None).restore(tiny(), Masks(tiny()))
+        restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
 
 
 def test_what_is_not_there_is_refused_with_what_is(saved):
@@ -132,4 +137,43 @@ def test_what_is_not_there_is_refused_with_what_is(saved):
 def test_a_checkpoint_of_another_network_is_refused(saved, other, message):
     _, _, results = saved
     with pytest.raises(UserError, match=message):
-        find_checkpoint(results, "run", None).restore(other, Masks(other))
+        restore_checkpoint(find_checkpoint(results, "run", None), other, Masks(other))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"format": 2}, "its format is 2, and this version reads 1"),
+        ({"data_set": None}, "its data_set is None"),
+        ({"input_shape": [-1, 2, 2]}, r"its input_shape is \[-1, 2, 2\]"),
+        ({"input_shape": [1, 2, 10**9]}, "its input_shape is"),
+        ({"input_shape": ["1", "2", "2"]}, "its input_shape is"),
+        ({"input_shape": [1, 2]}, "its input_shape is"),
+        ({"num_classes": True}, "its num_classes is True"),
+        ({"seed": -1}, "its seed is -1"),
+        ({"loss": 3}, "its loss is 3"),
+    ],
+)
+def test_facts_that_cannot_be_are_refused_in_one_line(saved, changed, message):
+    _, _, results = saved
+    path = results / "run" / "models" / "Tiny_finished.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    with pytest.raises(UserError, match=f"Tiny_finished.json cannot be read: {message}") as caught:
+        find_checkpoint(results, "run", None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(4, 4), torch.ones(4, 3, dtype=torch.bool)])
+def test_a_mask_of_another_type_or_shape_is_refused(saved, mask):
+    from safetensors.torch import load_file, save_file
+
+    _, _, results = saved
+    path = results / "run" / "models" / "Tiny_finished.safetensors"
+    save_file({**load_file(path), "masks/1": mask}, path)
+    with pytest.raises(UserError, match=r"Tiny_finished.safetensors is damaged: its mask of 1 is torch"):
+        restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
+
+
+def test_a_name_longer_than_any_file_is_refused(saved):
+    with pytest.raises(UserError, match="--checkpoint_name: File name too long: 'xxx"):
+        find_checkpoint(saved[2], "x" * 5000, None)

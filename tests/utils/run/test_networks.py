@@ -46,7 +46,8 @@ class Raising(nn.Module):
 
 
 def flags(**given):
-    return argparse.Namespace(**{"model": "Some", "hidden_dim": None, **given})
+    general = frozenset({"model", "hidden_dim", "learning_rate", "seed"})
+    return argparse.Namespace(**{"model": "Some", "hidden_dim": None, "general": general, **given})
 
 
 def test_options_are_the_constructors_own_that_have_a_value():
