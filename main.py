@@ -32,44 +32,62 @@ def _with_requirements(error: ModuleNotFoundError, argv: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Run one command line and return its exit status: 0, 2 for wrong input, 130 when interrupted, 143 when ended."""
+    """Run one command line and return its exit status.
+
+    0; 2 for wrong input; 130 when interrupted, 143 when ended, 141 when nobody reads the output any more.
+    """
     for request in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, request):
             signal.signal(getattr(signal, request), _stop)
     try:
+        status = _answer(argv)
+        sys.stdout.flush()
+    except UserError as error:
+        _say(f"error: {error}", error=True)
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted", error=True)
+        return 130
+    except BrokenPipeError:
+        # As by `| head`. What is still to be written must not be tried again, and complained of, at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def _answer(argv: list[str]) -> int:
+    try:
         from utils.arguments import parse
         from utils.hooks import plugin_manager
-        from utils.listing import print_components, say
+        from utils.listing import print_components
         from utils.registry import Registry
     except ModuleNotFoundError as error:
         return _with_requirements(error, argv)
-    try:
-        hooks, problems = plugin_manager()
-        for problem in problems:
-            say(f"warning: {problem}", error=True)
-        registry = Registry(ROOT, hooks)
-        if "--version" in argv:
-            import secateur
+    hooks, problems = plugin_manager()
+    for problem in problems:
+        _say(f"warning: {problem}", error=True)
+    registry = Registry(ROOT, hooks)
+    if "--version" in argv:
+        import secateur
 
-            say(f"secateur {secateur.__version__}")
-            return 0
-        arguments = parse(argv, registry, hooks)
-        if arguments.list is not None:
-            print_components(registry, arguments.list)
-            return 0
-        if arguments.help is not None:
-            say(arguments.help)
-            return 0
-        os.environ.update(ENVIRONMENT | os.environ)
-        from utils.run.execute import execute
+        _say(f"secateur {secateur.__version__}")
+        return 0
+    arguments = parse(argv, registry, hooks)
+    if arguments.list is not None:
+        print_components(registry, arguments.list)
+        return 0
+    if arguments.help is not None:
+        _say(arguments.help)
+        return 0
+    os.environ.update(ENVIRONMENT | os.environ)
+    from utils.run.execute import execute
 
-        return execute(arguments, registry, hooks, ROOT, argv)
-    except UserError as error:
-        say(f"error: {error}", error=True)
-        return 2
-    except KeyboardInterrupt:
-        say("interrupted", error=True)
-        return 130
+    return execute(arguments, registry, hooks, ROOT, argv)
+
+
+def _say(text: str, *, error: bool = False) -> None:
+    """Write a line to standard output, or to standard error."""
+    (sys.stderr if error else sys.stdout).write(text.rstrip("\n") + "\n")
 
 
 if __name__ == "__main__":

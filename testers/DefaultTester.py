@@ -22,10 +22,12 @@ class DefaultTester:
         judged = evaluate(run.network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
         seconds = time.perf_counter() - start
         run.hooks.evaluated(run=run, evaluation=judged)
-        images = judged.confusion.sum(1)
+        results = network_figures(run, judged)
+        if judged.confusion is not None:
+            images = judged.confusion.sum(1).clamp(min=1)
+            results["class_accuracies"] = (judged.confusion.diagonal() / images).tolist()
         return {
-            **network_figures(run, judged),
-            "class_accuracies": (judged.confusion.diagonal() / images.clamp(min=1)).tolist(),
+            **results,
             "seconds_testing": seconds,
-            "samples_per_second": int(images.sum()) / seconds,
+            "samples_per_second": len(run.data.held_out.images) / seconds,
         }

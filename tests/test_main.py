@@ -346,3 +346,74 @@ def test_a_limit_without_a_criterion_is_noticed(run):
     _, out, _, folder = run(f"--model LeNet300 --pruning_limit 0.9 --epochs 0 --N 64 {QUICK}")
     assert "--pruning_limit has no effect with EmptyCrit" in out
     assert results(folder)["notices"]
+
+
+def test_a_bug_leaves_its_traceback_in_the_log(run, tmp_path, monkeypatch):
+    def broken(self):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("trainers.DefaultTrainer.DefaultTrainer.train_epoch", broken)
+    with pytest.raises(KeyError):
+        run(f"--model LeNet300 --epochs 1 --N 64 {QUICK}")
+    log = next(tmp_path.glob("results/*/output/log.txt")).read_text()
+    assert "ended by KeyError: 'a bug'\nTraceback (most recent call last):" in log
+    assert "in broken" in log
+
+
+def test_a_picture_that_cannot_be_drawn_ends_nothing_but_a_full_disk_is_told(run, monkeypatch):
+    command = f"--model LogisticRegression --epochs 1 --N 64 {QUICK}"
+
+    def fail(error):
+        def draw(*_):
+            raise error
+
+        monkeypatch.setattr("utils.drawing.curves", draw)
+
+    fail(ValueError("nothing to draw"))
+    status, out, _, folder = run(command)
+    assert status == 0
+    assert "the observer secateur:Pictures failed at run_finished" in out
+    assert results(folder)["test_accuracy"] > 0
+    fail(OSError(28, "No space left on device"))
+    status, _, err, folder = run(command)
+    assert (status, err) == (2, f"error: {folder} can no longer be written: No space left on device\n")
+
+
+def test_a_log_that_cannot_be_written_is_one_line(run, monkeypatch):
+    def full(self, record):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("utils.run.log.FileLog.emit", full)
+    status, _, err, folder = run(f"--model LogisticRegression --epochs 1 --N 64 {QUICK}")
+    assert (status, err) == (2, f"error: {folder} can no longer be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", ["--help", f"--model LogisticRegression --epochs 50 --N 64 {QUICK}"])
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path, command):
+    words = [sys.executable, "-u", "main.py", *command.split(), "--results_dir", str(tmp_path)]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=120) == 141
+    process.stderr.close()
+
+
+def test_a_tester_may_return_its_own_figures_alone(run, monkeypatch):
+    *_, trained = run(f"--model LogisticRegression --epochs 1 --N 64 {QUICK}")
+    monkeypatch.setattr("testers.DefaultTester.DefaultTester.evaluate", lambda self: {"robustness": 0.5})
+    status, out, err, tested = run(f"--eval --checkpoint_name {trained.name} {QUICK}")
+    assert status == 0, err
+    assert "LogisticRegression on DIGITS" in out
+    found = results(tested)
+    assert (found["robustness"], found["model"], found["test_accuracy"]) == (0.5, "LogisticRegression", None)
+    monkeypatch.setattr("testers.DefaultTester.DefaultTester.evaluate", lambda self: 0.5)
+    status, _, err, _ = run(f"--eval --checkpoint_name {trained.name} {QUICK}")
+    assert status == 2
+    assert "DefaultTester returns float instead of a dictionary" in err
+
+
+def test_very_many_outputs_are_trained_and_tested(run):
+    status, _, err, folder = run("--model LogisticRegression --epochs 1 --N 64 --output_dim 20000 --batch_size 32")
+    assert status == 0, err
+    status, _, err, _ = run(f"--eval --checkpoint_name {folder.name}")
+    assert status == 0, err

@@ -1,7 +1,9 @@
 """Errors a user can put right, and the suggestions they carry."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -11,6 +13,13 @@ class UserError(Exception):
 def one_line(error: BaseException) -> str:
     """An error's message, with its line breaks and indentation folded into single spaces."""
     return " ".join(str(error).split())
+
+
+def place(error: BaseException, path: Path | str | None = None) -> str:
+    """Return `" (file:line)"`, where an error was raised: in the file `path`, or the innermost; "" where it was not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if path is None or Path(frame.filename) == Path(path)]
+    return f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,19 +1,12 @@
-"""Answers on the terminal that need no run: the component tables and one-line messages."""
+"""The tables of components that `--list` shows."""
 
-import sys
-
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from utils.errors import UserError, nearest
 from utils.kinds import KINDS
 from utils.registry import ZOOS, Registry
-
-
-def say(text: str, *, error: bool = False) -> None:
-    """Write a line to standard output, or to standard error."""
-    (sys.stderr if error else sys.stdout).write(text.rstrip("\n") + "\n")
+from utils.terminal import Terminal
 
 
 def print_components(registry: Registry, kind: str) -> None:
@@ -21,9 +14,7 @@ def print_components(registry: Registry, kind: str) -> None:
     kind = kind.replace("-", "_")
     if kind != "all" and kind not in KINDS:
         raise UserError(f"--list {kind}: there is no such kind{nearest(kind, KINDS)}")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
+    console = Terminal(width=160)
     for shown in KINDS if kind == "all" else [kind]:
         table = Table(title=shown, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False)
         table.add_column("name", style="cyan", no_wrap=True)

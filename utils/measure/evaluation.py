@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from utils.modes import evaluation_mode
 
+#: A confusion matrix of more classes is not counted: it grows with their square, and nobody can read it.
+MOST_CLASSES = 2000
+
 
 @dataclass
 class Evaluation:
@@ -18,8 +21,8 @@ class Evaluation:
 
     loss: float
     accuracy: float
-    #: Images of class i (row) that were taken for class j (column), int64 (K, K), on the CPU.
-    confusion: Tensor
+    #: Images of class i (row) that were taken for class j (column), int64 (K, K), on the CPU; None beyond MOST_CLASSES.
+    confusion: Tensor | None
 
 
 @torch.no_grad()
@@ -31,16 +34,20 @@ def evaluate(
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
 ) -> Evaluation:
     """Run the network in evaluation mode over all batches; waits for the device once, at the end."""
-    total, count, confusion = 0.0, 0, None
+    total, right, count, confusion = 0.0, 0, 0, None
     with evaluation_mode(network):
         for inputs, targets in batches:
             with autocast():
                 logits = network(inputs)
                 total = total + loss(logits, targets).float() * len(targets)
-            if confusion is None:
-                confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=targets.device)
-            cells = targets * num_classes + logits.argmax(1)
-            confusion.scatter_add_(0, cells, torch.ones_like(cells))
+            taken_for = logits.argmax(1)
+            right = right + (taken_for == targets).sum()
             count += len(targets)
-    confusion = confusion.view(num_classes, num_classes).cpu()
-    return Evaluation(float(total) / count, int(confusion.diagonal().sum()) / count, confusion)
+            if num_classes <= MOST_CLASSES:
+                if confusion is None:
+                    confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=targets.device)
+                cells = targets * num_classes + taken_for
+                confusion.scatter_add_(0, cells, torch.ones_like(cells))
+    if confusion is not None:
+        confusion = confusion.view(num_classes, num_classes).cpu()
+    return Evaluation(float(total) / count, int(right) / count, confusion)

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from utils.run.run import Run
 
 
-def network_figures(run: Run, judged: Evaluation) -> dict[str, object]:
+def network_figures(run: Run, judged: Evaluation | None = None) -> dict[str, object]:
     """Return what the network is, how well it does and how much of it is left.
 
-    Accuracies and sparsities are in [0, 1]. With `--tuning` the test set was left alone: its figures are None.
+    Accuracies and sparsities are in [0, 1]. What was not measured is None: with `--tuning` the test set, without
+    `judged` either set.
     """
     sparsity = measure_sparsity(run.network)
     held_out = run.data.held_out_name
@@ -24,8 +25,8 @@ def network_figures(run: Run, judged: Evaluation) -> dict[str, object]:
         "prune_criterion": run.identity["prune_criterion"],
         "test_accuracy": None,
         "test_loss": None,
-        f"{held_out}_accuracy": judged.accuracy,
-        f"{held_out}_loss": judged.loss,
+        f"{held_out}_accuracy": judged.accuracy if judged else None,
+        f"{held_out}_loss": judged.loss if judged else None,
         "weight_sparsity": sparsity.weight_sparsity,
         "node_sparsity": sparsity.node_sparsity,
         "parameters_dense": sparsity.parameters,

@@ -45,6 +45,16 @@ class Sparsity:
         return self.parameters - sum(self.sizes.values()) + sum(self.nonzero.values())
 
 
+def shown_share(share: float, kind: str = "g") -> str:
+    """Write a share in four digits (`kind` `%`: per cent in two decimals), or as many as tell it from 1."""
+    digits = 2 if kind == "%" else 4
+    text = f"{share:.{digits}{kind}}"
+    while share < 1 and digits < 16 and text in ("1", f"{1:.{digits}%}"):
+        digits += 1
+        text = f"{share:.{digits}{kind}}"
+    return text
+
+
 @torch.no_grad()
 def measure_sparsity(network: nn.Module) -> Sparsity:
     """Count the weights of a network that are not zero; waits for the device once."""

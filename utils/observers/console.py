@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 
-from rich.console import Console as Terminal
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from utils.hooks import hookimpl
 from utils.measure.evaluation import Evaluation
-from utils.measure.sparsity import measure_sparsity
+from utils.measure.sparsity import measure_sparsity, shown_share
 from utils.pruning.criterion import PruningEvent
+from utils.run.log import StreamLog
 from utils.run.run import Run
+from utils.terminal import Terminal
 from utils.training.means import RunningMeans
 
 #: The live line is renewed so often; each time waits for the device.
@@ -37,9 +37,7 @@ class Console:
     """Tells a person how the run goes, and keeps the same lines in log.txt."""
 
     def __init__(self) -> None:
-        self.terminal = Terminal()
-        if not self.terminal.is_terminal:
-            self.terminal = Terminal(width=120)
+        self.terminal = Terminal(width=120)
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.sparsity = 0.0
@@ -51,7 +49,7 @@ class Console:
         if self.terminal.is_terminal:
             handler = RichHandler(console=self.terminal, show_time=False, show_level=False, show_path=False)
         else:
-            handler = logging.StreamHandler(sys.stdout)
+            handler = StreamLog(sys.stdout)
         run.log.addHandler(handler)
         flags, identity = run.arguments, run.identity
         shape = "x".join(map(str, run.data.input_shape))
@@ -65,7 +63,8 @@ class Console:
         if not flags.eval:
             epochs = flags.pre_epochs + flags.epochs
             events = sum(map(len, run.criterion.plan().values()))
-            pruning = f"{events} pruning events to sparsity {run.criterion.limit:g}" if events else "no pruning"
+            word = "pruning event" if events == 1 else "pruning events"
+            pruning = f"{events} {word} to sparsity {shown_share(run.criterion.limit)}" if events else "no pruning"
             run.log.info(f"{type(run.criterion).__name__}, {pruning}; {epochs} epochs, seed {flags.seed}")
             if self.terminal.is_terminal and epochs:
                 self._open(epochs * len(run.data.train))
@@ -99,7 +98,7 @@ class Console:
             completed=epoch * batches + batch + 1,
             description=f"epoch {epoch + 1}",
             figures=f"loss {seen['loss']:.4f} · accuracy {seen['accuracy']:.1%}{self.held_out} · "
-            f"sparsity {self.sparsity:.1%} · {speed:,.0f} samples/s",
+            f"sparsity {shown_share(self.sparsity, '%')} · {speed:,.0f} samples/s",
         )
 
     @hookimpl
@@ -107,7 +106,7 @@ class Console:
         """Say what went, and warn of layers that have nothing left."""
         self.sparsity = measure_sparsity(run.network).weight_sparsity
         run.log.info(
-            f"pruned to {event.sparsity:.4g}: {event.kept:,} of {event.competing:,} competing weights kept "
+            f"pruned to {shown_share(event.sparsity)}: {event.kept:,} of {event.competing:,} competing weights kept "
             f"({event.seconds:.2f} s)"
         )
         for name in event.collapsed:
@@ -131,7 +130,7 @@ class Console:
             for name in ("train", run.data.held_out_name)
             if figures[f"{name}_accuracy"] is not None
         ]
-        parts.append(f"sparsity {figures['weight_sparsity']:.2%}")
+        parts.append(f"sparsity {shown_share(figures['weight_sparsity'], '%')}")
         parts.append(f"{figures['samples_per_second']:,.0f} samples/s")
         run.log.info(" · ".join(parts))
 
@@ -154,9 +153,11 @@ class Console:
         self.terminal.print(table)
 
     @hookimpl
-    def run_failed(self, run: Run) -> None:
+    def run_failed(self, run: Run, error: BaseException) -> None:
         """Say where the rest lies."""
         self._close()
+        if isinstance(error, BrokenPipeError):
+            return  # nobody reads what is written here
         run.log.error(f"the run stopped early; what it computed is in {run.folder.path}")
 
     def _close(self) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from utils import figures
+from utils import drawing
 from utils.hooks import hookimpl
 from utils.measure.evaluation import Evaluation
-from utils.measure.sparsity import measure_sparsity
+from utils.measure.sparsity import measure_sparsity, shown_share
 from utils.pruning.criterion import PruningEvent
 from utils.run.run import Run
 
@@ -59,20 +59,20 @@ class Pictures:
         flags, output = run.arguments, run.folder.output
         name = f"{run.identity['model']} on {run.identity['data_set']}"
         if self.rows:
-            figures.curves(self.rows, run.data.held_out_name, name, output / "curves.png")
+            drawing.curves(self.rows, run.data.held_out_name, name, output / "curves.png")
         if self.events:
-            figures.score_histograms(self.events, type(run.criterion).__name__, output / "saliency.png")
-        if self.evaluation and not flags.disable_confusion:
-            figures.confusion(self.evaluation.confusion, name, output / "confusion.png")
+            drawing.score_histograms(self.events, type(run.criterion).__name__, output / "saliency.png")
+        if self.evaluation and self.evaluation.confusion is not None and not flags.disable_confusion:
+            drawing.confusion(self.evaluation.confusion, name, output / "confusion.png")
         if not flags.disable_netplot and run.masks.weights:
             left = measure_sparsity(run.network)
-            figures.layers_left(left.sizes, left.nonzero, name, output / "layers.png")
+            drawing.layers_left(left.sizes, left.nonzero, name, output / "layers.png")
         if not flags.disable_weightplot and run.masks.weights:
             self._weights(run, "weights.png")
 
     def _weights(self, run: Run, file_name: str) -> None:
         weights = {name: weight.detach().float() for name, weight in run.masks.weights.items()}
-        figures.weight_maps(weights, run.identity["model"], run.folder.output / file_name)
+        drawing.weight_maps(weights, run.identity["model"], run.folder.output / file_name)
 
 
 def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
@@ -92,7 +92,7 @@ def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
 
     return _Scores(
         at_zero=int((scores == 0).sum()),
-        title=f"epoch {event.epoch}, to {event.sparsity:.4g}",
+        title=f"epoch {event.epoch}, to {shown_share(event.sparsity)}",
         edges=torch.linspace(low, high, bins + 1).tolist(),
         kept=counts(logarithms[kept]),
         pruned=counts(logarithms[~kept]),

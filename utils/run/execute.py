@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import errno
+import contextlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import pluggy
 
 from utils.errors import UserError
 from utils.hooks import plugin_versions
+from utils.measure.figures import network_figures
 from utils.observers import project_observers
+from utils.observers.guard import guard_observers
 from utils.registry import Registry
 from utils.run.assemble import assemble
+from utils.run.failures import disk_reason, explain, explained, is_disk_error
 from utils.run.folder import RunFolder
-
-#: A disk that is full, over its quota, read-only or broken.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+from utils.run.log import FileLog
+from utils.run.run import Run
 
 
 def execute(
@@ -27,33 +30,53 @@ def execute(
 
     Raises `UserError` before anything is written where the parts do not fit together.
     """
-    run = assemble(arguments, registry, hooks)
-    kind, flag = ("testers", "test_scheme") if arguments.eval else ("trainers", "train_scheme")
-    scheme = registry.find(kind, getattr(arguments, flag)).load()(run)
-    run.folder = RunFolder(arguments.results_dir, arguments.run_name)
-    try:
-        run.folder.describe(root, argv, arguments, run.device, plugin_versions(hooks))
-        to_file = logging.FileHandler(run.folder.output / "log.txt", encoding="utf-8")
-    except OSError as error:
-        run.folder.remove()
-        raise UserError(f"--results_dir {arguments.results_dir}: {error.strerror or error}") from error
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    run.log.addHandler(to_file)
-    for observer in project_observers(arguments):
-        hooks.register(observer)
-    try:
-        run.hooks.run_started(run=run)
-        for notice in run.notices:
-            run.log.warning(notice)
-        results = scheme.evaluate() if arguments.eval else scheme.train()
-        run.hooks.run_finished(run=run, results={**results, "notices": run.notices})
-    except BaseException as error:
-        reason = f"ended by {type(error).__name__}: {error}"
-        to_file.handle(logging.makeLogRecord({"msg": reason}))
-        run.hooks.run_failed(run=run, error=error)
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            raise UserError(f"{run.folder.path} can no longer be written: {error.strerror}") from error
-        raise
-    finally:
-        to_file.close()
+    with explained(arguments):
+        run = assemble(arguments, registry, hooks)
+        kind, flag = ("testers", "test_scheme") if arguments.eval else ("trainers", "train_scheme")
+        scheme = registry.find(kind, getattr(arguments, flag)).load()(run)
+        run.folder = RunFolder(arguments.results_dir, arguments.run_name)
+        try:
+            run.folder.describe(root, argv, arguments, run.device, plugin_versions(hooks))
+            log = FileLog(run.folder.output / "log.txt", encoding="utf-8")
+        except OSError as error:
+            run.folder.remove()
+            raise UserError(f"--results_dir {arguments.results_dir}: {disk_reason(error)}") from error
+        log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        run.log.addHandler(log)
+        for observer in project_observers(arguments):
+            hooks.register(observer, name=f"secateur:{type(observer).__name__}")
+        guard_observers(hooks, run)
+        try:
+            run.hooks.run_started(run=run)
+            for notice in run.notices:
+                run.log.warning(notice)
+            results = _checked(scheme.evaluate() if arguments.eval else scheme.train(), scheme)
+            # A scheme of another package may leave out what every result holds.
+            results = {**network_figures(run), **results, "notices": run.notices}
+            run.hooks.run_finished(run=run, results=results)
+        except BaseException as error:
+            _note_the_end(log, error, run)
+            run.hooks.run_failed(run=run, error=error)
+            if is_disk_error(error):
+                raise UserError(f"{run.folder.path} can no longer be written: {disk_reason(error)}") from error
+            raise
+        finally:
+            with contextlib.suppress(OSError):  # of a full disk, which has been told by now
+                log.close()
     return 0
+
+
+def _checked(results: Any, scheme: object) -> dict[str, object]:
+    if not isinstance(results, dict):
+        name = type(scheme).__name__
+        raise UserError(f"{name} returns {type(results).__name__} instead of a dictionary, which goes to results.json")
+    return results
+
+
+def _note_the_end(log: logging.Handler, error: BaseException, run: Run) -> None:
+    """Write to log.txt alone what ended the run; of a bug with its traceback."""
+    entry = {"msg": "ended by %s: %s", "args": (type(error).__name__, error)}
+    if isinstance(error, Exception) and explain(error, run.arguments) is None:
+        entry["exc_info"] = (type(error), error, error.__traceback__)
+    with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
+        log.handle(logging.makeLogRecord(entry))

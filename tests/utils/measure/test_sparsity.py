@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from utils.measure.sparsity import measure_sparsity
+from utils.measure.sparsity import measure_sparsity, shown_share
 
 
 def filled(layer, values):
@@ -133,3 +133,19 @@ def test_any_mask_is_counted_exactly(first, second):
     alive = sum(any(first[row * 3 : row * 3 + 3]) for row in range(4))
     assert found.node_sparsity == pytest.approx(1 - alive / 4)
     assert found.parameters_kept == found.parameters - 20 + sum(first) + sum(second)
+
+
+@pytest.mark.parametrize(
+    ("share", "number", "per_cent"),
+    [
+        (0.5, "0.5", "50.00%"),
+        (0.9375, "0.9375", "93.75%"),
+        (0.99999, "0.99999", "99.999%"),
+        (0.9999999, "0.9999999", "99.99999%"),
+        (1.0, "1", "100.00%"),
+        (0, "0", "0.00%"),
+    ],
+)
+def test_a_share_below_one_is_never_shown_as_one(share, number, per_cent):
+    assert shown_share(share) == number
+    assert shown_share(share, "%") == per_cent

@@ -1,4 +1,4 @@
-"""Figures made to be read: labelled axes, units, colours that the colour-blind can tell apart (Okabe & Ito)."""
+"""Pictures made to be read: labelled axes, units, colours that the colour-blind can tell apart (Okabe & Ito)."""
 
 from __future__ import annotations
 

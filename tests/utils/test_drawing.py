@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from utils import figures
+from utils import drawing
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def lines(axes):
 
 def test_curves_show_losses_and_shares_in_per_cent(tmp_path, drawn):
     rows = [row(1), row(2, test_loss=None, test_accuracy=None), row(4, train_accuracy=0.75)]
-    figures.curves(rows, "test", "LeNet5 on MNIST", tmp_path / "curves.png")
+    drawing.curves(rows, "test", "LeNet5 on MNIST", tmp_path / "curves.png")
     loss, accuracy, sparsity = drawn[0].axes
     assert lines(loss) == {"train": [(1, 1), (2, 0.5), (4, 0.25)], "test": [(1, 2), (4, 0.5)]}
     assert lines(accuracy) == {"train": [(1, 50), (2, 50), (4, 75)], "test": [(1, 25), (4, 25)]}
@@ -67,14 +67,14 @@ def test_curves_show_losses_and_shares_in_per_cent(tmp_path, drawn):
 
 
 def test_curves_of_one_epoch_that_was_never_tested(tmp_path, drawn):
-    figures.curves([row(1, validation_loss=None, validation_accuracy=None)], "validation", "x", tmp_path / "c.png")
+    drawing.curves([row(1, validation_loss=None, validation_accuracy=None)], "validation", "x", tmp_path / "c.png")
     assert lines(drawn[0].axes[0]) == {"train": [(1, 1)]}
     picture(tmp_path / "c.png")
 
 
 def test_confusion_shows_shares_of_each_true_class_and_the_accuracy(tmp_path, drawn):
     counts = torch.tensor([[3, 1, 0], [0, 0, 0], [2, 0, 2]])
-    figures.confusion(counts, "LeNet5 on MNIST", tmp_path / "confusion.png")
+    drawing.confusion(counts, "LeNet5 on MNIST", tmp_path / "confusion.png")
     axes, bar = drawn[0].axes
     shares = np.asarray(axes.images[0].get_array())
     assert shares.tolist() == [[75, 25, 0], [0, 0, 0], [50, 0, 50]]
@@ -89,14 +89,14 @@ def test_confusion_shows_shares_of_each_true_class_and_the_accuracy(tmp_path, dr
 
 
 def test_confusion_of_many_classes_leaves_the_numbers_out(tmp_path, drawn):
-    figures.confusion(torch.eye(100, dtype=torch.int64) * 4, "x", tmp_path / "confusion.png")
+    drawing.confusion(torch.eye(100, dtype=torch.int64) * 4, "x", tmp_path / "confusion.png")
     assert not drawn[0].axes[0].texts
     assert "100.00% right" in drawn[0].axes[0].get_title()
     picture(tmp_path / "confusion.png")
 
 
 def test_confusion_of_no_image_at_all(tmp_path, drawn):
-    figures.confusion(torch.zeros(2, 2, dtype=torch.int64), "x", tmp_path / "confusion.png")
+    drawing.confusion(torch.zeros(2, 2, dtype=torch.int64), "x", tmp_path / "confusion.png")
     assert "0.00% right" in drawn[0].axes[0].get_title()
 
 
@@ -111,7 +111,7 @@ def stairs(axes):
 
 def test_score_histograms_show_kept_and_pruned_of_each_event(tmp_path, drawn):
     events = [event(0, at_zero=1234), event(1, kept=[0, 0])]
-    figures.score_histograms(events, "SNIP", tmp_path / "saliency.png")
+    drawing.score_histograms(events, "SNIP", tmp_path / "saliency.png")
     [figure] = drawn
     assert [axes.get_title() for axes in figure.axes] == ["event 0", "event 1"]
     found = stairs(figure.axes[0])
@@ -128,7 +128,7 @@ def test_score_histograms_show_kept_and_pruned_of_each_event(tmp_path, drawn):
 
 @pytest.mark.parametrize(("count", "panels"), [(1, 1), (5, 5), (13, 12), (100, 12)])
 def test_score_histograms_of_many_events_show_the_first_the_last_and_some_between(tmp_path, drawn, count, panels):
-    figures.score_histograms([event(number) for number in range(count)], "SNIPit", tmp_path / "saliency.png")
+    drawing.score_histograms([event(number) for number in range(count)], "SNIPit", tmp_path / "saliency.png")
     shown = [int(axes.get_title().split()[1]) for axes in drawn[0].axes if axes.axison]
     assert len(shown) == panels
     assert shown == sorted(set(shown))
@@ -139,12 +139,12 @@ def test_score_histograms_of_many_events_show_the_first_the_last_and_some_betwee
 
 def test_layers_left_shows_what_is_kept_of_each_layer(tmp_path, drawn):
     sizes, nonzero = {"features.0": 500, "features.3": 25_000, "classifier": 5000}, [500, 25, 0]
-    figures.layers_left(sizes, dict(zip(sizes, nonzero, strict=True)), "LeNet5", tmp_path / "layers.png")
+    drawing.layers_left(sizes, dict(zip(sizes, nonzero, strict=True)), "LeNet5", tmp_path / "layers.png")
     [axes] = drawn[0].axes
     dense, kept = axes.containers
     assert [bar.get_width() for bar in dense] == [500, 25_000, 5000]
     assert [bar.get_width() for bar in kept] == [500, 25, 0]
-    assert [to_hex(bars[0].get_facecolor()).upper() for bars in (dense, kept)] == [figures.GREY, figures.BLUE]
+    assert [to_hex(bars[0].get_facecolor()).upper() for bars in (dense, kept)] == [drawing.GREY, drawing.BLUE]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(sizes)
     assert [text.get_text().strip() for text in axes.texts] == ["100%", "0.1%", "0%"]
     assert axes.get_xscale() == "log"
@@ -159,7 +159,7 @@ def test_weight_maps_show_outputs_down_and_inputs_across(tmp_path, drawn):
         "classifier": torch.tensor([[0.0, -0.5], [0.25, 0.0], [0.0, 0.0]]),
         "empty": torch.zeros(2, 2),
     }
-    figures.weight_maps(weights, "LeNet5", tmp_path / "weights.png")
+    drawing.weight_maps(weights, "LeNet5", tmp_path / "weights.png")
     panels = {axes.get_title(): axes for axes in drawn[0].axes if axes.get_title()}
     assert list(panels) == ["features.0 (2, 3, 1, 2)", "classifier (3, 2)", "empty (2, 2)"]
     first, classifier, empty = (axes.images[0] for axes in panels.values())
@@ -174,7 +174,7 @@ def test_weight_maps_show_outputs_down_and_inputs_across(tmp_path, drawn):
 
 def test_large_weights_are_averaged_down(tmp_path, drawn):
     weight = torch.arange(512.0).repeat(4, 1)
-    figures.weight_maps({"layer": weight}, "x", tmp_path / "weights.png")
+    drawing.weight_maps({"layer": weight}, "x", tmp_path / "weights.png")
     shown = np.asarray(drawn[0].axes[0].images[0].get_array())
     assert shown.shape == (4, 256)
     # Means of neighbours: (0 + 1) / 2, (2 + 3) / 2, ...

@@ -1,0 +1,80 @@
+"""An observer that fails is named once and ends nothing."""
+
+import errno
+import logging
+
+import pytest
+
+from utils.errors import UserError
+from utils.hooks import hookimpl, plugin_manager
+from utils.observers.guard import guard_observers
+
+
+class FakeRun:
+    def __init__(self):
+        self.notices, self.lines = [], []
+        self.log = logging.Logger("test")
+        self.log.addHandler(self)
+        self.level = 0
+
+    def handle(self, record):
+        self.lines.append(record.getMessage())
+
+
+class Failing:
+    def __init__(self, error):
+        self.error, self.calls = error, 0
+
+    @hookimpl
+    def pruned(self):
+        self.calls += 1
+        raise self.error
+
+    @hookimpl
+    def run_failed(self):
+        raise self.error
+
+
+class Counting:
+    calls = 0
+
+    @hookimpl
+    def pruned(self):
+        self.calls += 1
+
+
+@pytest.fixture
+def guarded():
+    """Registers observers below guards; returns the hooks and the run."""
+
+    def make(*observers):
+        hooks, _ = plugin_manager()
+        for observer in observers:
+            hooks.register(observer, name=type(observer).__name__)
+        run = FakeRun()
+        guard_observers(hooks, run)
+        return hooks.hook, run
+
+    return make
+
+
+def test_it_is_named_once_with_its_line_and_the_others_are_called(guarded):
+    before, failing, after = Counting(), Failing(ValueError("no\nnumbers")), type("Other", (Counting,), {})()
+    hook, run = guarded(before, failing, after)
+    for _ in range(3):
+        hook.pruned(run=run, event=None)
+    assert (before.calls, failing.calls, after.calls) == (3, 3, 3)
+    (notice,) = run.notices
+    assert run.lines == [notice]
+    assert notice.startswith("the observer Failing failed at pruned, and the run goes on without what it does")
+    assert "ValueError: no numbers" in notice
+    assert "test_guard.py:" in notice
+
+
+@pytest.mark.parametrize("error", [UserError("no"), OSError(errno.ENOSPC, "full"), BrokenPipeError()])
+def test_refusals_full_disks_and_closed_pipes_end_the_run_but_hide_no_other_error(guarded, error):
+    hook, run = guarded(Failing(error))
+    with pytest.raises(type(error)):
+        hook.pruned(run=run, event=None)
+    hook.run_failed(run=run, error=KeyboardInterrupt())
+    assert len(run.notices) == 1

@@ -1,0 +1,51 @@
+"""An observer that raises must not end a run: it is named once, and the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+
+from utils.errors import UserError, one_line, place
+from utils.run.failures import is_disk_error
+from utils.run.run import Run
+
+#: The hooks that observe a run.
+EVENTS = ("run_started", "batch_finished", "epoch_finished", "pruned", "evaluated", "run_finished", "run_failed")
+
+
+def guard_observers(hooks: pluggy.PluginManager, run: Run) -> None:
+    """Let the run survive its observers.
+
+    A `UserError`, by which an observer refuses the run, still ends it, and so do a disk that is full and a closed pipe.
+    """
+    failed: set[str] = set()
+    for event in EVENTS:
+        for implementation in getattr(hooks.hook, event).get_hookimpls():
+            if not (implementation.wrapper or implementation.hookwrapper):  # these are generators
+                implementation.function = _guarded(implementation, event, run, failed)
+
+
+def _guarded(implementation: pluggy.HookImpl, event: str, run: Run, failed: set[str]) -> Callable[..., Any]:
+    function, name = implementation.function, implementation.plugin_name
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:  # of the observer's own code
+            ends_it = isinstance(error, UserError | BrokenPipeError) or is_disk_error(error)
+            if ends_it and event != "run_failed":
+                raise
+            if name not in failed:
+                failed.add(name)
+                reason = f"{type(error).__name__}: {one_line(error)}{place(error)}"
+                notice = f"the observer {name} failed at {event}, and the run goes on without what it does: {reason}"
+                run.notices.append(notice)
+                # Where the run has failed, the log may be what cannot be written.
+                with contextlib.suppress(OSError) if event == "run_failed" else contextlib.nullcontext():
+                    run.log.warning(notice)
+        return None
+
+    return call

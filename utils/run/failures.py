@@ -1,0 +1,64 @@
+"""Errors that end a run without being a bug: what they are, and what to try, in one line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+
+import torch
+
+from utils.errors import UserError, one_line
+
+#: A disk that is full, over its quota, read-only or broken.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+#: What torch's allocators say, most of them by a plain RuntimeError.
+MEMORY_ERRORS = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether a disk cannot be written any more."""
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the machine or of an accelerator."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in MEMORY_ERRORS)
+
+
+def disk_reason(error: OSError) -> str:
+    """What the system says: `No space left on device`."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])  # of the first of the files that could not be copied
+    return error.strerror or one_line(error)
+
+
+def explain(error: BaseException, arguments: argparse.Namespace) -> UserError | None:
+    """Return the line for an error that is no bug; None where it is one."""
+    if isinstance(error, UserError):
+        return error
+    if is_out_of_memory(error):
+        return UserError(
+            f"memory ran out: try a smaller --batch_size or network, or fewer images by --N ({one_line(error)[:150]})"
+        )
+    if arguments.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return UserError(
+            f"--compile: {one_line(error)[:200]}: it takes a C++ compiler, such as g++, and a network that torch can "
+            "trace; leave --compile out to go without"
+        )
+    return None
+
+
+@contextlib.contextmanager
+def explained(arguments: argparse.Namespace) -> Iterator[None]:
+    """Turn errors that are no bugs into `UserError`."""
+    try:
+        yield
+    except Exception as error:
+        if (line := explain(error, arguments)) is None:
+            raise
+        raise line from error
