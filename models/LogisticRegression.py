@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class LogisticRegression(nn.Module):
-    """One linear layer from the pixels to the classes."""
+    """One linear layer from the pixels to the classes: 7,850 parameters on MNIST."""
 
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()

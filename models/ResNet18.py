@@ -6,5 +6,4 @@ from models.blocks.residual import ImageNetResNet
 class ResNet18(ImageNetResNet):
     """ResNet-18 (He et al., 2016, table 1): 11,173,962 parameters at 3x32x32 and 10 classes, 11,689,512 on ImageNet."""
 
-    def __init__(self, input_shape: tuple[int, int, int], num_classes: int) -> None:
-        super().__init__(input_shape, num_classes, blocks=(2, 2, 2, 2))
+    depths = (2, 2, 2, 2)

@@ -1,5 +1,6 @@
 """The networks: published sizes, every shape of image, repeatable initialisation, the papers' architecture."""
 
+import argparse
 import ast
 import importlib
 import math
@@ -9,22 +10,80 @@ import pytest
 import torch
 from torch import nn
 
-from models.blocks.residual import BasicBlock
+from models.blocks.cifar_residual import PaddedShortcut
+from models.blocks.residual import BasicBlock, BottleneckBlock
+from models.blocks.wide_residual import PreActivationBlock
 from models.LeNet5 import LeNet5
 from models.LeNet300 import LeNet300
 from models.LogisticRegression import LogisticRegression
 from models.MLP5 import MLP5
 from models.ResNet18 import ResNet18
+from models.ResNet20 import ResNet20
+from models.VGG16 import VGG16
+from utils.component_source import ComponentSource
 from utils.torchvision_import import torchvision
 
 FOLDER = Path(__file__).parents[2] / "models"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem[0] != "_")
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 40, 40), (2, 20, 36)]
+#: Those that are quick enough to compute on all of them.
+LIGHT = {"Conv6", "LeNet300", "LeNet5", "LogisticRegression", "MLP5", "ResNet18", "ResNet20"}
+#: (name, input shape, classes, parameters): published, or counted from the published table of layers.
+SIZES = [
+    # LeCun et al. (1998), as counted by SNIP: (784 * 300 + 300) + (300 * 100 + 100) + (100 * 10 + 10)
+    ("LeNet300", (1, 28, 28), 10, 266_610),
+    # Han et al. (2015): (25 * 20 + 20) + (20 * 25 * 50 + 50) + (800 * 500 + 500) + (500 * 10 + 10)
+    ("LeNet5", (1, 28, 28), 10, 431_080),
+    # Frankle & Carbin (2019): 1,145,408 in the convolutions, 1,048,832 + 65,792 + 2,570 in the linear layers
+    ("Conv6", (3, 32, 32), 10, 2_262_602),
+    # 784 * 10 + 10
+    ("LogisticRegression", (1, 28, 28), 10, 7_850),
+    # 784 * 256 + 3 * 256 * 256 + 256 * 10 weights, 4 * 256 + 10 biases, 2 * 4 * 256 of the norms
+    ("MLP5", (1, 28, 28), 10, 402_954),
+    # He et al. (2016): on ImageNet as torchvision counts them
+    ("ResNet18", (3, 32, 32), 10, 11_173_962),
+    ("ResNet18", (3, 224, 224), 1000, 11_689_512),
+    ("ResNet34", (3, 32, 32), 10, 21_282_122),
+    ("ResNet34", (3, 224, 224), 1000, 21_797_672),
+    ("ResNet50", (3, 32, 32), 10, 23_520_842),
+    ("ResNet50", (3, 224, 224), 1000, 25_557_032),
+    # He et al. (2016), table 6: 0.27, 0.46, 0.66, 0.85 and 1.7 million
+    ("ResNet20", (3, 32, 32), 10, 269_722),
+    ("ResNet32", (3, 32, 32), 10, 464_154),
+    ("ResNet44", (3, 32, 32), 10, 658_586),
+    ("ResNet56", (3, 32, 32), 10, 853_018),
+    ("ResNet110", (3, 32, 32), 10, 1_727_962),
+    # Zagoruyko & Komodakis (2016), table 4: 11.0, 17.1, 17.2, 36.5 and 8.9 million
+    ("WideResNet_16_8", (3, 32, 32), 10, 10_961_370),
+    ("WideResNet_16_10", (3, 32, 32), 10, 17_116_634),
+    ("WideResNet_22_8", (3, 32, 32), 10, 17_158_106),
+    ("WideResNet_28_10", (3, 32, 32), 10, 36_479_194),
+    ("WideResNet_40_4", (3, 32, 32), 10, 8_949_210),
+    # Simonyan & Zisserman (2015), with norms: on ImageNet as torchvision counts them
+    ("VGG11", (3, 32, 32), 10, 9_231_114),
+    ("VGG11", (3, 224, 224), 1000, 132_868_840),
+    ("VGG13", (3, 32, 32), 10, 9_416_010),
+    ("VGG13", (3, 224, 224), 1000, 133_053_736),
+    ("VGG16", (3, 32, 32), 10, 14_728_266),
+    ("VGG16", (3, 224, 224), 1000, 138_365_992),
+    ("VGG19", (3, 32, 32), 10, 20_040_522),
+    ("VGG19", (3, 224, 224), 1000, 143_678_248),
+    # Lee et al. (2019), table 2, without the norms: 10.5, 15.2, 15.0, 5.1 and 8.5 million
+    ("VGG_C", (3, 32, 32), 10, 10_526_538 + 10_496),
+    ("VGG_D", (3, 32, 32), 10, 15_245_130 + 10_496),
+    ("VGG_like", (3, 32, 32), 10, 14_982_474 + 9_472),
+    ("AlexNet_s", (3, 32, 32), 10, 5_070_218 + 6_848),
+    ("AlexNet_b", (3, 32, 32), 10, 8_490_378 + 10_944),
+]
 
 
-def build(name, input_shape, num_classes, seed=0):
+def class_of(name):
+    return getattr(importlib.import_module(f"models.{name}"), name)
+
+
+def build(name, input_shape, num_classes, seed=0, **options):
     torch.manual_seed(seed)
-    return getattr(importlib.import_module(f"models.{name}"), name)(input_shape, num_classes)
+    return class_of(name)(input_shape, num_classes, **options)
 
 
 def parameters(network):
@@ -45,30 +104,29 @@ def scattered_norms(network):
                 tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
 
 
-@pytest.mark.parametrize(
-    ("name", "input_shape", "num_classes", "count"),
-    [
-        # LeCun et al. (1998), as counted by SNIP: (784 * 300 + 300) + (300 * 100 + 100) + (100 * 10 + 10)
-        ("LeNet300", (1, 28, 28), 10, 266_610),
-        # Han et al. (2015): (25 * 20 + 20) + (20 * 25 * 50 + 50) + (800 * 500 + 500) + (500 * 10 + 10)
-        ("LeNet5", (1, 28, 28), 10, 431_080),
-        # Frankle & Carbin (2019): 1,145,408 in the convolutions, 1,048,832 + 65,792 + 2,570 in the linear layers
-        ("Conv6", (3, 32, 32), 10, 2_262_602),
-        ("ResNet18", (3, 32, 32), 10, 11_173_962),
-        # He et al. (2016)
-        ("ResNet18", (3, 224, 224), 1000, 11_689_512),
-        # 784 * 10 + 10
-        ("LogisticRegression", (1, 28, 28), 10, 7_850),
-        # 784 * 256 + 3 * 256 * 256 + 256 * 10 weights, 4 * 256 + 10 biases, 2 * 4 * 256 of the norms
-        ("MLP5", (1, 28, 28), 10, 402_954),
-    ],
-)
-def test_published_number_of_parameters(name, input_shape, num_classes, count):
-    assert parameters(build(name, input_shape, num_classes)) == count
+@pytest.mark.parametrize(("name", "input_shape", "num_classes", "count"), SIZES)
+def test_number_of_parameters_is_the_published_and_the_documented_one(name, input_shape, num_classes, count):
+    with torch.device("meta"):
+        assert parameters(build(name, input_shape, num_classes)) == count
+    assert f"{count:,}" in class_of(name).__doc__
 
 
-@pytest.mark.parametrize("input_shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def test_every_network_has_its_size_checked():
+    assert {name for name, *_ in SIZES} == set(NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
+def test_every_size_of_image_gives_one_logit_a_class(name):
+    with torch.device("meta"):
+        for shape in [*SHAPES, (3, 64, 64), (1, 65, 70), (3, 224, 224)]:
+            assert build(name, shape, 7)(torch.zeros(2, *shape)).shape == (2, 7), shape
+
+
+@pytest.mark.parametrize(
+    ("name", "input_shape"),
+    [(name, shape) for name in NAMES for shape in (SHAPES if name in LIGHT else SHAPES[:1])],
+    ids=lambda value: value if isinstance(value, str) else "x".join(map(str, value)),
+)
 def test_any_image_gives_one_finite_logit_a_class_and_finite_gradients(name, input_shape):
     network = build(name, input_shape, 7)
     images = torch.rand(3, *input_shape, generator=torch.Generator().manual_seed(2))
@@ -119,14 +177,14 @@ def test_lenets_start_from_the_initialisation_of_snip(kind):
             assert not layer.bias.any()
 
 
-def test_residual_networks_start_from_the_initialisation_of_he():
-    torch.manual_seed(0)
-    for layer in ResNet18((3, 32, 32), 10).modules():
+@pytest.mark.parametrize("name", ["ResNet18", "ResNet20", "WideResNet_16_8", "VGG11"])
+def test_networks_of_relus_start_from_the_initialisation_of_he(name):
+    for layer in build(name, (3, 32, 32), 10).modules():
         if isinstance(layer, nn.Conv2d):
             expected = math.sqrt(2 / (layer.out_channels * layer.kernel_size[0] ** 2))
             tolerance = 5 / math.sqrt(2 * layer.weight.numel())
             assert float(layer.weight.detach().std()) == pytest.approx(expected, rel=tolerance)
-            assert layer.bias is None
+            assert layer.bias is None or not layer.bias.any()
 
 
 def test_logistic_regression_is_a_matrix_product():
@@ -158,13 +216,27 @@ def test_a_block_projects_its_shortcut_only_where_the_shape_changes(inputs, outp
     assert len(list(block.shortcut.parameters())) == (0 if (inputs, stride) == (outputs, 1) else 3)
 
 
-def test_resnet18_on_large_images_computes_what_torchvision_computes():
-    ours, theirs = ResNet18((3, 224, 224), 10), torchvision.models.resnet18(num_classes=10)
+@pytest.mark.parametrize(
+    ("name", "theirs", "size"),
+    [
+        ("ResNet18", "resnet18", 224),
+        ("ResNet50", "resnet50", 96),
+        pytest.param("VGG11", "vgg11_bn", 96, marks=pytest.mark.slow),
+    ],
+)
+def test_networks_on_large_images_compute_what_torchvision_computes(name, theirs, size):
+    theirs = torchvision.models.get_model(theirs, weights=None, num_classes=10)
     scattered_norms(theirs)
-    source, target = theirs.state_dict(), ours.state_dict()
-    assert [tensor.shape for tensor in source.values()] == [tensor.shape for tensor in target.values()]
-    ours.load_state_dict(dict(zip(target, source.values(), strict=True)))
-    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    source = theirs.state_dict()
+    with torch.device("meta"):
+        ours = build(name, (3, size, size), 10)
+    assert [tensor.shape for tensor in source.values()] == [tensor.shape for tensor in ours.state_dict().values()]
+    copies = [tensor.clone() for tensor in source.values()]
+    ours.load_state_dict(dict(zip(ours.state_dict(), copies, strict=True)), assign=True)
+    for module in [*ours.modules(), *theirs.modules()]:
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.allclose(ours.eval()(images), theirs.eval()(images), rtol=1e-4, atol=1e-5)
         assert torch.allclose(ours.train()(images), theirs.train()(images), rtol=1e-3, atol=1e-4)
@@ -181,3 +253,91 @@ def test_resnet18_chooses_its_stem_by_the_size_of_the_images(size, stem, last):
         features = network.stem(torch.zeros(2, 3, size, size))
         assert features.shape == (2, 64, stem, stem)
         assert network.stages(features).shape == (2, 512, last, last)
+
+
+def options(name, *argv):
+    """Return the options of a network as the command line gives them."""
+    parser = argparse.ArgumentParser()
+    for _, declare in ComponentSource(FOLDER / f"{name}.py", name).declarations():
+        declare(parser)
+    return vars(parser.parse_args(argv))
+
+
+def test_the_form_is_an_option_of_the_networks_that_have_two():
+    assert options("VGG16") == options("ResNet50") == {"form": "auto"}
+    assert options("VGG16", "--form", "imagenet") == {"form": "imagenet"}
+    assert options("ResNet20") == {"shortcut": "pad"}
+
+
+@pytest.mark.parametrize("kind", [VGG16, ResNet18])
+def test_the_form_can_be_chosen_whatever_the_size_of_the_images(kind):
+    with torch.device("meta"):
+        small, large = (parameters(kind((3, size, size), 10)) for size in (64, 65))
+        assert small != large
+        for size in (32, 96):
+            for form, count in (("cifar", small), ("imagenet", large)):
+                network = kind((3, size, size), 10, form=form)
+                assert parameters(network) == count
+                assert network(torch.zeros(2, 3, size, size)).shape == (2, 10)
+        with pytest.raises(ValueError, match="no form 'tiny'"):
+            kind((3, 32, 32), 10, form="tiny")
+
+
+def test_a_padded_shortcut_takes_every_second_pixel_and_appends_zeros():
+    features = torch.arange(24.0).reshape(1, 2, 3, 4)
+    assert PaddedShortcut(2, extra=1)(features).tolist() == [
+        [[[0, 2], [8, 10]], [[12, 14], [20, 22]], [[0, 0], [0, 0]]],
+    ]
+
+
+def test_shortcuts_of_resnets_for_cifar_have_no_parameters_unless_asked_for():
+    # Projections of 16 * 32 and 32 * 64 weights, and norms of 2 * 32 and 2 * 64.
+    assert parameters(ResNet20((3, 32, 32), 10, shortcut="project")) - parameters(ResNet20((3, 32, 32), 10)) == 2752
+
+
+@pytest.mark.parametrize(("name", "layers"), [("ResNet20", 20), ("ResNet110", 110), ("WideResNet_16_8", 16)])
+def test_networks_have_as_many_layers_as_their_name_says(name, layers):
+    with torch.device("meta"):
+        network = build(name, (3, 32, 32), 10)
+    convolutions = sum(isinstance(layer, nn.Conv2d) for layer in network.modules())
+    # In the depth 6n + 4 of wide networks their three projections count, and the classifier does not.
+    assert convolutions + ("Wide" not in name) == layers
+
+
+def test_a_bottleneck_whose_last_norm_is_zero_passes_its_input_on():
+    block = BottleneckBlock(8, 2, stride=1)
+    nn.init.zeros_(block.bn3.weight)
+    features = torch.randn(2, 8, 5, 5, generator=torch.Generator().manual_seed(1))
+    assert block(features).equal(features.relu())
+    assert [layer.stride for layer in BottleneckBlock(8, 4, stride=2).modules() if isinstance(layer, nn.Conv2d)] == [
+        (1, 1),
+        (2, 2),
+        (1, 1),
+        (2, 2),
+    ]
+
+
+def test_a_block_of_wide_networks_adds_to_its_input_as_it_is():
+    block = PreActivationBlock(4, 4, stride=1)
+    nn.init.zeros_(block.conv2.weight)
+    features = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(1))
+    assert block(features).equal(features)
+
+
+def test_a_block_of_wide_networks_projects_the_activated_input():
+    block = PreActivationBlock(2, 3, stride=2)
+    nn.init.zeros_(block.conv2.weight)
+    features = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+    expected = nn.functional.conv2d(block.bn1(features).relu(), block.shortcut.weight, stride=2)
+    assert torch.allclose(block(features), expected)
+
+
+def test_every_convolution_of_a_vgg_sees_more_than_nothing_on_the_smallest_images():
+    features = VGG16((1, 8, 8), 10).features
+    sizes = []
+    maps = torch.zeros(2, 1, 8, 8)
+    for layer in features:
+        maps = layer(maps)
+        if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.ReLU):
+            sizes.append(maps.shape[-1])
+    assert sizes == [4, 2, 1, 1, 1]

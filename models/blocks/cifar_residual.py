@@ -1,0 +1,64 @@
+"""Residual networks for CIFAR-10 (He et al., 2016, section 4.2)."""
+
+import argparse
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.blocks.initialisation import he_normal
+from models.blocks.residual import BasicBlock
+
+
+class PaddedShortcut(nn.Module):
+    """Every `stride`-th pixel, with `extra` channels of zeros behind the others: no parameters (option A)."""
+
+    def __init__(self, stride: int, extra: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.extra = extra
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, C, H, W) to (N, C + extra, H / stride, W / stride)."""
+        return functional.pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+
+
+class CifarResNet(nn.Module):
+    """A 3x3 convolution, three stages of `blocks` basic blocks of 16, 32 and 64 channels, pooling, one linear layer.
+
+    With n blocks a stage there are 6n + 2 layers with weights. The shortcut of the two blocks that halve the maps has
+    no parameters: it takes every second pixel and pads with channels of zeros (`shortcut` "pad", option A, as in the
+    paper), unless it is to "project" them (option B).
+    """
+
+    blocks: int
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the kind of shortcut."""
+        help_text = "pad shortcuts with channels of zeros, or project them by a 1x1 convolution (default: %(default)s)"
+        parser.add_argument("--shortcut", choices=("pad", "project"), default="pad", help=help_text)
+
+    def __init__(
+        self, input_shape: tuple[int, int, int], num_classes: int, shortcut: Literal["pad", "project"] = "pad"
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
+        )
+        stages, inputs = [], 16
+        for outputs in (16, 32, 64):
+            for _ in range(self.blocks):
+                block = BasicBlock(inputs, outputs, stride=1 if inputs == outputs else 2)
+                if inputs != outputs and shortcut == "pad":
+                    block.shortcut = PaddedShortcut(2, outputs - inputs)
+                stages.append(block)
+                inputs = outputs
+        self.stages = nn.Sequential(*stages)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(64, num_classes)
+        he_normal(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) to logits (N, num_classes)."""
+        return self.classifier(self.pool(self.stages(self.stem(images))).flatten(1))
