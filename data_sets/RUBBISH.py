@@ -10,6 +10,8 @@ from utils.data.augmentation import HorizontalFlip, RandomCrop
 from utils.data.data_set import DataSet, Images
 from utils.ranges import number
 
+TEST_IMAGES = 1000
+
 
 class RUBBISH(DataSet):
     """Synthetic colour images of 3x32x32: each class is a smooth random pattern, under noise; always the same ones.
@@ -27,7 +29,7 @@ class RUBBISH(DataSet):
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the size of the set."""
-        help_text = "training images; a fifth as many are for testing (default: %(default)s)"
+        help_text = "training images; the test images are always the same ones (default: %(default)s)"
         parser.add_argument("--rubbish_images", type=number(int, 10, 10**6), default=5000, metavar="N", help=help_text)
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
@@ -37,9 +39,10 @@ class RUBBISH(DataSet):
         # Symmetric, so that mirroring an image leaves it in its class.
         patterns = functional.interpolate(coarse + coarse.flip(3), self.input_shape[1:], mode="bicubic")
 
-        def draw(count: int) -> Images:
+        def draw(count: int, seed: int) -> Images:
+            generator = torch.Generator().manual_seed(seed)
             labels = torch.randint(self.num_classes, (count,), generator=generator)
             noise = torch.randn(count, *self.input_shape, generator=generator)
             return Images((patterns[labels] * 20 + noise * 50 + 127.5).clamp(0, 255).byte(), labels)
 
-        return draw(arguments.rubbish_images), draw(max(arguments.rubbish_images // 5, 1))
+        return draw(arguments.rubbish_images, seed=1), draw(TEST_IMAGES, seed=2)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pluggy
 from rich_argparse import RichHelpFormatter
 
-from utils.errors import UserError, nearest
+from utils.errors import UserError, nearest, one_line, raised_at
 from utils.flags import add_flags
 from utils.hooks import add_plugin_arguments
 from utils.registry import Component, Registry
@@ -101,7 +101,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
         raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
     arguments.general = general
     arguments.checkpoint = checkpoint
-    arguments.help = parser.format_help() if first.help else None
+    arguments.help = _help(parser) if first.help else None
     if arguments.help is None:
         _cross_check(arguments)
     arguments.data_dir, arguments.results_dir = arguments.data_dir.absolute(), arguments.results_dir.absolute()
@@ -167,7 +167,22 @@ def _add_options_of(component: Component, parser: Parser) -> None:
         try:
             declare(group)
         except Exception as error:  # any error of the file's own code: name the file, not this one
-            raise UserError(f"the options of {owner}: {type(error).__name__}: {error}") from error
+            where = raised_at(error, declare.__code__.co_filename)
+            raise UserError(f"the options of {owner}: {type(error).__name__}: {one_line(error)}{where}") from error
+
+
+def _help(parser: Parser) -> str:
+    """Render the help text. argparse fills in `%(default)s`, so that a per cent sign by itself is an error."""
+    try:
+        return parser.format_help()
+    except (ValueError, TypeError, KeyError) as error:
+        for action in parser._actions:
+            try:
+                parser._get_formatter()._expand_help(action)
+            except (ValueError, TypeError, KeyError):
+                option = "/".join(action.option_strings)
+                raise UserError(f"the help text of {option}: {error}; a per cent sign is written %%") from error
+        raise
 
 
 def _cross_check(arguments: argparse.Namespace) -> None:

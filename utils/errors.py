@@ -15,7 +15,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def place(error: BaseException, path: Path | str | None = None) -> str:
+def raised_at(error: BaseException, path: Path | str | None = None) -> str:
     """Return `" (file:line)"`, where an error was raised: in the file `path`, or the innermost; "" where it was not."""
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if path is None or Path(frame.filename) == Path(path)]

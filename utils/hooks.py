@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from utils.errors import UserError, nearest, one_line
+from utils.errors import UserError, nearest, one_line, raised_at
 from utils.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def add_plugin_arguments(manager: pluggy.PluginManager, parser: argparse.Argumen
         try:
             implementation.function(*[parser for _ in implementation.argnames])
         except Exception as error:  # of the plugin's own code
-            reason = one_line(error)
-            who = f"plugin {implementation.plugin_name}: add_arguments"
-            raise UserError(f"{who}: {type(error).__name__}: {reason}") from error
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            where = raised_at(error, implementation.function.__code__.co_filename)
+            raise UserError(f"plugin {implementation.plugin_name}: add_arguments: {reason}{where}") from error
 
 
 def plugin_versions(manager: pluggy.PluginManager) -> dict[str, str]:

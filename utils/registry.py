@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 
 from utils.component_source import ComponentSource, Declare, NeedsImportError, module_path
-from utils.errors import UserError, nearest, one_line
+from utils.errors import UserError, nearest, one_line, raised_at
 from utils.kinds import KINDS
 
 #: Networks of other packages, by prefix: `torchvision:resnet50` is built by `torchvision_network("resnet50", ...)`.
@@ -61,8 +61,8 @@ class Component:
         try:
             module = importlib.import_module(self.module)
         except Exception as error:  # any error of the file's own code: name the file, not this one
-            reason = one_line(error)
-            raise UserError(f"{where} cannot be imported: {type(error).__name__}: {reason}") from error
+            reason = f"{type(error).__name__}: {one_line(error)}" + (raised_at(error, self.path) if self.path else "")
+            raise UserError(f"{where} cannot be imported: {reason}") from error
         found = getattr(module, self.attribute, None)
         word, base_place = KINDS[self.kind]
         if found is None:

@@ -105,11 +105,17 @@ def test_declared_statistics_of_rubbish_are_roughly_those_of_its_training_images
 
 @pytest.mark.parametrize(
     ("words", "sizes"),
-    [((), (5000, 1000)), (("--rubbish_images", "64"), (64, 12)), (("--rubbish_images", "10"), (10, 2))],
+    [((), (5000, 1000)), (("--rubbish_images", "64"), (64, 1000)), (("--rubbish_images", "10"), (10, 1000))],
 )
 def test_size_of_rubbish(words, sizes):
     train, test = load(RUBBISH, *words)
     assert (len(train), len(test)) == sizes
+
+
+def test_rubbish_is_tested_on_the_same_images_whatever_it_is_trained_on():
+    tests = [load(RUBBISH, "--rubbish_images", count)[1] for count in ("10", "64")]
+    assert tests[0].pixels.equal(tests[1].pixels)
+    assert tests[0].labels.equal(tests[1].labels)
 
 
 @pytest.mark.parametrize("count", ["9", "1000001", "5.5", "many"])

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from utils.arguments import Parser
+from utils.arguments import Parser, parse
 from utils.errors import UserError
 from utils.flags import add_flags
+from utils.hooks import plugin_manager
+from utils.kinds import KINDS
+from utils.registry import Registry
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def flags():
@@ -87,6 +92,36 @@ def test_help_shows_the_options_of_the_components_that_are_named(make_arguments)
     assert "--saliency_loss" not in make_arguments("--help").help
 
 
+class Folder:
+    """Puts components into a folder of their own and parses a command line there."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def parse(self, body, *words):
+        (self.root / "criterions").mkdir(exist_ok=True)
+        source = f"class Mine:\n    @staticmethod\n    def add_arguments(parser):\n        {body}\n"
+        (self.root / "criterions" / "Mine.py").write_text(source)
+        hooks, _ = plugin_manager()
+        for kind in KINDS:
+            if kind != "criterions" and not (self.root / kind).exists():
+                (self.root / kind).symlink_to(ROOT / kind)
+        return parse(["--prune_criterion", "Mine", *words], Registry(self.root, hooks), hooks)
+
+
+def test_a_per_cent_sign_in_a_help_text_is_refused_by_the_options_name(tmp_path):
+    body = "parser.add_argument('--mine', help='prune 50% of it')"
+    assert Folder(tmp_path).parse(body).mine is None
+    with pytest.raises(UserError, match=r"help text of --mine: .*; a per cent sign is written %%"):
+        Folder(tmp_path).parse(body, "--help")
+    assert "50% of" in Folder(tmp_path).parse(body.replace("%", "%%"), "--help").help
+
+
+def test_options_that_cannot_be_declared_are_refused_with_file_and_line(tmp_path):
+    with pytest.raises(UserError, match=r"the options of Mine .*ZeroDivisionError: .* \(.*criterions/Mine.py:4\)"):
+        Folder(tmp_path).parse("1 / 0")
+
+
 def test_not_yet_flags_say_so():
     later = {flag: action for flag, action in flags().items() if "not available yet" in action.help}
     assert "--resume" in later
@@ -125,7 +160,7 @@ BAD = {
     "--device gpu": "--device: 'gpu' is not auto, cpu",
     "--precision half": "--precision: 'half' is not one of float32",
     "--lr_schedule steps:a": "--lr_schedule: 'steps:a' is not constant",
-    "--experiment multishot": "not available yet: multishot",
+    "--experiment manyshot": "--experiment: 'manyshot' is not one of singleshot",
     "--seed -1": "--seed: -1 is out of range",
     "--list nothing --foo": "",
 }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from utils.data.augmentation import Augmentation
+from utils.errors import UserError
 
 
 @dataclass
@@ -53,3 +54,10 @@ class DataSet:
         and where they come from.
         """
         raise NotImplementedError
+
+
+def check_labels(labels: Tensor, num_classes: int, what: str) -> None:
+    """Refuse labels that are no classes, as a `UserError` that begins with `what` they are."""
+    if labels.dtype != torch.int64 or not len(labels) or labels.min() < 0 or labels.max() >= num_classes:
+        found = f"{labels.min()} to {labels.max()}" if len(labels) else "none"
+        raise UserError(f"{what} must be int64 from 0 to {num_classes - 1}: they are {labels.dtype}, {found}")

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from utils.data.batches import Batches
-from utils.data.data_set import DataSet, Images
+from utils.data.data_set import DataSet, Images, check_labels
 from utils.errors import UserError
 from utils.seeds import seeded_generator
 
@@ -84,8 +84,7 @@ def _check(data_set: DataSet, train: Images, test: Images) -> None:
             raise UserError(
                 f"{who}: the {part} images and labels are {shapes}, not (N, *{data_set.input_shape}) and (N,)"
             )
-        if labels.dtype != torch.int64 or labels.min() < 0 or labels.max() >= data_set.num_classes:
-            raise UserError(f"{who}: the {part} labels must be int64 from 0 to {data_set.num_classes - 1}")
+        check_labels(labels, data_set.num_classes, f"{who}: the {part} labels")
 
 
 def _split(images: Images) -> tuple[Images, Images]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from utils.data.data_set import Images
+from utils.data.data_set import Images, check_labels
 from utils.errors import UserError, one_line
 from utils.torchvision_import import torchvision
 
@@ -28,22 +28,41 @@ def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Imag
             for empty in (where, where.parent):
                 with contextlib.suppress(OSError):
                     empty.rmdir()  # torchvision made it for the download
-            reason = one_line(error)
-            raise UserError(
-                f"{name} cannot be read: {_advice(kind, where)} ({type(error).__name__}: {reason})"
-            ) from error
-    for part in parts:
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise UserError(f"{name} cannot be read: {_advice(kind, where)} ({reason})") from error
+    sets, files = [], _files(kind, where)
+    for part, (images, labels) in zip(parts, (files[:2], files[2:]), strict=True):
         if len(part.data) != len(part.targets):
-            raise UserError(f"{name} is damaged: {len(part.data)} images but {len(part.targets)} labels in {where}")
-        highest = int(torch.as_tensor(part.targets).max())
-        if highest >= len(kind.classes):
-            raise UserError(f"{name} is damaged: a label in {where} is {highest}, of {len(kind.classes)} classes")
-    return tuple(Images(_pixels(part.data), torch.as_tensor(part.targets).long()) for part in parts)
+            numbers = f"{len(part.data)} images in {images.name} but {len(part.targets)} labels in {labels}"
+            raise UserError(f"{name} is damaged: {numbers}")
+        targets = torch.as_tensor(part.targets).long()
+        check_labels(targets, len(kind.classes), f"{name} is damaged: the labels in {labels}")
+        sets.append(Images(_pixels(part.data), targets))
+    return tuple(sets)
+
+
+def _files(kind: type, where: Path) -> list[Path]:
+    """The unpacked files: images and labels for training, then for testing."""
+    return [where / file.removesuffix(".gz") for file, _checksum in kind.resources]
 
 
 def _advice(kind: type, where: Path) -> str:
-    files = [file for file, _checksum in kind.resources]
-    return f"put {', '.join(files)} from {kind.mirrors[0]} into {where}, or delete damaged ones there"
+    """Say which files are missing or damaged, and how to put that right."""
+    files = _files(kind, where)
+    missing = [file.name for file in files if not (file.exists() or file.with_name(f"{file.name}.gz").exists())]
+    damaged = [file.name for file in files if file.exists() and not _readable(file)]
+    faults = [f"{' and '.join(names)} {word}" for names, word in ((missing, "missing"), (damaged, "damaged")) if names]
+    packed = ", ".join(file for file, _checksum in kind.resources)
+    return f"{', '.join(faults)}: put {packed} from {kind.mirrors[0]} into {where}, and delete damaged files there"
+
+
+def _readable(file: Path) -> bool:
+    """Whether it is a whole file of bytes, of three dimensions for images and one for labels."""
+    try:
+        content = torchvision.datasets.mnist.read_sn3_pascalvincent_tensor(str(file))
+    except Exception:  # of torchvision's reader, which raises whatever the bytes make it
+        return False
+    return content.dtype == torch.uint8 and content.dim() == (3 if "images" in file.name else 1)
 
 
 def _pixels(data: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pluggy
 
-from utils.errors import UserError, one_line, place
+from utils.errors import UserError, one_line, raised_at
 from utils.run.failures import is_disk_error
 from utils.run.run import Run
 
@@ -40,7 +40,7 @@ def _guarded(implementation: pluggy.HookImpl, event: str, run: Run, failed: set[
                 raise
             if name not in failed:
                 failed.add(name)
-                reason = f"{type(error).__name__}: {one_line(error)}{place(error)}"
+                reason = f"{type(error).__name__}: {one_line(error)}{raised_at(error)}"
                 notice = f"the observer {name} failed at {event}, and the run goes on without what it does: {reason}"
                 run.notices.append(notice)
                 # Where the run has failed, the log may be what cannot be written.

@@ -104,19 +104,27 @@ def environment(root: Path, device: torch.device, plugins: dict[str, str]) -> di
         except PackageNotFoundError:
             continue
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    changes = _git(root, "status", "--porcelain")
     return {
         "python": platform.python_version(),
         "packages": versions,
         "plugins": plugins,
         "git_commit": _git(root, "rev-parse", "HEAD"),
-        "git_changes": bool(_git(root, "status", "--porcelain")),
+        "git_changes": None if changes is None else bool(changes),
         "device": str(device),
         "device_name": name,
         "threads": torch.get_num_threads(),
+        "onednn_products": _onednn_products(),
         "platform": platform.platform(),
         "host": platform.node(),
         "process": os.getpid(),
     }
+
+
+def _onednn_products() -> str | None:
+    """How oneDNN may multiply float32 matrices, see utils/training/cpu.py; None where torch has no say in it."""
+    settings = getattr(getattr(torch.backends, "mkldnn", None), "matmul", None)
+    return getattr(settings, "fp32_precision", None)
 
 
 def _git(root: Path, *command: str) -> str | None:

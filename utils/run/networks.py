@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.errors import UserError, one_line
+from utils.errors import UserError, one_line, raised_at
+from utils.run.failures import is_out_of_memory
 
 
 def network_options(build: Callable[..., nn.Module], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def network_options(build: Callable[..., nn.Module], arguments: argparse.Namespa
 def build_network(
     build: Callable[..., nn.Module], name: str, input_shape: tuple[int, int, int], num_classes: int, options: dict
 ) -> nn.Module:
-    """Build a network and pass two images through it.
+    """Build a network and pass two images through it, for testing and for training.
 
     Raises `UserError` where it does not take images of that shape, or does not return one logit a class.
     """
@@ -41,14 +42,30 @@ def build_network(
         with warnings.catch_warnings(), torch.no_grad():
             # The error that follows says more than this warning.
             warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-            network = build(input_shape=input_shape, num_classes=num_classes, **options).eval()
-            logits = network(torch.zeros(2, *input_shape))
+            network = build(input_shape=input_shape, num_classes=num_classes, **options)
+            outputs = [network.eval()(torch.zeros(2, *input_shape)), _in_training(network, input_shape)]
     except UserError:
         raise
     except (RuntimeError, ValueError, TypeError, AssertionError, StopIteration, ZeroDivisionError) as error:
-        reason = one_line(error)
-        raise UserError(f"{name} does not work on images of {shape}: {reason[:200]}{hint}") from error
-    if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(f"{name} returns {found} for two images of {shape} instead of logits (2, {num_classes})")
-    return network.train()
+        if is_out_of_memory(error):
+            raise
+        reason = one_line(error)[:200] + (
+            raised_at(error, inspect.getsourcefile(build)) if inspect.isclass(build) else ""
+        )
+        raise UserError(f"{name} does not work on images of {shape}: {reason}{hint}") from error
+    for logits, when in zip(outputs, ("", " in training"), strict=True):
+        if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            wanted = f"instead of logits (2, {num_classes})"
+            raise UserError(f"{name} returns {found} for two images of {shape} {wanted}{when}")
+    return network
+
+
+def _in_training(network: nn.Module, input_shape: tuple[int, int, int]) -> Any:
+    """What the network returns in training mode; its running statistics and the random numbers stay as they are."""
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    with torch.random.fork_rng(devices=[]):
+        outputs = network.train()(torch.zeros(2, *input_shape))
+    for name, buffer in network.named_buffers():
+        buffer.copy_(before[name])
+    return outputs

@@ -169,6 +169,7 @@ def test_one_file_missing_is_as_bad_as_all(where, name):
     with pytest.raises(UserError) as caught:
         load(where)
     check_advice(caught.value, where)
+    assert f"cannot be read: {name} missing: put" in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
@@ -215,6 +216,7 @@ def test_damaged_files_are_refused_in_one_line(where, name, damage):
     with pytest.raises(UserError) as caught:
         load(where)
     assert "\n" not in str(caught.value)
+    assert f"cannot be read: {name} damaged: put" in str(caught.value)
     assert str(where) in str(caught.value)
 
 
@@ -223,7 +225,7 @@ def test_images_and_labels_of_different_number_are_refused(where, images, labels
     shorter = small_set()[labels][:-2]
     (where / labels).write_bytes(idx(shorter))
     count = len(small_set()[images])
-    with pytest.raises(UserError, match=f"{count} images but {count - 2} labels in {where}"):
+    with pytest.raises(UserError, match=f"{count} images in {images} but {count - 2} labels in {where / labels}"):
         load(where)
 
 
@@ -237,10 +239,15 @@ def test_labels_beyond_the_classes_are_refused(where):
     labels = small_set()[NAMES[1]].clone()
     labels[4] = 10
     (where / NAMES[1]).write_bytes(idx(labels))
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=f"{where / NAMES[1]} must be int64 from 0 to 9: .* 0 to 10$"):
         load(where)
-    assert "\n" not in str(caught.value)
-    assert str(where) in str(caught.value)
+
+
+def test_files_of_no_images_are_refused(where):
+    (where / NAMES[0]).write_bytes(idx(torch.zeros(0, 28, 28, dtype=torch.uint8)))
+    (where / NAMES[1]).write_bytes(idx(torch.zeros(0, dtype=torch.uint8)))
+    with pytest.raises(UserError):
+        load(where)
 
 
 def test_damaged_files_are_never_replaced(where):

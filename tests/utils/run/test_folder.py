@@ -2,9 +2,10 @@ import datetime
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 from utils.errors import UserError
-from utils.run.folder import RunFolder, copy_sources
+from utils.run.folder import RunFolder, copy_sources, environment
 
 
 class Noon(datetime.datetime):
@@ -63,3 +64,12 @@ def test_sources_keep_their_tree(tmp_path):
     assert {"models/blocks/same.py", "utils/same.py", "main.py"} < copied
     assert not any("huge" in name or ".venv" in name or "__pycache__" in name for name in copied)
     assert (target / "models/blocks/same.py").read_text() == "models/blocks/same.py"
+
+
+def test_without_git_nothing_is_known_of_changes(tmp_path, monkeypatch):
+    known = environment(tmp_path, torch.device("cpu"), {})
+    assert (known["git_commit"], known["git_changes"]) == (None, None)
+    monkeypatch.setattr("utils.run.folder._git", lambda root, *command: "")
+    assert environment(tmp_path, torch.device("cpu"), {})["git_changes"] is False
+    assert known["threads"] == torch.get_num_threads()
+    assert "onednn_products" in known

@@ -100,7 +100,7 @@ def test_a_network_that_fails_on_the_images_is_told_in_one_line(kind, late):
     with pytest.raises(UserError) as caught:
         build_network(Raising, "Mine", (3, 5, 6), 10, {"error": error, "late": late})
     text = str(caught.value)
-    assert text.startswith("Mine does not work on images of 3x5x6: sizes do not match; ")
+    assert text.startswith("Mine does not work on images of 3x5x6: sizes do not match (")
     assert "--input_dim" in text
     assert caught.value.__cause__ is error
 
@@ -127,6 +127,27 @@ def test_anything_but_one_logit_a_class_is_refused(outputs, found):
     pattern = rf"Mine returns {found} for two images of 1x8x8 instead of logits \(2, 10\)"
     with pytest.raises(UserError, match=pattern):
         build_network(Flattened, "Mine", SHAPE, 10, {"outputs": outputs})
+
+
+def test_a_network_that_returns_more_in_training_is_refused():
+    class Auxiliary(Flattened):
+        def forward(self, images):
+            logits = super().forward(images)
+            return (logits, logits) if self.training else logits
+
+    with pytest.raises(UserError, match=r"returns tuple for two images of 1x8x8 instead of logits .* in training"):
+        build_network(Auxiliary, "Mine", SHAPE, 10, {})
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_images():
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory")
+    with pytest.raises(RuntimeError):
+        build_network(Raising, "Mine", SHAPE, 10, {"error": error})
+
+
+def test_the_line_of_the_networks_own_file_is_named():
+    with pytest.raises(UserError, match=r"test_networks\.py:\d+\)"):
+        build_network(Raising, "Mine", SHAPE, 10, {"error": ValueError("x")})
 
 
 def test_the_advice_is_never_the_images_that_were_just_refused():
