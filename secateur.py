@@ -28,13 +28,9 @@ HOMES = {
     "RandomCrop": "utils.data.augmentation",
     "Run": "utils.run.run",
     "RunningMeans": "utils.training.means",
-    "before_training": "utils.pruning.moments",
-    "during_training": "utils.pruning.moments",
-    "evaluation_mode": "utils.modes",
     "keep_largest": "utils.pruning.selection",
+    "evaluation_mode": "utils.modes",
     "mean_gradients": "utils.pruning.saliency",
-    "one_shot": "utils.pruning.schedules",
-    "snip_it": "utils.pruning.schedules",
 }
 
 __all__ = ["UserError", "hookimpl", "number", *HOMES]

@@ -29,9 +29,13 @@ class SNIP(Criterion):
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient * weight|."""
-        loss = minus_right_logit if self.arguments.saliency_loss == "nll_on_logits" else self.loss
-        gradients = mean_gradients(self.network, loss, batches, self.weights)
+        gradients = mean_gradients(self.network, self.saliency_loss, batches, self.weights)
         return {name: (gradients[name] * weight).abs() for name, weight in self.weights.items()}
+
+    def saliency_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss that `--saliency_loss` names."""
+        raw = self.arguments.saliency_loss == "nll_on_logits"
+        return minus_right_logit(logits, targets) if raw else self.loss(logits, targets)
 
 
 def minus_right_logit(logits: Tensor, targets: Tensor) -> Tensor:

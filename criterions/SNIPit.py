@@ -1,7 +1,6 @@
 """SNIP in several steps, before training."""
 
 from criterions.SNIP import SNIP
-from utils.pruning.schedules import snip_it
 
 
 class SNIPit(SNIP):
@@ -10,4 +9,4 @@ class SNIPit(SNIP):
     SNIP's score, computed again after each of `--snip_steps` + 2 steps towards the limit.
     """
 
-    schedule = snip_it
+    schedule = "snip_it"

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor
 
 from utils.pruning.criterion import Criterion
 from utils.pruning.saliency import Batch
-from utils.seeds import seeded_generator
+from utils.pruning.scores import random_scores
 
 
 class UnstructuredRandom(Criterion):
@@ -18,11 +17,7 @@ class UnstructuredRandom(Criterion):
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Draw each score uniformly from [0, 1)."""
-        generator = seeded_generator(self.arguments.seed, "random scores")
-        return {
-            name: torch.rand(weight.shape, generator=generator).to(weight.device)
-            for name, weight in self.weights.items()
-        }
+        return random_scores(self.weights, self.arguments.seed, "random scores")
 
     @property
     def limit(self) -> float:

@@ -8,6 +8,7 @@ import time
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from utils.errors import UserError
 from utils.measure.evaluation import Evaluation, evaluate
@@ -16,7 +17,8 @@ from utils.measure.flops import TRAINING_FACTOR
 from utils.measure.sparsity import measure_sparsity
 from utils.run.run import Run
 from utils.training.means import RunningMeans
-from utils.training.optimizers import build_optimizer, build_schedule, clip_norm, decays_weights
+from utils.training.optimizers import build_optimizer, build_schedule, clip_norm, decays_weights, forget
+from utils.training.rewinding import Snapshot
 
 #: A checkpoint of the last epoch is written so often, so that a crash costs no more.
 SECONDS_BETWEEN_SAVES = 30
@@ -35,10 +37,13 @@ class DefaultTrainer:
         self.arguments = flags = run.arguments
         self.network, self.masks, self.loss, self.criterion = run.network, run.masks, run.loss, run.criterion
         self.data = run.data
-        self.plan = self.criterion.plan()
-        self.epochs = flags.pre_epochs + flags.epochs
-        self.optimizer = build_optimizer(flags.optimizer, self.network.parameters(), flags.learning_rate, flags.l2_reg)
-        self.schedule = build_schedule(flags.lr_schedule, self.optimizer, self.epochs, len(self.data.train))
+        self.events, self.epochs = dict(run.plan.events), run.plan.epochs
+        self.optimizer = self.build_optimizer()
+        self.rewinds = flags.enable_rewinding or self.criterion.in_levels
+        #: Steps finished.
+        self.step = 0
+        self.schedule = self.build_schedule()
+        self._check_rewinding()
         if isinstance(self.optimizer, torch.optim.LBFGS) and flags.precision == "fp16":
             raise UserError("--optimizer LBFGS evaluates a step several times, which --precision fp16 cannot scale")
         self.forward = torch.compile(self.network) if flags.compile else self.network
@@ -47,13 +52,24 @@ class DefaultTrainer:
         self.epoch = 0
         #: What the network as it is does on the held-out set, once that was measured.
         self.evaluation: Evaluation | None = None
-        self.events = 0
+        #: What rewinding goes back to, from when it was reached.
+        self.snapshot: Snapshot | None = None
+        self.events_done = 0
         #: Whether the last epoch ended before its last batch.
         self.cut_short = False
         self.collapsed: list[str] = []
-        self.training_flops = 0
+        self.training_flops = self.flops = 0
         self.seconds = {"pruning": 0.0, "training": 0.0}
         self.started = self.saved = self.checked = time.perf_counter()
+
+    def _check_rewinding(self) -> None:
+        flags = self.arguments
+        first = min(self.events, default=None)
+        if self.rewinds and first is not None and flags.rewind_to * len(self.data.train) > first:
+            epoch = first // len(self.data.train)
+            raise UserError(
+                f"--rewind_to {flags.rewind_to} is after the first pruning event, which comes at epoch {epoch}"
+            )
 
     def train(self) -> dict[str, object]:
         """Train and prune to the end; returns what goes to results.json.
@@ -78,21 +94,53 @@ class DefaultTrainer:
             raise
         return self.conclude()
 
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of the network's parameters."""
+        flags = self.arguments
+        return build_optimizer(flags.optimizer, self.network.parameters(), flags.learning_rate, flags.l2_reg)
+
+    def build_schedule(self, at: int = 0) -> LRScheduler:
+        """Return the learning rate from step `at` of training on; with rewinding, training ends at the next event."""
+        batches = len(self.data.train)
+        ends = [step for step in self.events if step > self.step] if self.rewinds else []
+        steps = at + min(ends, default=self.epochs * batches) - self.step
+        return build_schedule(self.arguments.lr_schedule, self.optimizer, steps / batches, batches, at)
+
     def prune_as_planned(self) -> None:
         """Prune as far as the plan says for this moment, after saving what there was."""
-        sparsities = self.plan.pop(self.epoch, [])
+        if self.rewinds and self.step == self.arguments.rewind_to * len(self.data.train) and self.snapshot is None:
+            self.snapshot = Snapshot(self.network, self.optimizer)
+        sparsities = self.events.pop(self.step, [])
         if not sparsities:
             return
-        self.run.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
-        for sparsity in sparsities:
-            self.events += 1
+        if self.step % len(self.data.train) == 0:
+            self.run.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
+        for number, sparsity in enumerate(sparsities, start=1):
+            self.events_done += 1
             # Each event looks at batches of its own, from an epoch that training does not see.
-            batches = itertools.islice(self.data.train.epoch(-self.events), self.arguments.saliency_batches)
-            event = self.criterion.prune(sparsity, batches, self.epoch)
+            batches = itertools.islice(self.data.train.epoch(-self.events_done), self.arguments.saliency_batches)
+            last = not self.events and number == len(sparsities)
+            event = self.criterion.prune(sparsity, batches, self.epoch, last)
+            for name, grown in event.grown.items():
+                forget(self.optimizer, self.masks.weights[name], grown)
             self.seconds["pruning"] += event.seconds
-            self.collapsed += event.collapsed
+            self.collapsed += [name for name in event.collapsed if name not in self.collapsed]
             self.run.hooks.pruned(run=self.run, event=event)
+        if last and self.arguments.reinitialise:
+            self.start_again(Snapshot(self.run.fresh_network(self.arguments.seed + 1).to(self.run.device), None), at=0)
+        elif self.rewinds:
+            self.start_again(self.snapshot, at=self.arguments.rewind_to * len(self.data.train))
         self.evaluation = None
+        self.flops = self.run.flops.effective(measure_sparsity(self.network).densities)
+
+    def start_again(self, snapshot: Snapshot, at: int) -> None:
+        """Go back to a snapshot, under the masks of now, and to step `at` of the learning-rate schedule."""
+        if self.arguments.rewind_weights_only:
+            snapshot.restore_weights(self.masks.weights)
+        else:
+            snapshot.restore(self.network, self.optimizer)
+            self.schedule = self.build_schedule(at)
+        self.masks.apply_to_weights()
 
     def train_epoch(self) -> None:
         """One pass over the training set."""
@@ -100,13 +148,17 @@ class DefaultTrainer:
         self.network.train()
         self.evaluation = None
         start = time.perf_counter()
-        flops = self.run.flops.effective(measure_sparsity(self.network).densities)
+        self.flops = self.run.flops.effective(measure_sparsity(self.network).densities)
         batches = len(self.data.train)
         for number, (inputs, targets) in enumerate(self.data.train.epoch(self.epoch)):
             if self.arguments.channels_last:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
+            if number and self.step in self.events:
+                self.prune_as_planned()
             self.train_batch(inputs, targets)
             self.schedule.step()
+            self.step += 1
+            self.training_flops += TRAINING_FACTOR * self.flops * len(targets)
             self.run.hooks.batch_finished(
                 run=self.run, epoch=self.epoch, batch=number, batches=batches, means=self.means
             )
@@ -120,7 +172,6 @@ class DefaultTrainer:
         self.check_numbers()
         self.epoch_seconds = time.perf_counter() - start
         self.seconds["training"] += self.epoch_seconds
-        self.training_flops += TRAINING_FACTOR * flops * self.means.samples
 
     def train_batch(self, inputs: Tensor, targets: Tensor) -> None:
         """One step of the optimizer on inputs (B, C, H, W) and targets (B,)."""
@@ -132,6 +183,7 @@ class DefaultTrainer:
             loss, logits = self.compute_loss(inputs, targets)
             self.run.precision.scaler.scale(loss).backward()
             self.run.precision.scaler.unscale_(self.optimizer)
+            self.criterion.after_backward()
             self.adjust_gradients()
             seen.append((loss, logits))
             return loss
@@ -231,9 +283,10 @@ class DefaultTrainer:
 
     def conclude(self) -> dict[str, object]:
         """Judge the network a last time, keep it as `<Model>_finished`, and return the results."""
-        if self.plan or self.cut_short or self.epoch < self.epochs:
+        if self.events or self.cut_short or self.epoch < self.epochs:
             notice = f"stopped by --max_training_minutes in epoch {self.epoch} of {self.epochs}"
-            notice += f", with {len(self.plan)} pruning events still to come" if self.plan else ""
+            left = sum(map(len, self.events.values()))
+            notice += f", with {left} pruning event{'s' if left > 1 else ''} still to come" if left else ""
             self.run.notices.append(notice)
             self.run.log.warning(notice)
         judged = self.evaluation or self.evaluate()

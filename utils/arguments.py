@@ -69,8 +69,9 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     """Read the command line.
 
     Returns the arguments, with these additions: `explicit`, the names of those that were typed rather than left at
-    their default; `general`, the names of the flags of every run, whichever components it has; `checkpoint`, the one
-    that was named (else None); and `help`, the rendered help text where `--help` was asked for (else None).
+    their default; `general`, the flags of every run, whichever components it has, with the group each is in;
+    `checkpoint`, the one that was named (else None); and `help`, the rendered text where `--help` was asked for (else
+    None).
 
     Raises `UserError` for anything that cannot be right.
     """
@@ -80,7 +81,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     add_flags(parser)
     own = registry.root / "gitignored"
     parser.set_defaults(data_dir=own / "data", results_dir=own / "results")
-    general = frozenset(action.dest for action in parser._actions)
+    general = {action.dest: group.title for group in parser._action_groups for action in group._group_actions}
     first, _ = _read(parser, argv)
     if first.list is not None:
         return first
@@ -89,6 +90,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
         checkpoint = find_checkpoint(first.results_dir, first.checkpoint_name, first.checkpoint_model)
         parser.set_defaults(**_taken_over(checkpoint, first.eval))
         first, _ = _read(parser, argv)
+    parser.set_defaults(**_implied(_named_components(first, registry), first.explicit))
+    first, _ = _read(parser, argv)
     add_plugin_arguments(hooks, parser)
     for component in _named_components(first, registry):
         _add_options_of(component, parser)
@@ -126,10 +129,9 @@ def _read(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, list[str
     namespace = argparse.Namespace(**{action.dest: unset for action in parser._actions})
     _, unknown = parser.parse_known_args(argv, namespace)
     explicit = {name for name, value in vars(namespace).items() if value is not unset}
-    values = {
-        action.dest: getattr(namespace, action.dest) if action.dest in explicit else action.default
-        for action in parser._actions
-    }
+    values: dict[str, Any] = {}
+    for action in parser._actions:  # the first of several flags for one value says its default
+        values.setdefault(action.dest, getattr(namespace, action.dest) if action.dest in explicit else action.default)
     return argparse.Namespace(**values, explicit=explicit), unknown
 
 
@@ -145,6 +147,16 @@ def _taken_over(checkpoint: Checkpoint, evaluated: bool) -> dict[str, Any]:
     if evaluated:
         taken |= {name: facts[name] for name in ("loss", "seed") if name in facts}
     return taken
+
+
+def _implied(components: list[Component], explicit: set[str]) -> dict[str, str]:
+    """What components set in place of flags that are not typed: their class attribute `implies`."""
+    implied: dict[str, str] = {}
+    for component in components:
+        for flag, value in (component.source.implies if component.source else {}).items():
+            if implied.setdefault(flag, value) != value and flag not in explicit:
+                raise UserError(f"{component.name} wants --{flag} {value}, another wants {implied[flag]}: name one")
+    return {flag: value for flag, value in implied.items() if flag not in explicit}
 
 
 def _with_underscores(word: str) -> str:

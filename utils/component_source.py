@@ -13,6 +13,7 @@ import importlib.util
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import secateur
 
@@ -56,15 +57,20 @@ class ComponentSource:
     @property
     def aliases(self) -> tuple[str, ...]:
         """The other names the class goes by: its attribute `aliases`, a tuple of strings."""
+        named = self._attribute("aliases")
+        return (named,) if isinstance(named, str) else tuple(named or ())
+
+    def _attribute(self, name: str) -> Any:
+        """A class attribute that stands in the class itself as a literal; else None."""
         for node in self.class_node.body if self.class_node else []:
             if isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                if any(isinstance(target, ast.Name) and target.id == "aliases" for target in targets) and node.value:
+                if any(isinstance(target, ast.Name) and target.id == name for target in targets) and node.value:
                     try:
-                        return tuple(ast.literal_eval(node.value))
+                        return ast.literal_eval(node.value)
                     except ValueError:
-                        return ()
-        return ()
+                        return None
+        return None
 
     def declarations(self) -> list[tuple[str, Declare]]:
         """What declares options, base first: (class and file, its static method `add_arguments(parser)`).
@@ -73,30 +79,50 @@ class ComponentSource:
         """
         if self.class_node is None:
             raise NeedsImportError
-        found = [declared for node in self.class_node.bases for declared in self._base_declarations(node)]
+        found = [declared for base in self.bases() for declared in base.declarations()]
         own = [
             node for node in self.class_node.body if isinstance(node, ast.FunctionDef) and node.name == "add_arguments"
         ]
         return [*found, (f"{self.class_name} ({shown(self.path)})", self._compiled(own[0]))] if own else found
 
-    def _base_declarations(self, node: ast.expr) -> list[tuple[str, Declare]]:
-        """Follow a base to its file: one of this file, or `from module import Base`."""
+    @property
+    def implies(self) -> dict[str, str]:
+        """The flags that naming this class sets: its attribute `implies`, or that of the first base that has one."""
+        if self.class_node is None:
+            return {}
+        own = self._attribute("implies")
+        if own is not None:
+            return dict(own)
+        try:
+            return next((implied for base in self.bases() if (implied := base.implies)), {})
+        except NeedsImportError:
+            return {}
+
+    def bases(self) -> list[ComponentSource]:
+        """The sources of the classes that this one is derived from.
+
+        Raises `NeedsImportError` where that takes an import to know.
+        """
+        return [source for node in self.class_node.bases if (source := self._base(node)) is not None]
+
+    def _base(self, node: ast.expr) -> ComponentSource | None:
+        """Follow a base to its file: one of this file, or `from module import Base`; None for one of torch's."""
         root = ast.unparse(node).partition(".")[0]
         for statement in self.tree.body:
             if isinstance(statement, ast.ClassDef) and statement.name == root:
-                return ComponentSource(self.path, root).declarations()
+                return ComponentSource(self.path, root)
             for name in statement.names if isinstance(statement, ast.ImportFrom | ast.Import) else []:
                 if (name.asname or name.name.partition(".")[0]) != root:
                     continue
                 module = statement.module if isinstance(statement, ast.ImportFrom) else name.name
                 if module and module.partition(".")[0] == "torch":
-                    return []  # nn.Module and its like declare nothing, and are slow to import
+                    return None  # nn.Module and its like declare nothing, and are slow to import
                 if isinstance(statement, ast.Import) or statement.level or not isinstance(node, ast.Name):
                     raise NeedsImportError
                 path = module_path(secateur.HOMES.get(name.name, module) if module == "secateur" else module)
                 if path is None:
                     raise NeedsImportError
-                return ComponentSource(path, name.name).declarations()
+                return ComponentSource(path, name.name)
         raise NeedsImportError
 
     def _compiled(self, function: ast.FunctionDef) -> Declare:

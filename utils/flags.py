@@ -60,10 +60,13 @@ def _switch(group: Group, flag: str, help_text: str) -> None:
     group.add_argument(flag, action="store_true", help=help_text)
 
 
-def _one_of(*available: str, later: tuple[str, ...] = ()) -> Callable[[str], str]:
+def _stands_for(group: Group, flag: str, option: str, value: str) -> None:
+    """Add a flag without a value that names a component."""
+    group.add_argument(flag, action="store_const", dest=option, const=value, help=f"--{option} {value}")
+
+
+def _one_of(*available: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if text in later:
-            raise argparse.ArgumentTypeError(f"not available yet: {text}; there is {', '.join(available)}")
         if text not in available:
             raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(available)}")
         return text
@@ -172,15 +175,31 @@ def _pruning(group: Group) -> None:
     _option(group, "--pre_epochs", "N", "train this long before the first pruning; --epochs follow", number(int, 0), 0)
     _switch(group, "--outer_layer_pruning", "let the first and the last layer compete too")
     _switch(group, "--disable_masking", "set pruned weights to zero once, without holding them there")
-    _not_yet(group, "--growing_rate", feature="criteria that grow weights back")
-    _not_yet(group, "--enable_rewinding", feature="rewinding to an earlier state", takes_value=False)
-    _not_yet(group, "--rewind_to", "--rewind_epoch", feature="rewinding to an earlier state")
+    _option(
+        group,
+        "--growing_rate",
+        "SHARE",
+        "share of the kept weights that one event grows, for criteria that grow (default: as many as it takes)",
+        number(float, 0, 1),
+    )
+    _switch(group, "--enable_rewinding", "after each event go back to the state saved at --rewind_to")
+    _option(
+        group,
+        "--rewind_to --rewind_epoch",
+        "EPOCH",
+        "epochs trained at that state; 0: initialisation",
+        number(int, 0),
+        0,
+    )
+    _switch(
+        group, "--rewind_weights_only", "rewind the prunable weights alone: no biases, norms, optimizer or schedule"
+    )
     _option(
         group,
         "--experiment",
         "NAME",
-        "singleshot (or example): prune, then train",
-        _one_of("singleshot", "example", later=("multishot",)),
+        "singleshot (or example): prune, then train; multishot: --snip_steps times train --pre_epochs, prune, rewind",
+        _one_of("singleshot", "example", "multishot"),
         "singleshot",
     )
 
@@ -214,12 +233,19 @@ def _training(group: Group) -> None:
     _option(group, "--grad_noise", "STD", "standard deviation of noise on the gradient", number(float, 0), 0.0)
     _option(group, "--max_training_minutes", "MINUTES", "stop cleanly after so long; 0: never", number(float, 0), 0.0)
     _option(group, "--seed", "N", "", number(int, 0, 2**32 - 1), 333)
-    _not_yet(group, "--l0", feature="L0 regularisation", takes_value=False)
-    _not_yet(group, "--l0_reg", feature="L0 regularisation")
-    _not_yet(group, "--beta_ema", feature="L0 regularisation")
-    _not_yet(group, "--hoyer_square", feature="DeepHoyer", takes_value=False)
-    _not_yet(group, "--group_hoyer_square", feature="DeepHoyer", takes_value=False)
-    _not_yet(group, "--hoyer_reg", feature="DeepHoyer")
+    _stands_for(group, "--l0", "train_scheme", "L0Trainer")
+    _option(group, "--l0_reg", "FACTOR", "penalty on the expected number of weights", number(float, 0), 1.0)
+    _option(
+        group,
+        "--beta_ema",
+        "DECAY",
+        "moving average of the parameters that L0Trainer tests; 0 switches it off",
+        number(float, 0, 1, below=True),
+        0.999,
+    )
+    _stands_for(group, "--hoyer_square", "prune_criterion", "HoyerSquare")
+    _not_yet(group, "--group_hoyer_square", feature="DeepHoyer of channels", takes_value=False)
+    _option(group, "--hoyer_reg", "FACTOR", "penalty of DeepHoyer's losses", number(float, 0), 1.0)
 
 
 def _testing(group: Group) -> None:

@@ -5,12 +5,15 @@ import torch
 from torch import nn
 
 from losses.CrossEntropy import CrossEntropy
+from utils.pruning.masks import Masks
 
-WEIGHTS = {"a": nn.Parameter(torch.tensor([1.0, -4.0])), "b": nn.Parameter(torch.tensor([[0.0]]))}
+MASKS = Masks(nn.ModuleDict({"a": nn.Linear(2, 1), "b": nn.Linear(1, 1)}))
+MASKS.weights["a"].data = torch.tensor([[1.0, -4.0]])
+MASKS.weights["b"].data = torch.tensor([[0.0]])
 
 
 def test_the_mean_over_samples_by_hand(make_arguments):
-    loss = CrossEntropy(WEIGHTS, make_arguments())
+    loss = CrossEntropy(MASKS, make_arguments())
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
     # -log 1/2 and -log 3/4
     assert float(loss(logits, torch.tensor([0, 1]))) == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
@@ -19,7 +22,7 @@ def test_the_mean_over_samples_by_hand(make_arguments):
 
 def test_the_norm_terms_by_hand(make_arguments):
     def penalty(flags):
-        return CrossEntropy(WEIGHTS, make_arguments(flags)).penalty().item()
+        return CrossEntropy(MASKS, make_arguments(flags)).penalty().item()
 
     assert penalty("--l1_reg 0.1") == pytest.approx(0.5)
     # sum of square roots: 1 + 2 + 0
@@ -28,6 +31,6 @@ def test_the_norm_terms_by_hand(make_arguments):
 
 
 def test_a_weight_at_zero_has_gradient_zero_not_nan(make_arguments):
-    penalty = CrossEntropy(WEIGHTS, make_arguments("--lp_reg 1")).penalty()
-    gradient = torch.autograd.grad(penalty, WEIGHTS["b"])[0]
+    penalty = CrossEntropy(MASKS, make_arguments("--lp_reg 1")).penalty()
+    gradient = torch.autograd.grad(penalty, MASKS.weights["b"])[0]
     assert gradient.tolist() == [[0.0]]

@@ -283,7 +283,7 @@ def test_max_training_minutes_stops_cleanly_with_results(make_run, monkeypatch):
     assert results["epochs"] < 3
     assert results["test_accuracy"] > 0
     assert "stopped by --max_training_minutes" in run.notices[-1]
-    assert "1 pruning events still to come" in run.notices[-1]
+    assert "1 pruning event still to come" in run.notices[-1]
     assert names(run) == ["LeNet300_finished.safetensors"]
 
 

@@ -61,8 +61,8 @@ class Console:
             f"{len(run.data.held_out.images):,} {run.data.held_out_name} images; {run.device}, {flags.precision}"
         )
         if not flags.eval:
-            epochs = flags.pre_epochs + flags.epochs
-            events = sum(map(len, run.criterion.plan().values()))
+            epochs = run.plan.epochs
+            events = sum(map(len, run.plan.events.values()))
             word = "pruning event" if events == 1 else "pruning events"
             pruning = f"{events} {word} to sparsity {shown_share(run.criterion.limit)}" if events else "no pruning"
             run.log.info(f"{type(run.criterion).__name__}, {pruning}; {epochs} epochs, seed {flags.seed}")

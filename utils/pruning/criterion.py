@@ -1,4 +1,4 @@
-"""The base of every criterion: score x schedule x distribution x moment, each replaceable alone."""
+"""The base of every criterion: score x schedule x moment x distribution, each replaceable alone."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import argparse
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from utils.errors import UserError
-from utils.pruning import moments, schedules, selection
+from utils.errors import UserError, nearest
+from utils.pruning.distributions import DISTRIBUTIONS, check_pattern, read_pattern
 from utils.pruning.masks import Masks
-from utils.pruning.moments import Moment, Plan, Timing
+from utils.pruning.moments import MOMENTS, Plan, Timing
 from utils.pruning.saliency import Batch, LossFunction
+from utils.pruning.schedules import SCHEDULES
+from utils.pruning.selection import select, select_in_groups
 from utils.ranges import number
+from utils.seeds import seeded_generator
 
 
 @dataclass
@@ -29,9 +33,11 @@ class PruningEvent:
     #: Weights that compete, and those of them that are kept now.
     competing: int
     kept: int
-    #: The scores, by layer; -inf for a weight that had been pruned before.
+    #: The scores, by layer; -inf for a weight that had been pruned before and cannot come back.
     scores: dict[str, Tensor] = field(repr=False)
     masks: dict[str, Tensor] = field(repr=False)
+    #: True where a weight has come back, for the layers where some have.
+    grown: dict[str, Tensor] = field(default_factory=dict, repr=False)
     #: Layers that have lost their last weight in this event.
     collapsed: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -47,23 +53,53 @@ class Criterion:
     #: Other names on the command line, in lower case.
     aliases: tuple[str, ...] = ()
 
-    # The axes are plain functions, called through the class, `type(self).schedule(...)`: a subclass names another.
+    # The axes, which the flags of the same name (--prune_schedule, --prune_moment, --distribution) override.
 
-    #: (limit, steps) -> the cumulative sparsity of each event; see utils/pruning/schedules.py.
-    schedule: Callable[[float, int], list[float]] = schedules.one_shot
-    #: (sparsities, timing) -> when each comes; see utils/pruning/moments.py.
-    moment: Moment = moments.before_training
-    #: (scores, keep) -> masks; see utils/pruning/selection.py.
-    distribution: Callable[[dict[str, Tensor], int], dict[str, Tensor]] = selection.keep_largest
+    #: How the target is approached: a name in utils/pruning/schedules.py.
+    schedule: str = "one_shot"
+    #: When: a name in utils/pruning/moments.py.
+    moment: str = "before"
+    #: How the kept weights are spread over the layers: a name in utils/pruning/distributions.py.
+    distribution: str = "global"
 
+    #: Steps of the schedule where `--snip_steps` was not typed; None: its default.
+    steps: int | None = None
+    #: What a pruned weight has when it comes back: "zero", or the "value" that it had; None: none comes back.
+    revival: str | None = None
+    #: Flags that this criterion sets where they were not typed, as {"loss": "HoyerSquareCrossEntropy"}.
+    implies: dict[str, str] = {}
     #: Of the flags that only some criteria read, those that this one does, beside those of its schedule and moment.
     reads: tuple[str, ...] = ()
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare what every criterion understands."""
-        help_text = "batches of training data that scores are computed on (default: %(default)s)"
-        parser.add_argument("--saliency_batches", type=number(int, 1), default=5, metavar="N", help=help_text)
+        for flag, known, what in (
+            ("--prune_schedule", SCHEDULES, "how the target is approached"),
+            ("--prune_moment", [name for name in MOMENTS if name != "multishot"], "when weights are pruned"),
+            ("--distribution", DISTRIBUTIONS, "how the kept weights are spread over the layers"),
+        ):
+            parser.add_argument(flag, choices=tuple(known), help=f"{what} (default: the criterion's own way)")
+        parser.add_argument(
+            "--pattern",
+            type=check_pattern,
+            default="unstructured",
+            metavar="N:M",
+            help="keep N of each M weights along the inputs, as 2:4 (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--saliency_batches",
+            type=number(int, 1),
+            default=5,
+            metavar="N",
+            help="batches of training data that scores are computed on (default: %(default)s)",
+        )
+        for flag, what in (
+            ("--shuffle_masks", "sanity check: shuffle the final mask within each layer"),
+            ("--reinitialise", "sanity check: draw the weights anew after the last pruning event"),
+            ("--invert_scores", "sanity check: prune the weights with the largest scores"),
+        ):
+            parser.add_argument(flag, action="store_true", help=f"{what} (Frankle et al., 2020)")
 
     def __init__(
         self,
@@ -79,6 +115,10 @@ class Criterion:
         self.arguments = arguments
         #: The weights that compete, by layer name.
         self.weights = {name: masks.weights[name] for name in competing}
+        self.pattern = read_pattern(arguments.pattern)
+        self._check_axes()
+        #: What pruned weights were before, where they may come back to it.
+        self._values: dict[str, Tensor] = {}
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Return the score of each weight in `self.weights`, a tensor of the weight's shape: the smallest are pruned.
@@ -87,18 +127,51 @@ class Criterion:
         """
         raise UserError(f"the criterion {type(self).__name__} has no method scores(batches)")
 
+    def after_backward(self) -> None:
+        """Look at the gradients of a training step, of pruned weights too; called before they are masked."""
+
+    def select(self, scores: dict[str, Tensor], keep: int) -> dict[str, Tensor]:
+        """Return boolean masks of the scores' shapes that keep `keep` weights, or what the pattern keeps."""
+        if self.pattern:
+            n, m = self.pattern
+            density = keep / sum(score.numel() for score in scores.values())
+            return select_in_groups(scores, max(n, round(m * density)), m)
+        alive = None if self.revival else {name: int(mask.sum()) for name, mask in self.kept().items()}
+        return select(scores, keep, self.axis("distribution"), alive)
+
+    def axis(self, name: str) -> str:
+        """The schedule, moment or distribution of this run: the flag's where it was typed, else the criterion's own."""
+        multishot = {"moment": "multishot", "schedule": "exponential"} if self.in_levels else {}
+        flag = name if name == "distribution" else f"prune_{name}"
+        return getattr(self.arguments, flag) or multishot.get(name) or getattr(type(self), name)
+
+    @property
+    def in_levels(self) -> bool:
+        """Whether the run trains, prunes and rewinds again and again, as `--experiment multishot` says."""
+        return self.arguments.experiment == "multishot"
+
     def reads_flag(self, flag: str) -> bool:
         """Whether a flag that only some criteria read has an effect with this one."""
-        axes = (type(self).schedule, type(self).moment)
-        return flag in self.reads or any(flag in getattr(axis, "reads", ()) for axis in axes)
+        read = {
+            "snip_steps": self.axis("schedule") != "one_shot",
+            "prune_delay": self.axis("moment") in ("during", "rounds"),
+            "prune_freq": self.axis("moment") in ("during", "rounds"),
+        }
+        return flag in self.reads or read.get(flag, False)
 
     @property
     def limit(self) -> float:
         """The final sparsity."""
-        return self.arguments.pruning_limit
+        keep, group = self.pattern or (0, 0)
+        return 1 - keep / group if group else self.arguments.pruning_limit
 
-    def plan(self) -> Plan:
-        """Say after how many epochs which sparsities are approached.
+    def number_of_steps(self, timing: Timing) -> int:
+        """Steps of the schedule: `--snip_steps`, or the criterion's own number where that was not typed."""
+        typed = "snip_steps" in self.arguments.explicit
+        return self.arguments.snip_steps if typed or self.steps is None else self.steps
+
+    def plan(self, timing: Timing) -> Plan:
+        """Say after how many steps of training which sparsities are approached.
 
         Raises `UserError` where that cannot be: no weights compete, or the epochs are too few.
         """
@@ -107,31 +180,102 @@ class Criterion:
                 "no weights compete: the network has none between its first and its last layer; "
                 "add --outer_layer_pruning to let those two compete"
             )
-        flags = self.arguments
-        timing = Timing(flags.pre_epochs, flags.epochs, flags.prune_delay, flags.prune_freq)
-        return type(self).moment(type(self).schedule(self.limit, flags.snip_steps), timing)
+        sparsities = SCHEDULES[self.axis("schedule")](self.limit, self.number_of_steps(timing))
+        return MOMENTS[self.axis("moment")](sparsities, timing)
 
-    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0) -> PruningEvent:
+    def kept(self) -> dict[str, Tensor]:
+        """Which of the competing weights are kept now: boolean tensors of their shapes, by layer name."""
+        kept = self.masks.kept
+        return {
+            name: kept[name] if name in kept else torch.ones_like(weight, dtype=torch.bool)
+            for name, weight in self.weights.items()
+        }
+
+    def dense_weights(self) -> dict[str, Tensor]:
+        """The competing weights, with the values that pruned ones had before (only where `revival` is "value")."""
+        return {
+            name: torch.where(mask, self.weights[name].detach(), self._values[name])
+            if name in self._values
+            else self.weights[name].detach()
+            for name, mask in self.kept().items()
+        }
+
+    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningEvent:
         """Prune to this share of the competing weights: exactly round((1 - sparsity) * N) of N are kept.
 
-        A weight that was pruned stays so; equal scores are decided by position.
+        A weight that was pruned stays so, unless `revival` says otherwise; equal scores are decided by position.
+        `last` says that no event will follow, so that the mask may be shuffled.
         """
         start = time.perf_counter()
         scores = self._checked(self.scores(batches))
-        alive = {name: self.masks.kept.get(name) for name in self.weights}
-        for name, mask in alive.items():
-            if mask is not None:
-                scores[name] = scores[name].masked_fill(~mask, -torch.inf)
+        if self.arguments.invert_scores:
+            scores = {name: -score for name, score in scores.items()}
+        before = self.kept()
         competing = sum(weight.numel() for weight in self.weights.values())
-        left = sum(self.weights[name].numel() if mask is None else int(mask.sum()) for name, mask in alive.items())
-        keep = min(round((1 - sparsity) * competing), left)
-        masks = type(self).distribution(scores, keep)
-        empty = [name for name, mask in masks.items() if not mask.any()]
-        collapsed = [name for name in empty if alive[name] is None or alive[name].any()]
-        self.masks.set(masks)
+        keep = round((1 - sparsity) * competing)
+        if self.revival is None:
+            scores = {name: score.masked_fill(~before[name], -torch.inf) for name, score in scores.items()}
+            keep = min(keep, sum(int(mask.sum()) for mask in before.values()))
+        masks = self.select(scores, keep)
+        if self.revival is None:
+            masks = {name: mask & before[name] for name, mask in masks.items()}
+        if last and self.arguments.shuffle_masks:
+            masks = self._shuffled(masks)
+        grown = self._apply(masks, before)
         return PruningEvent(
-            epoch, sparsity, competing, keep, scores, masks, collapsed, seconds=time.perf_counter() - start
+            epoch,
+            sparsity,
+            competing,
+            sum(int(mask.sum()) for mask in masks.values()),
+            scores,
+            masks,
+            {name: mask for name, mask in grown.items() if mask.any()},
+            [name for name, mask in masks.items() if not mask.any() and before[name].any()],
+            time.perf_counter() - start,
         )
+
+    def _apply(self, masks: dict[str, Tensor], before: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Set the masks, and give the weights that come back their values; returns where that is."""
+        grown = {name: mask & ~before[name] for name, mask in masks.items()}
+        if self.revival == "value" or self.arguments.shuffle_masks:
+            self._values = {name: weight.clone() for name, weight in self.dense_weights().items()}
+        self.masks.set(masks)
+        with torch.no_grad():
+            for name, value in self._values.items():
+                self.weights[name].copy_(torch.where(grown[name], value, self.weights[name]))
+        return grown
+
+    def _shuffled(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Move the kept places of each layer about at random: as many stay, but others."""
+        generator = seeded_generator(self.arguments.seed, "shuffled masks")
+        return {
+            name: mask.flatten()[torch.randperm(mask.numel(), generator=generator).to(mask.device)].view_as(mask)
+            for name, mask in masks.items()
+        }
+
+    def _check_axes(self) -> None:
+        """Refuse an axis that does not exist, naming the class, and flags that contradict each other."""
+        who = type(self).__name__
+        known: dict[str, dict[str, Callable[..., Any] | None]] = {
+            "schedule": SCHEDULES,
+            "moment": MOMENTS,
+            "distribution": DISTRIBUTIONS,
+        }
+        for name, table in known.items():
+            own = getattr(type(self), name)
+            if own not in table:
+                raise UserError(f"{who}.{name} is {own!r}, which is no {name}{nearest(str(own), table)}")
+        flags = self.arguments
+        if self.pattern and {"pruning_limit", "compression"} & flags.explicit:
+            raise UserError(f"--pattern {flags.pattern} says how much is pruned: leave out the limit")
+        if self.pattern and flags.shuffle_masks:
+            raise UserError(f"--shuffle_masks would destroy the --pattern {flags.pattern}: give one of them")
+        if self.pattern and flags.distribution not in (None, "uniform"):
+            raise UserError(f"--pattern {flags.pattern} prunes all layers alike: leave out --distribution")
+        if self.revival and flags.disable_masking:
+            raise UserError(f"{who} brings weights back, which --disable_masking leaves no record of: give one of them")
+        if self.in_levels and flags.prune_moment:
+            raise UserError("--experiment multishot says when weights are pruned: leave out --prune_moment")
 
     def _checked(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
         """Refuse scores that say nothing, naming the criterion and the layer; return them as numbers to be ranked."""
@@ -148,9 +292,10 @@ class Criterion:
         for name, score in scores.items():
             if score.isnan().any():
                 raise UserError(f"{who}: the scores of {name} are not numbers (NaN); is --learning_rate too large?")
-        # Minus infinity is kept for weights that were pruned before.
+        # Infinity is kept for weights that were pruned before.
         wide = {
             name: (score if score.dtype in (torch.float32, torch.float64) else score.float()).detach()
             for name, score in scores.items()
         }
-        return {name: score.clamp(min=torch.finfo(score.dtype).min) for name, score in wide.items()}
+        limits = {name: torch.finfo(score.dtype).max for name, score in wide.items()}
+        return {name: score.clamp(-limits[name], limits[name]) for name, score in wide.items()}

@@ -31,3 +31,30 @@ def mean_gradients(
             count += 1
     torch._foreach_div_(list(totals.values()), max(count, 1))
     return totals
+
+
+def hessian_gradient_product(
+    network: nn.Module, loss: LossFunction, batches: list[Batch], parameters: dict[str, nn.Parameter]
+) -> dict[str, Tensor]:
+    """Return H @ g for each parameter: g the gradient and H the Hessian of the mean loss over `batches`, exactly.
+
+    H and g are taken with respect to all of `parameters` together. One batch at a time is in memory: the first pass
+    sums up g, the second differentiates <gradient of a batch, g>, whose sum over the batches is g^T H.
+    """
+    gradients = mean_gradients(network, loss, batches, parameters)
+    weights, directions = list(parameters.values()), list(gradients.values())
+    totals = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    with evaluation_mode(network), torch.enable_grad():
+        for inputs, targets in batches:
+            value = loss(network(inputs), targets)
+            first = torch.autograd.grad(value, weights, create_graph=True, materialize_grads=True)
+            along = sum((one * direction).sum() for one, direction in zip(first, directions, strict=True))
+            # Of a loss that is linear in the weights nothing is left to differentiate.
+            second = (
+                torch.autograd.grad(along, weights, materialize_grads=True)
+                if along.requires_grad
+                else [torch.zeros_like(weight) for weight in weights]
+            )
+            torch._foreach_add_(list(totals.values()), second)
+    torch._foreach_div_(list(totals.values()), max(len(batches), 1))
+    return totals

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pluggy
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from utils.arguments import NAMED_BY
@@ -19,6 +20,7 @@ from utils.errors import UserError
 from utils.measure.flops import count_flops
 from utils.pruning.layers import outer_layers
 from utils.pruning.masks import Masks
+from utils.pruning.moments import Plan, Timing
 from utils.registry import Registry
 from utils.run.checkpoint import restore_checkpoint
 from utils.run.checkpoint_facts import Checkpoint
@@ -46,9 +48,15 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         typed = {name: value for name, value in options.items() if name in arguments.explicit}
         options = options | checkpoint.facts["options"] | typed
         _check_same_network(checkpoint, names["model"], data.num_classes, options)
-    # What is built must not depend on what was drawn while the data was loaded.
+
+    def fresh_network(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build_network(classes["model"], names["model"], data.input_shape, data.num_classes, options)
+
+    network = fresh_network(arguments.seed)
+    # What is drawn from now on must not depend on what was drawn while the data was loaded.
     torch.manual_seed(arguments.seed)
-    network = build_network(classes["model"], names["model"], data.input_shape, data.num_classes, options)
     flops = count_flops(network, torch.zeros(1, *data.input_shape))
     network = network.to(device)
     single = 1 in (data.train.batch_size, len(data.train.images))
@@ -64,8 +72,11 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     example = torch.zeros(1, *data.input_shape, device=device)
     outer = set() if arguments.outer_layer_pruning else outer_layers(network, example)
     competing = [name for name, weight in masks.weights.items() if name not in outer and weight.requires_grad]
-    loss = classes["loss"](masks.weights, arguments)
+    loss = classes["loss"](masks, arguments)
     precision = Precision(arguments.precision, device)
+    criterion = classes["prune_criterion"](network, masks, loss, competing, arguments)
+    batches = len(data.train)
+    timing = Timing(arguments.pre_epochs, arguments.epochs, arguments.prune_delay, arguments.prune_freq, batches)
     run = Run(
         arguments=arguments,
         hooks=hooks.hook,
@@ -76,10 +87,12 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         network=network,
         masks=masks,
         loss=loss,
-        criterion=classes["prune_criterion"](network, masks, loss, competing, arguments),
+        criterion=criterion,
+        plan=Plan(0) if arguments.eval else criterion.plan(timing),
         precision=precision,
         flops=flops,
         example=example,
+        fresh_network=fresh_network,
         identity={
             "model": names["model"],
             "input_shape": data.input_shape,
@@ -92,7 +105,7 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
             "disable_autoconfig": arguments.disable_autoconfig,
         },
     )
-    if checkpoint and "prune_criterion" not in arguments.explicit:
+    if checkpoint and (arguments.eval or "prune_criterion" not in arguments.explicit):
         run.identity["prune_criterion"] = checkpoint.facts.get("prune_criterion", names["prune_criterion"])
     run.notices = _notices(run)
     return run
@@ -123,20 +136,36 @@ def _check_same_network(checkpoint: Checkpoint, model: str, num_classes: int, op
             )
 
 
+def _only_trains(flag: str, flags: argparse.Namespace) -> bool:
+    """Whether a flag has no say in how a finished network is tested."""
+    if flag == "N":
+        return not flags.tuning  # else it has a say in the images that are held out
+    if flag in ("compile", "disable_saliency", "eval_freq", "plot_weights_freq", "save_freq", "track_weights"):
+        return True
+    return flags.general.get(flag) in ("pruning", "training") and flag not in ("batch_size", "loss", "seed")
+
+
 def _notices(run: Run) -> list[str]:
     """What the user should know before the run: flags without effect, slow choices."""
     flags, criterion = run.arguments, run.criterion
     notices = [
         f"--{flag} has no effect with {type(criterion).__name__}"
         for flag in ("snip_steps", "prune_delay", "prune_freq", "pruning_rate")
-        if flag in flags.explicit and not criterion.reads_flag(flag)
+        if flag in flags.explicit and not flags.eval and not criterion.reads_flag(flag)
     ]
-    if not flags.eval and not criterion.plan():
+    if not flags.eval and not run.plan.events:
+        idle = ["pruning_limit", "compression", "outer_layer_pruning", "saliency_batches"]
+        if not flags.checkpoint:  # which may bring masks
+            idle.append("disable_masking")
         notices += [
             f"--{flag} has no effect with {type(criterion).__name__}: name a criterion with --prune_criterion"
-            for flag in ("pruning_limit", "compression")
+            for flag in idle
             if flag in flags.explicit and getattr(flags, flag)
         ]
+    if flags.eval and (idle := [f"--{flag}" for flag in sorted(flags.explicit) if _only_trains(flag, flags)]):
+        notices.append(f"without effect with --eval, which trains and prunes nothing: {', '.join(idle)}")
+    if "lp_power" in flags.explicit and not flags.lp_reg:
+        notices.append("--lp_power has no effect without --lp_reg")
     if warning := run.precision.warning():
         notices.append(warning)
     return notices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from utils.data.prepare import Data
 from utils.measure.flops import Flops
 from utils.pruning.criterion import Criterion
 from utils.pruning.masks import Masks
+from utils.pruning.moments import Plan
 from utils.run.checkpoint import save_checkpoint
 from utils.run.folder import RunFolder
 from utils.training.loss import Loss
@@ -37,11 +39,15 @@ class Run:
     masks: Masks
     loss: Loss
     criterion: Criterion
+    #: When the criterion prunes to which sparsity.
+    plan: Plan
     precision: Precision
     #: Operations of the dense network.
     flops: Flops
     #: One image (1, C, H, W) on the device, for tracing.
     example: Tensor
+    #: Builds the network anew, on the CPU, its weights drawn from the seed that is given.
+    fresh_network: Callable[[int], nn.Module]
     #: What it takes to build the network again, and to test it as it was trained: model, input_shape, num_classes,
     #: options, data_set, prune_criterion, loss, seed, disable_autoconfig.
     identity: dict[str, Any]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from utils.pruning.masks import Masks
 
 
 class Loss:
     """What is minimised: `loss(logits, targets)`, a function of the outputs, plus `penalty()`, one of the weights.
 
-    Criteria and testers look at the first alone. Parameters: `weights`, the prunable ones by layer name; the
-    `arguments` of the command line.
+    Criteria and testers look at the first alone. Parameters: the `masks` of the network; the `arguments` of the command
+    line.
     """
 
-    def __init__(self, weights: dict[str, nn.Parameter], arguments: argparse.Namespace) -> None:
-        self.weights = weights
+    def __init__(self, masks: Masks, arguments: argparse.Namespace) -> None:
+        self.masks = masks
+        #: The prunable weights, by layer name.
+        self.weights = masks.weights
         self.arguments = arguments
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from utils.errors import UserError, nearest
 
@@ -76,18 +77,46 @@ def clip_norm(gradients: list[Tensor], largest: float) -> None:
     torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
 
 
-def build_schedule(text: str, optimizer: torch.optim.Optimizer, epochs: int, batches: int) -> LRScheduler:
+@torch.no_grad()
+def forget(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, where: Tensor) -> None:
+    """Set the moments of some weights to zero; `where` is a boolean tensor of the parameter's shape."""
+    for moment in optimizer.state.get(parameter, {}).values():
+        if isinstance(moment, Tensor) and moment.shape == parameter.shape:
+            moment.masked_fill_(where, 0)
+
+
+def build_schedule(text: str, optimizer: torch.optim.Optimizer, epochs: float, batches: int, at: int = 0) -> LambdaLR:
     """Build the schedule that `--lr_schedule` names; it makes a step after every batch.
 
-    `epochs` is the length of training, `batches` that of an epoch.
+    Parameters: `epochs`, the length of training; `batches`, that of an epoch; `at`, the step to begin at.
     """
-    total = max(epochs * batches, 1)
+    factor = rate_factor(text, max(round(epochs * batches), 1), batches)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] = optimizer.defaults["lr"]
+    return LambdaLR(optimizer, factor, last_epoch=at - 1)
+
+
+def rate_factor(text: str, total: int, batches: int) -> Callable[[int], float]:
+    """Return what the learning rate is multiplied by at each step of `total`.
+
+    constant: 1. cosine: from 1 to 0 along half a cosine (Loshchilov and Hutter, 2017, equation 5). onecycle: up from
+    1/25 for three tenths of the steps, then down to 1/250,000 (Smith and Topin, 2018), both along half a cosine.
+    steps:60,120x0.1: times 0.1 at epochs 60 and 120.
+    """
     if text == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=total)
+        return lambda step: _half_cosine(1.0, 0.0, step / total)
     if text == "onecycle":
-        rate = optimizer.defaults["lr"]
-        return OneCycleLR(optimizer, max_lr=rate, total_steps=total + 1, cycle_momentum=False)
+        peak = max(0.3 * total, 1)
+        return lambda step: (
+            _half_cosine(1 / 25, 1.0, step / peak)
+            if step < peak
+            else _half_cosine(1.0, 1 / 250_000, (step - peak) / max(total - peak, 1))
+        )
     if match := re.fullmatch(r"steps:([\d,]+)x([\d.]+)", text):
         milestones = [int(epoch) * batches for epoch in match[1].split(",")]
-        return MultiStepLR(optimizer, milestones, gamma=float(match[2]))
-    return LambdaLR(optimizer, lambda _step: 1.0)
+        return lambda step: float(match[2]) ** sum(step >= milestone for milestone in milestones)
+    return lambda step: 1.0
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2

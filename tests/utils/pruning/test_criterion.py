@@ -1,3 +1,4 @@
+import argparse
 import itertools
 
 import pytest
@@ -6,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from utils.arguments import Parser
 from utils.errors import UserError
+from utils.flags import add_flags
 from utils.pruning.criterion import Criterion
 from utils.pruning.masks import Masks
+from utils.pruning.moments import Timing
 
 
 class Magnitude(Criterion):
@@ -18,9 +22,18 @@ class Magnitude(Criterion):
         return {name: weight.abs() for name, weight in self.weights.items()}
 
 
-def magnitude(network, competing=None, kind=Magnitude):
+def flags(**changes):
+    """The flags as they are when nothing was typed but `changes`."""
+    parser = Parser()
+    add_flags(parser)
+    Criterion.add_arguments(parser)
+    values = {action.dest: action.default for action in parser._actions}
+    return argparse.Namespace(**{**values, **changes}, explicit=set(changes))
+
+
+def magnitude(network, competing=None, kind=Magnitude, **changes):
     masks = Masks(network)
-    return kind(network, masks, None, masks.weights if competing is None else competing, None)
+    return kind(network, masks, None, masks.weights if competing is None else competing, flags(**changes))
 
 
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.floats(0, 0.999), st.data())
@@ -72,11 +85,76 @@ def test_layer_collapse_is_reported_once():
     assert criterion.prune(0.6, []).collapsed == []
 
 
-def test_nothing_to_compete_is_refused(make_arguments):
-    criterion = magnitude(nn.Linear(2, 2), [])
-    criterion.arguments = make_arguments()
+def test_nothing_to_compete_is_refused():
     with pytest.raises(UserError, match="--outer_layer_pruning"):
-        criterion.plan()
+        magnitude(nn.Linear(2, 2), []).plan(Timing(0, 1, 0, 1, 1))
+
+
+def test_each_distribution_spreads_what_stays_over_the_layers():
+    def densities(distribution):
+        network = nn.Sequential(nn.Linear(40, 100), nn.Linear(100, 10))
+        nn.init.constant_(network[1].weight, 1.0)  # by magnitude alone the second layer would keep all
+        event = magnitude(network, distribution=distribution).prune(0.8, [])
+        assert event.kept == 1000
+        return [int(mask.sum()) for mask in event.masks.values()]
+
+    assert densities(None) == [0, 1000]
+    assert densities("uniform") == [800, 200]
+    # in proportion to 140 and 110
+    assert densities("erdos_renyi") == densities("erdos_renyi_kernel") == [560, 440]
+
+
+@given(st.lists(st.integers(1, 12), min_size=3, max_size=4), st.lists(st.floats(0, 0.99), min_size=2, max_size=4))
+def test_layer_by_layer_too_the_target_is_hit_exactly_in_several_steps(widths, sparsities):
+    network = nn.Sequential(*[nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths)])
+    criterion = magnitude(network, distribution="erdos_renyi_kernel")
+    total = sum(layer.weight.numel() for layer in network)
+    before = None
+    for sparsity in sorted(sparsities):
+        event = criterion.prune(sparsity, [])
+        assert event.kept == round((1 - sparsity) * total)
+        assert before is None or all((event.masks[name] <= before[name]).all() for name in before)
+        before = event.masks
+
+
+def test_a_pattern_is_reached_step_by_step():
+    network = nn.Sequential(nn.Linear(8, 5), nn.Conv2d(4, 4, 3))
+    criterion = magnitude(network, pattern="1:4")
+    kept = []
+    for sparsity in (0.25, 0.5, 0.75):
+        event = criterion.prune(sparsity, [])
+        kept.append(event.kept)
+        for mask in event.masks.values():
+            groups = mask.movedim(1, -1).unflatten(-1, (-1, 4)).sum(-1)
+            assert (groups == round(4 * (1 - sparsity))).all()
+    assert kept == [138, 92, 46]  # of 40 + 144 weights
+    assert criterion.limit == 0.75
+
+
+def test_inverted_scores_prune_the_largest():
+    network = nn.Linear(3, 1, bias=False)
+    network.weight.data = torch.tensor([[1.0, -3.0, 2.0]])
+    magnitude(network, invert_scores=True).prune(1 / 3, [])
+    assert network.weight.tolist() == [[1.0, 0.0, 2.0]]
+
+
+def test_a_shuffled_mask_keeps_as_many_in_each_layer_but_others():
+    def masks(**changes):
+        torch.manual_seed(1)
+        network = nn.Sequential(nn.Linear(30, 30), nn.Linear(30, 5))
+        before = network[0].weight.clone()
+        criterion = magnitude(network, **changes)
+        criterion.prune(0.5, [])
+        event = criterion.prune(0.8, [], last=True)
+        kept = event.masks["0"]
+        # What a step had taken and the shuffle brings back has the value that it had.
+        assert torch.equal(network[0].weight, before * kept)
+        return event.masks
+
+    plain, shuffled, other = masks(), masks(shuffle_masks=True), masks(shuffle_masks=True, seed=1)
+    assert [int(mask.sum()) for mask in plain.values()] == [int(mask.sum()) for mask in shuffled.values()]
+    assert not torch.equal(plain["0"], shuffled["0"])
+    assert not torch.equal(other["0"], shuffled["0"])
 
 
 class NotANumber(Magnitude):

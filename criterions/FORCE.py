@@ -1,0 +1,25 @@
+"""Iterative SNIP whose pruned weights may come back."""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from criterions.SNIP import SNIP
+from utils.pruning.saliency import Batch, mean_gradients
+
+
+class FORCE(SNIP):
+    """Foresight connection sensitivity before training (de Jorge et al., 2021, "Progressive Skeletonization").
+
+    score(w) = |dL/dw * w| with the gradient of the network as it is pruned by now and the weight as it was before, for
+    pruned weights too, so that those that the sparse network misses come back. 60 exponential steps.
+    """
+
+    schedule = "exponential"
+    steps = 60
+    revival = "value"
+
+    def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """|gradient of the pruned network * weight of the dense one|."""
+        gradients = mean_gradients(self.network, self.saliency_loss, batches, self.weights)
+        return {name: (gradients[name] * weight).abs() for name, weight in self.dense_weights().items()}

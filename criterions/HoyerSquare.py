@@ -1,0 +1,46 @@
+"""Pruning of the weights that the Hoyer-Square penalty has made small."""
+
+import argparse
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from utils.pruning.criterion import Criterion
+from utils.pruning.moments import Plan, Timing
+from utils.pruning.saliency import Batch
+from utils.ranges import number
+
+
+class HoyerSquare(Criterion):
+    """DeepHoyer, element-wise (Yang et al., 2020, "DeepHoyer", section 4.1).
+
+    Trains with the loss HoyerSquareCrossEntropy, whose penalty (strength `--hoyer_reg`) drives weights to zero; then,
+    once, prunes all weights with |w| <= `--hoyer_threshold`, however many those are (`--pruning_limit` is not used),
+    and goes on training without the penalty. That moment is epoch `--prune_delay`, by default at seven eighths of
+    training.
+    """
+
+    implies = {"loss": "HoyerSquareCrossEntropy"}
+    moment = "during"
+    reads = ("hoyer_reg",)
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the threshold."""
+        help_text = "weights of at most this size are pruned (default: %(default)s)"
+        parser.add_argument("--hoyer_threshold", type=number(float, 0), default=1e-3, metavar="SIZE", help=help_text)
+
+    def plan(self, timing: Timing) -> Plan:
+        """One event."""
+        if "prune_delay" in self.arguments.explicit or self.arguments.prune_moment:
+            return super().plan(timing)
+        epoch = timing.pre_epochs + timing.epochs * 7 // 8
+        return Plan(timing.total, {epoch * timing.batches: [self.limit]})
+
+    def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """|weight|."""
+        return {name: weight.abs() for name, weight in self.weights.items()}
+
+    def select(self, scores: dict[str, Tensor], keep: int) -> dict[str, Tensor]:
+        """All weights above the threshold."""
+        return {name: score > self.arguments.hoyer_threshold for name, score in scores.items()}

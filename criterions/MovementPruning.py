@@ -1,0 +1,34 @@
+"""Pruning of the weights that training moves towards zero."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from criterions.GradualMagnitude import GradualMagnitude
+from utils.pruning.saliency import Batch
+
+
+class MovementPruning(GradualMagnitude):
+    """Movement pruning (Sanh et al., 2020, "Movement Pruning", section 4, equation 1, hard form).
+
+    score(w) = -sum over training steps of dL/dw * w: weights that grow away from zero stay. The gradient is that of the
+    masked network, and w of a pruned weight is the value that it had when it was pruned, with which it comes back once
+    it scores high enough (the paper's straight-through estimator). Scores add up from the first step on.
+    """
+
+    revival = "value"
+    total: dict[str, Tensor] | None = None
+
+    @torch.no_grad()
+    def after_backward(self) -> None:
+        """Take in the movement of one step."""
+        dense = self.dense_weights()
+        if self.total is None:
+            self.total = {name: torch.zeros_like(weight) for name, weight in dense.items()}
+        gradients = [weight.grad if weight.grad is not None else 0 * weight for weight in self.weights.values()]
+        torch._foreach_addcmul_(list(self.total.values()), gradients, list(dense.values()), value=-1)
+
+    def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """The movement so far; before any, all weights score alike."""
+        return self.total or {name: torch.zeros_like(weight) for name, weight in self.weights.items()}

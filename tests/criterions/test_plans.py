@@ -1,0 +1,133 @@
+"""When each criterion prunes to what, and the flags that change that."""
+
+import pytest
+from torch import nn
+
+from criterions.EmptyCrit import EmptyCrit
+from criterions.FORCE import FORCE
+from criterions.GradualMagnitude import GradualMagnitude
+from criterions.GRASP import GRASP
+from criterions.HoyerSquare import HoyerSquare
+from criterions.IMP import IMP
+from criterions.Magnitude import Magnitude
+from criterions.MovementPruning import MovementPruning
+from criterions.RigL import RigL
+from criterions.SET import SET
+from criterions.SNIP import SNIP
+from criterions.SNIPit import SNIPit
+from criterions.SNIPitDuring import SNIPitDuring
+from criterions.SynFlow import SynFlow
+from criterions.UnstructuredRandom import UnstructuredRandom
+from utils.errors import UserError
+
+LIMITS = [0.5, 0.74, 0.86, 0.92, 0.95, 0.965, 0.98]
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "expected"),
+    [
+        (EmptyCrit, "", {}),
+        (SNIP, "", {0: [0.98]}),
+        (GRASP, "--pre_epochs 3", {3: [0.98]}),
+        (Magnitude, "--pre_epochs 200", {200: [0.98]}),
+        (SNIPit, "--pre_epochs 2", {2: LIMITS}),
+        (SNIPitDuring, "--prune_delay 4 --prune_freq 4", {4 + 4 * step: [limit] for step, limit in enumerate(LIMITS)}),
+        # The command of the SNIP-it repository: a round before each event
+        (IMP, "--prune_delay 4 --prune_freq 4 --prune_schedule snip_it",
+         {8 + 4 * step: [limit] for step, limit in enumerate(LIMITS)}),
+        # A half of what is left goes in each of two rounds
+        (IMP, "--prune_freq 10 --snip_steps 2 --pruning_limit 0.75", {10: [0.5], 20: [0.75]}),
+        # 1 - (1 - i/4)^3 of 0.64 for i = 1..4
+        (GradualMagnitude, "--snip_steps 4 --pruning_limit 0.64", {0: [0.37], 1: [0.56], 2: [0.63], 3: [0.64]}),
+        (GradualMagnitude, "--epochs 4 --prune_freq 3 --pruning_limit 0.64", {0: [0.56], 3: [0.64]}),
+        (MovementPruning, "--epochs 4 --prune_freq 3 --pruning_limit 0.64", {0: [0.56], 3: [0.64]}),
+        # Any criterion goes onto another schedule, at another moment
+        (SNIP, "--prune_schedule linear --snip_steps 2 --prune_moment during", {0: [0.49], 1: [0.98]}),
+        (GRASP, "--prune_moment after", {80: [0.98]}),
+        (SNIP, "--experiment multishot --snip_steps 2 --pre_epochs 5 --pruning_limit 0.75", {5: [0.5], 10: [0.75]}),
+        (SET, "--epochs 8 --prune_freq 2", {0: [0.98], 2: [0.98], 4: [0.98], 6: [0.98]}),
+        (SET, "--epochs 8 --prune_delay 3 --pre_epochs 1", {1: [0.98], 5: [0.98], 6: [0.98], 7: [0.98]}),
+        (RigL, "--epochs 8 --update_steps 25", {0: [0.98], 2.5: [0.98], 5: [0.98]}),
+        (HoyerSquare, "--epochs 80", {70: [0.98]}),
+        (HoyerSquare, "--epochs 80 --prune_delay 69", {69: [0.98]}),
+    ],
+)  # fmt: skip
+def test_each_criterion_prunes_when_its_paper_says(plan_of, kind, flags, expected):
+    limit = "" if "pruning_limit" in flags else "--pruning_limit 0.98"
+    assert plan_of(kind, nn.Linear(20, 20), f"{limit} {flags}") == expected
+
+
+def test_synflow_and_force_take_many_small_steps_unless_told(plan_of):
+    (synflow,) = plan_of(SynFlow, nn.Linear(2, 2), "--compression 100").values()
+    assert len(synflow) == 100
+    assert synflow[49] == 0.9  # half of the way to 1/100 in the exponent
+    assert len(plan_of(FORCE, nn.Linear(2, 2), "--compression 100")[0]) == 60
+    assert plan_of(SynFlow, nn.Linear(2, 2), "--compression 100 --snip_steps 2") == {0: [0.9, 0.99]}
+
+
+def test_events_that_come_too_late_are_refused_with_the_epochs_they_need(plan_of):
+    with pytest.raises(UserError, match="need at least --epochs 29"):
+        plan_of(SNIPitDuring, nn.Linear(2, 2), "--pruning_limit 0.98 --prune_delay 4 --prune_freq 4 --epochs 28")
+    with pytest.raises(UserError, match="--pre_epochs"):
+        plan_of(SNIP, nn.Linear(2, 2), "--experiment multishot")
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit"),
+    [
+        ("", 0.5),
+        ("--pruning_rate 0.98", 0.98),
+        ("--pruning_rate 0.98 --pruning_limit 0.7", 0.7),
+        ("--pruning_rate 0.98 --compression 4", 0.75),
+    ],
+)
+def test_random_pruning_reads_the_rate_as_limit_where_only_that_is_given(plan_of, flags, limit):
+    assert plan_of(UnstructuredRandom, nn.Linear(2, 2), flags) == {0: [limit]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "read"),
+    [
+        (SNIP, "", []),
+        (SNIP, "--prune_moment during", ["prune_delay", "prune_freq"]),
+        (SNIPit, "", ["snip_steps"]),
+        (SNIPitDuring, "", ["snip_steps", "prune_delay", "prune_freq"]),
+        (UnstructuredRandom, "", ["pruning_rate"]),
+        (RigL, "", ["prune_delay", "prune_freq", "pruning_rate", "growing_rate"]),
+    ],
+)
+def test_flags_that_a_criterion_does_not_read_are_known(build, kind, flags, read):
+    known = ("snip_steps", "prune_delay", "prune_freq", "pruning_rate", "growing_rate")
+    criterion = build(kind, nn.Linear(2, 2), flags)
+    assert [flag for flag in known if criterion.reads_flag(flag)] == read
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--pattern 2:4 --pruning_limit 0.5", "--pattern 2:4 says how much"),
+        ("--pattern 2:4 --shuffle_masks", "--shuffle_masks would destroy"),
+        ("--pattern 2:4 --distribution erdos_renyi", "leave out --distribution"),
+        ("--pattern 4:2", "'4:2' is not unstructured or N:M"),
+        ("--pattern 1:4:2", "'1:4:2' is not unstructured or N:M"),
+        ("--experiment multishot --pre_epochs 1 --prune_moment during", "leave out --prune_moment"),
+        ("--distribution best", "--distribution: invalid choice: 'best'"),
+    ],
+)
+def test_axes_that_contradict_each_other_are_refused(build, flags, message):
+    with pytest.raises(UserError, match=message):
+        build(SNIP, nn.Linear(4, 4), flags)
+
+
+def test_what_brings_weights_back_needs_to_hold_its_masks(build):
+    with pytest.raises(UserError, match="FORCE brings weights back"):
+        build(FORCE, nn.Linear(4, 4), "--disable_masking")
+
+
+def test_an_axis_that_does_not_exist_is_refused_naming_the_class(build):
+    wrong = type("SNIP", (SNIP,), {"schedule": "exponental"})
+    with pytest.raises(UserError, match=r"SNIP.schedule is 'exponental', which is no schedule: did you mean expon"):
+        build(wrong, nn.Linear(4, 4))
+    method = type("SNIP", (SNIP,), {"moment": lambda self: "before"})
+    with pytest.raises(UserError, match=r"SNIP.moment is <function"):
+        build(method, nn.Linear(4, 4))
