@@ -29,6 +29,17 @@ from utils.run.run import Run
 from utils.training.cpu import tune_cpu
 from utils.training.precision import Precision, choose_device
 
+#: Flags that have no say in how a finished network is tested, beside those of pruning and training.
+ONLY_IN_TRAINING = (
+    "compile",
+    "disable_saliency",
+    "eval_freq",
+    "plot_weights_freq",
+    "random_shuffle_labels",
+    "save_freq",
+    "track_weights",
+)
+
 
 def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.PluginManager) -> Run:
     """Find the classes that the arguments name and build a run of them, all but its folder.
@@ -140,7 +151,7 @@ def _only_trains(flag: str, flags: argparse.Namespace) -> bool:
     """Whether a flag has no say in how a finished network is tested."""
     if flag == "N":
         return not flags.tuning  # else it has a say in the images that are held out
-    if flag in ("compile", "disable_saliency", "eval_freq", "plot_weights_freq", "save_freq", "track_weights"):
+    if flag in ONLY_IN_TRAINING:
         return True
     return flags.general.get(flag) in ("pruning", "training") and flag not in ("batch_size", "loss", "seed")
 

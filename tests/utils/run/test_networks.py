@@ -46,7 +46,7 @@ class Raising(nn.Module):
 
 
 def flags(**given):
-    general = frozenset({"model", "hidden_dim", "learning_rate", "seed"})
+    general = dict.fromkeys(("model", "hidden_dim", "learning_rate", "seed"), "group")
     return argparse.Namespace(**{"model": "Some", "hidden_dim": None, "general": general, **given})
 
 
