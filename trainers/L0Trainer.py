@@ -1,0 +1,98 @@
+"""L0 regularisation: which units and channels are needed is learnt with the weights."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from losses.L0CrossEntropy import L0CrossEntropy
+from trainers.DefaultTrainer import DefaultTrainer
+from utils.errors import UserError
+from utils.pruning.hard_concrete import HardConcreteGates, gated_layers
+from utils.run.run import Run
+from utils.training.averaging import MovingAverage
+from utils.training.optimizers import build_optimizer
+
+
+class L0Trainer(DefaultTrainer):
+    """Trains any network with hard concrete gates (Louizos et al., 2018, "... through L0 Regularization").
+
+    Linear layers gate their inputs, convolutions their output channels; `--l0_reg` is the price of a weight. Image
+    pixels have gates with `--outer_layer_pruning` only. Tested and kept is the network with the moving average of its
+    parameters (`--beta_ema`) and the gates of test time folded into its weights: a plain network, in which the weights
+    of closed gates are pruned.
+    """
+
+    implies = {"loss": "L0CrossEntropy"}
+
+    def __init__(self, run: Run) -> None:
+        flags = run.arguments
+        if not isinstance(run.loss, L0CrossEntropy):
+            raise UserError(f"--train_scheme L0Trainer needs the penalty of --loss L0CrossEntropy, not {flags.loss}")
+        if flags.enable_rewinding or flags.reinitialise or run.criterion.in_levels:
+            raise UserError("--train_scheme L0Trainer cannot go back to earlier weights, which had other gates")
+        names = gated_layers(run.network, run.example, flags.outer_layer_pruning)
+        if not names:
+            raise UserError(
+                "there is nothing to gate between the first and the last layer of this network; "
+                "add --outer_layer_pruning to let the pixels of the images go"
+            )
+        self.gates = HardConcreteGates(run.network, run.masks, names)
+        run.loss.gates, run.loss.images = self.gates, len(run.data.train.images)
+        super().__init__(run)
+        # The penalty decays the weights in proportion to P(z > 0); nothing may do so a second time.
+        self.arguments = argparse.Namespace(**{**vars(flags), "l2_reg": 0.0})
+        trained = [parameter for parameter in run.network.parameters() if parameter.requires_grad]
+        self.average = MovingAverage([*trained, *self.gates.log_alpha.values()], flags.beta_ema)
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of the network's parameters and the gates', without weight decay."""
+        flags = self.arguments
+        parameters = [*self.network.parameters(), *self.gates.log_alpha.values()]
+        return build_optimizer(flags.optimizer, parameters, flags.learning_rate, 0.0)
+
+    def train(self) -> dict[str, object]:
+        """Train with gates to the end; returns what goes to results.json."""
+        self.gates.attach()
+        return super().train()
+
+    def train_batch(self, inputs: Tensor, targets: Tensor) -> None:
+        """One step on inputs (B, C, H, W) and targets (B,); then the gates are clamped and the average goes on."""
+        super().train_batch(inputs, targets)
+        self.gates.clamp()
+        self.average.update()
+
+    def conclude_epoch(self) -> None:
+        """Evaluate, report and save the network as it would be if training ended now."""
+        parameters = self.average.parameters
+        before = [parameter.detach().clone() for parameter in parameters]
+        self.finish()
+        try:
+            super().conclude_epoch()
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, before)
+            self.gates.attach()
+
+    def finish(self) -> None:
+        """Take the moving average and fold the gates into the weights, which leaves a plain network."""
+        self.average.write()
+        self.gates.fold()
+        self.masks.apply_to_weights()  # the average remembers weights from before they were pruned
+
+    def figures(self) -> dict[str, object]:
+        """Return the epoch's row of metrics.csv: `weight_sparsity` of test time, `expected_sparsity` of training."""
+        return {**super().figures(), "expected_sparsity": self.gates.expected_sparsity()}
+
+    def conclude(self) -> dict[str, object]:
+        """Finish the network, prune the weights of closed gates, and judge it a last time."""
+        self.finish()
+        self.masks.set(self.gates.pruned())
+        return {
+            **super().conclude(),
+            "gates": {name: len(log_alpha) for name, log_alpha in self.gates.log_alpha.items()},
+            "gates_open": self.gates.gates_open(),
+            "gates_expected": self.gates.gates_expected(),
+        }
