@@ -26,3 +26,11 @@ def is_small(input_shape: tuple[int, int, int], form: Form) -> bool:
     if form not in ("auto", "cifar", "imagenet"):
         raise ValueError(f"there is no form '{form}': auto, cifar or imagenet")
     return max(input_shape[1:]) <= 64 if form == "auto" else form == "cifar"
+
+
+def averaged_map(size: int, input_shape: tuple[int, int, int]) -> nn.Module:
+    """Averages a map to `size` x `size`, for networks that shrink images of 224 pixels to exactly that.
+
+    Those it leaves as they are: on CUDA, averaging to more than one pixel has no deterministic gradient.
+    """
+    return nn.Identity() if tuple(input_shape[1:]) == (224, 224) else nn.AdaptiveAvgPool2d(size)

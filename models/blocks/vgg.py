@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.blocks.forms import Form, TwoForms, is_small
+from models.blocks.forms import Form, TwoForms, averaged_map, is_small
 from models.blocks.initialisation import he_normal, narrow_normal
 
 
@@ -46,7 +46,7 @@ class VGG(TwoForms):
             self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(512, num_classes))
         else:
             self.classifier = nn.Sequential(
-                nn.AdaptiveAvgPool2d(7),
+                averaged_map(7, input_shape),
                 nn.Flatten(),
                 nn.Linear(512 * 7 * 7, 4096),
                 nn.ReLU(),

@@ -11,8 +11,12 @@ import torch
 from torch import nn
 
 from models.blocks.cifar_residual import PaddedShortcut
+from models.blocks.dense import DenseLayer, transition
+from models.blocks.forms import TwoForms
 from models.blocks.residual import BasicBlock, BottleneckBlock
+from models.blocks.squeeze import Fire
 from models.blocks.wide_residual import PreActivationBlock
+from models.GoogLeNet import GoogLeNet, Inception
 from models.LeNet5 import LeNet5
 from models.LeNet300 import LeNet300
 from models.LogisticRegression import LogisticRegression
@@ -20,6 +24,7 @@ from models.MLP5 import MLP5
 from models.ResNet18 import ResNet18
 from models.ResNet20 import ResNet20
 from models.VGG16 import VGG16
+from models.ViT_tiny import ViT_tiny
 from utils.component_source import ComponentSource
 from utils.torchvision_import import torchvision
 
@@ -27,7 +32,11 @@ FOLDER = Path(__file__).parents[2] / "models"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem[0] != "_")
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 40, 40), (2, 20, 36)]
 #: Those that are quick enough to compute on all of them.
-LIGHT = {"Conv6", "LeNet300", "LeNet5", "LogisticRegression", "MLP5", "ResNet18", "ResNet20"}
+LIGHT = {"AlexNet", "AlexNet_s", "Conv6", "ConvOnly", "LeNet300", "LeNet5", "LogisticRegression", "MLP5", "ResNet18"}
+LIGHT |= {"MobileNetV2", "ResNet20", "SqueezeNet_bypass", "ViT_tiny"}
+#: One of each family that has a form for small images and one for large ones.
+TWO_FORMS = ["AlexNet", "ConvMixer", "DenseNet121", "GoogLeNet", "MobileNetV2", "ResNet18", "SqueezeNet_bypass"]
+TWO_FORMS += ["VGG16", "ViT_tiny"]
 #: (name, input shape, classes, parameters): published, or counted from the published table of layers.
 SIZES = [
     # LeCun et al. (1998), as counted by SNIP: (784 * 300 + 300) + (300 * 100 + 100) + (100 * 10 + 10)
@@ -74,6 +83,36 @@ SIZES = [
     ("VGG_like", (3, 32, 32), 10, 14_982_474 + 9_472),
     ("AlexNet_s", (3, 32, 32), 10, 5_070_218 + 6_848),
     ("AlexNet_b", (3, 32, 32), 10, 8_490_378 + 10_944),
+    # On ImageNet as torchvision counts them
+    ("AlexNet", (3, 32, 32), 10, 2_472_266),
+    ("AlexNet", (3, 224, 224), 1000, 61_100_840),
+    ("SqueezeNet_vanilla", (3, 32, 32), 10, 727_626),
+    ("SqueezeNet_vanilla", (3, 224, 224), 1000, 1_248_424),
+    ("SqueezeNet_bypass", (3, 32, 32), 10, 727_626),
+    ("SqueezeNet_bypass", (3, 224, 224), 1000, 1_248_424),
+    ("MobileNetV2", (3, 32, 32), 10, 2_236_682),
+    ("MobileNetV2", (3, 224, 224), 1000, 3_504_872),
+    ("DenseNet121", (3, 32, 32), 10, 6_956_426),
+    ("DenseNet121", (3, 224, 224), 1000, 7_978_856),
+    ("DenseNet169", (3, 32, 32), 10, 12_493_450),
+    ("DenseNet169", (3, 224, 224), 1000, 14_149_480),
+    ("DenseNet201", (3, 32, 32), 10, 18_104_458),
+    ("DenseNet201", (3, 224, 224), 1000, 20_013_928),
+    ("DenseNet264", (3, 32, 32), 10, 30_667_914),
+    ("DenseNet264", (3, 224, 224), 1000, 33_337_704),
+    # Caffe's network has 6,998,552 without the auxiliary classifiers, of which 7,280 are biases of convolutions
+    ("GoogLeNet", (3, 32, 32), 10, 5_983_402),
+    ("GoogLeNet", (3, 224, 224), 1000, 6_998_552 + 7_280),
+    # Springenberg et al. (2015): 1.4 million
+    ("ConvOnly", (3, 32, 32), 10, 1_369_738),
+    # Trockman & Kolter (2022): 0.7 and 21.1 million
+    ("ConvMixer", (3, 32, 32), 10, 706_570),
+    ("ConvMixer", (3, 224, 224), 1000, 21_110_248),
+    # Touvron et al. (2021): 5.7 million
+    ("ViT_tiny", (3, 32, 32), 10, 5_362_762),
+    ("ViT_tiny", (3, 224, 224), 1000, 5_717_416),
+    # 784 * 1000 + 1000 * 1000 + 1000 * 500 + 500 * 200 + 200 * 10 weights, 2,710 biases
+    ("MLP_large", (1, 28, 28), 10, 2_388_710),
 ]
 
 
@@ -115,11 +154,13 @@ def test_every_network_has_its_size_checked():
     assert {name for name, *_ in SIZES} == set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if "DenseNet" in name else []) for name in NAMES]
+)
 def test_every_size_of_image_gives_one_logit_a_class(name):
     with torch.device("meta"):
-        for shape in [*SHAPES, (3, 64, 64), (1, 65, 70), (3, 224, 224)]:
-            assert build(name, shape, 7)(torch.zeros(2, *shape)).shape == (2, 7), shape
+        for shape in [(1, 8, 8), (2, 20, 36), (3, 32, 32), (1, 65, 70), (3, 224, 224)]:
+            assert build(name, shape, 7).eval()(torch.zeros(2, *shape)).shape == (2, 7), shape
 
 
 @pytest.mark.parametrize(
@@ -222,17 +263,26 @@ def test_a_block_projects_its_shortcut_only_where_the_shape_changes(inputs, outp
         ("ResNet18", "resnet18", 224),
         ("ResNet50", "resnet50", 96),
         pytest.param("VGG11", "vgg11_bn", 96, marks=pytest.mark.slow),
+        pytest.param("AlexNet", "alexnet", 96, marks=pytest.mark.slow),
+        ("SqueezeNet_vanilla", "squeezenet1_0", 96),
+        ("MobileNetV2", "mobilenet_v2", 96),
+        ("DenseNet121", "densenet121", 96),
     ],
 )
 def test_networks_on_large_images_compute_what_torchvision_computes(name, theirs, size):
-    theirs = torchvision.models.get_model(theirs, weights=None, num_classes=10)
-    scattered_norms(theirs)
-    source = theirs.state_dict()
     with torch.device("meta"):
+        theirs = torchvision.models.get_model(theirs, weights=None, num_classes=10)
         ours = build(name, (3, size, size), 10)
-    assert [tensor.shape for tensor in source.values()] == [tensor.shape for tensor in ours.state_dict().values()]
-    copies = [tensor.clone() for tensor in source.values()]
-    ours.load_state_dict(dict(zip(ours.state_dict(), copies, strict=True)), assign=True)
+    theirs.to_empty(device="cpu")
+    for module in theirs.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    scattered_norms(theirs)
+    source, target = theirs.state_dict(), ours.state_dict()
+    assert [tensor.shape for tensor in source.values()] == [tensor.shape for tensor in target.values()]
+    # The weights are shared; the statistics, which training changes, are not.
+    tensors = [tensor.clone() if "running" in key or "tracked" in key else tensor for key, tensor in source.items()]
+    ours.load_state_dict(dict(zip(target, tensors, strict=True)), assign=True)
     for module in [*ours.modules(), *theirs.modules()]:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -264,23 +314,37 @@ def options(name, *argv):
 
 
 def test_the_form_is_an_option_of_the_networks_that_have_two():
-    assert options("VGG16") == options("ResNet50") == {"form": "auto"}
+    two = [name for name in NAMES if issubclass(class_of(name), TwoForms)]
+    assert len(two) == 18
+    assert all(options(name) == {"form": "auto"} for name in two)
     assert options("VGG16", "--form", "imagenet") == {"form": "imagenet"}
     assert options("ResNet20") == {"shortcut": "pad"}
 
 
-@pytest.mark.parametrize("kind", [VGG16, ResNet18])
-def test_the_form_can_be_chosen_whatever_the_size_of_the_images(kind):
+@pytest.mark.parametrize("name", TWO_FORMS)
+def test_the_form_can_be_chosen_whatever_the_size_of_the_images(name):
+    def layers(size, form):
+        # Positions of a transformer depend on the size, and are no module's.
+        return [str(module) for module in build(name, (3, size, size), 10, form=form).modules()]
+
     with torch.device("meta"):
-        small, large = (parameters(kind((3, size, size), 10)) for size in (64, 65))
+        small, large = layers(96, "cifar"), layers(64, "imagenet")
+        assert layers(64, "auto") == small
+        assert layers(65, "auto") == large
         assert small != large
-        for size in (32, 96):
-            for form, count in (("cifar", small), ("imagenet", large)):
-                network = kind((3, size, size), 10, form=form)
-                assert parameters(network) == count
-                assert network(torch.zeros(2, 3, size, size)).shape == (2, 10)
+        for size, form in ((96, "cifar"), (64, "imagenet")):
+            assert build(name, (3, size, size), 10, form=form)(torch.zeros(2, 3, size, size)).shape == (2, 10)
         with pytest.raises(ValueError, match="no form 'tiny'"):
-            kind((3, 32, 32), 10, form="tiny")
+            build(name, (3, 32, 32), 10, form="tiny")
+
+
+@pytest.mark.parametrize(("name", "size"), [("VGG11", 7), ("AlexNet", 6)])
+def test_images_of_224_pixels_give_maps_that_need_no_averaging(name, size):
+    with torch.device("meta"):
+        network = build(name, (3, 224, 224), 10)
+        assert network.features(torch.zeros(2, 3, 224, 224)).shape[2:] == (size, size)
+        assert str(build(name, (3, 225, 224), 10).classifier[0]) == f"AdaptiveAvgPool2d(output_size={size})"
+    assert isinstance(network.classifier[0], nn.Identity)
 
 
 def test_a_padded_shortcut_takes_every_second_pixel_and_appends_zeros():
@@ -341,3 +405,77 @@ def test_every_convolution_of_a_vgg_sees_more_than_nothing_on_the_smallest_image
         if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.ReLU):
             sizes.append(maps.shape[-1])
     assert sizes == [4, 2, 1, 1, 1]
+
+
+def test_a_bypassed_fire_module_adds_its_input():
+    plain, bypassed = Fire(8, 2, 4, bypass=False), Fire(8, 2, 4, bypass=True)
+    bypassed.load_state_dict(plain.state_dict())
+    features = torch.randn(2, 8, 5, 5, generator=torch.Generator().manual_seed(1))
+    assert bypassed(features).equal(plain(features) + features)
+    assert (plain(features) >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 96, 96)])
+def test_every_second_fire_module_is_bypassed(shape):
+    for name, bypassed in (("SqueezeNet_vanilla", [False] * 8), ("SqueezeNet_bypass", [False, True] * 4)):
+        with torch.device("meta"):
+            network = build(name, shape, 10)
+        assert [module.bypass for module in network.modules() if isinstance(module, Fire)] == bypassed
+
+
+def test_inception_has_the_channels_of_the_paper():
+    with torch.device("meta"):
+        modules = [module for module in GoogLeNet((3, 32, 32), 10).modules() if isinstance(module, Inception)]
+    # The column "output size" of table 1.
+    assert [module.outputs for module in modules] == [256, 480, 512, 512, 512, 528, 832, 832, 1024]
+    block = Inception(3, 1, 2, 3, 4, 5, 6)
+    assert block(torch.zeros(2, 3, 1, 1)).shape == (2, 15, 1, 1)
+    assert [layer.kernel_size[0] for layer in block.modules() if isinstance(layer, nn.Conv2d)] == [1, 1, 3, 1, 5, 1]
+
+
+def test_googlenet_differs_from_torchvisions_by_the_size_of_its_largest_kernels():
+    with torch.device("meta"):
+        theirs = torchvision.models.googlenet(num_classes=1000, aux_logits=False, init_weights=False)
+        ours = GoogLeNet((3, 224, 224), 1000)
+    larger = sum(
+        (25 - 9) * layer.in_channels * layer.out_channels
+        for layer in ours.modules()
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (5, 5)
+    )
+    assert parameters(ours) - larger == parameters(theirs)
+
+
+def test_a_dense_layer_hands_on_what_came_in():
+    features = torch.randn(2, 6, 5, 5, generator=torch.Generator().manual_seed(1))
+    output = DenseLayer(6, growth=4)(features)
+    assert output.shape == (2, 10, 5, 5)
+    assert output[:, :6].equal(features)
+
+
+@pytest.mark.parametrize(("size", "halved"), [(8, 4), (7, 4), (1, 1)])
+def test_a_transition_halves_a_map_that_can_be_halved(size, halved):
+    assert transition(6, 3)(torch.zeros(2, 6, size, size)).shape == (2, 3, halved, halved)
+
+
+def test_vit_computes_what_torchvision_computes():
+    torch.manual_seed(0)
+    theirs = torchvision.models.VisionTransformer(
+        image_size=32, patch_size=4, num_layers=12, num_heads=3, hidden_dim=192, mlp_dim=768, num_classes=10
+    )
+    nn.init.normal_(theirs.heads.head.weight)
+    ours = ViT_tiny((3, 32, 32), 10)
+    source = dict(theirs.named_parameters())
+    # Our positions stand before the patches.
+    names = ["class_token", "encoder.pos_embedding"]
+    names += [name for name in source if name not in names]
+    with torch.no_grad():
+        for name, parameter in zip(names, ours.parameters(), strict=True):
+            assert parameter.shape == source[name].shape
+            parameter.copy_(source[name])
+        images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        assert torch.allclose(ours.eval()(images), theirs.eval()(images), rtol=1e-4, atol=1e-4)
+
+
+def test_conv_only_has_convolutions_only():
+    kinds = {type(module) for module in build("ConvOnly", (3, 32, 32), 10).modules() if list(module.parameters(False))}
+    assert kinds == {nn.Conv2d}
