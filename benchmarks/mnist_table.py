@@ -1,0 +1,114 @@
+"""The test error of the unstructured criteria on MNIST: a table of means and standard deviations over seeds.
+
+    python3 benchmarks/mnist_table.py --networks LeNet300 LeNet5 --jobs 2
+
+Every point is a run of main.py with a folder of its own under gitignored/results/mnist_table; what is there already is
+not run again, so that the table can be stopped and gone on with. All criteria train for the same number of epochs in
+all, but IMP, whose rounds are its nature.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "gitignored" / "results" / "mnist_table"
+SPARSITIES = (0.9, 0.95, 0.98, 0.99)
+SEEDS = (1, 2, 3)
+EPOCHS = 20
+#: SNIP's settings (Lee et al., 2019, section 5.1), on a cosine instead of steps.
+TRAINING = (
+    "--data_set MNIST --outer_layer_pruning --optimizer SGD --learning_rate 0.1 --l2_reg 5e-4 --batch_size 100 "
+    "--lr_schedule cosine --eval_freq 0 --disable_histograms --disable_saliency --disable_confusion "
+    "--disable_weightplot --disable_netplot"
+)
+#: What each criterion adds to that.
+CRITERIA = {
+    "random": f"--prune_criterion rand --epochs {EPOCHS}",
+    "magnitude": f"--prune_criterion mag --pre_epochs {EPOCHS // 2} --epochs {EPOCHS // 2}",
+    "SNIP": f"--prune_criterion SNIP --epochs {EPOCHS}",
+    "SNIPit": f"--prune_criterion SNIPit --epochs {EPOCHS}",
+    "SNIPitDuring": f"--prune_criterion SNIPitDuring --prune_delay 1 --epochs {EPOCHS}",
+    "GRASP": f"--prune_criterion GRASP --epochs {EPOCHS}",
+    "SynFlow": f"--prune_criterion SynFlow --epochs {EPOCHS}",
+    "FORCE": f"--prune_criterion FORCE --epochs {EPOCHS}",
+    "IMP": "--prune_criterion IMP --snip_steps 5 --prune_freq 4 --enable_rewinding --rewind_to 1 "
+    f"--epochs {5 * 4 + EPOCHS - 1}",
+    "RigL": f"--prune_criterion RigL --epochs {EPOCHS}",
+}
+
+
+def main() -> None:
+    """Run what is missing, then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=["LeNet300", "LeNet5"])
+    parser.add_argument("--criteria", nargs="+", choices=CRITERIA, default=list(CRITERIA))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, of one thread each")
+    arguments = parser.parse_args()
+    points = [
+        (network, criterion, sparsity, seed)
+        for network in arguments.networks
+        for seed in arguments.seeds
+        for criterion in arguments.criteria
+        for sparsity in SPARSITIES
+    ]
+    missing = [point for point in points if error_of(*point) is None]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for _ in track(pool.map(lambda point: run(*point), missing), "runs", len(missing)):
+            pass
+    for network in arguments.networks:
+        print_table(network, arguments.criteria, arguments.seeds)
+
+
+def name_of(network: str, criterion: str, sparsity: float, seed: int) -> str:
+    """The end of a run folder's name."""
+    return f"{network}_{criterion}_{sparsity:g}_{seed}"
+
+
+def error_of(network: str, criterion: str, sparsity: float, seed: int) -> float | None:
+    """The test error of a point in percent, where its run has finished."""
+    for results in RESULTS.glob(f"*_{name_of(network, criterion, sparsity, seed)}/output/results.json"):
+        return 100 * (1 - json.loads(results.read_text())["test_accuracy"])
+    return None
+
+
+def run(network: str, criterion: str, sparsity: float, seed: int) -> None:
+    """Run one point."""
+    command = f"--model {network} {TRAINING} {CRITERIA[criterion]} --pruning_limit {sparsity} --seed {seed}"
+    command += f" --run_name {name_of(network, criterion, sparsity, seed)}"
+    done = subprocess.run(
+        [sys.executable, ROOT / "main.py", "--results_dir", RESULTS, *command.split()],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        Console(stderr=True).print(f"{name_of(network, criterion, sparsity, seed)}: {done.stderr.strip()}")
+
+
+def print_table(network: str, criteria: list[str], seeds: list[int]) -> None:
+    """Print one network's table in Markdown."""
+    lines = [f"| {network} | " + " | ".join(f"{sparsity:.0%}" for sparsity in SPARSITIES) + " |"]
+    lines.append("|---" * (1 + len(SPARSITIES)) + "|")
+    for criterion in criteria:
+        cells = []
+        for sparsity in SPARSITIES:
+            errors = [error for seed in seeds if (error := error_of(network, criterion, sparsity, seed)) is not None]
+            spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+            cells.append(f"{statistics.mean(errors):.2f}{spread}" if errors else "")
+        lines.append(f"| {criterion} | " + " | ".join(cells) + " |")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
