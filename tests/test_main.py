@@ -106,8 +106,9 @@ def test_the_event_files_hold_scalars_histograms_sparsity_and_graph(run):
 
 
 def test_a_switched_off_picture_is_not_drawn(run):
-    status, _, _, folder = run(f"--model LeNet300 --prune_criterion SNIP --epochs 1 --N 64 {QUICK}")
+    status, out, _, folder = run(f"--model LeNet300 --prune_criterion SNIP --epochs 1 --N 64 {QUICK}")
     assert status == 0
+    assert "SNIP, 1 pruning event to sparsity 0.5; 1 epoch, seed 333" in out
     assert [path.name for path in (folder / "output").glob("*.png")] == ["curves.png"]
 
 
@@ -385,6 +386,15 @@ def test_a_log_that_cannot_be_written_is_one_line(run, monkeypatch):
 
     monkeypatch.setattr("utils.run.log.FileLog.emit", full)
     status, _, err, folder = run(f"--model LogisticRegression --epochs 1 --N 64 {QUICK}")
+    assert (status, err) == (2, f"error: {folder} can no longer be written: No space left on device\n")
+
+
+def test_event_files_that_cannot_be_written_are_one_line(run, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", full)
+    status, _, err, folder = run(f"--model LogisticRegression --epochs 3 --N 64 {QUICK}")
     assert (status, err) == (2, f"error: {folder} can no longer be written: No space left on device\n")
 
 

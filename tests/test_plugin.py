@@ -214,6 +214,19 @@ def test_a_plugin_that_cannot_be_imported_is_left_out_with_one_line_and_breaks_n
     assert process.stdout == secateur(python, "--list").stdout
 
 
+def test_an_observer_that_raises_is_named_once_and_ends_nothing(other_plugin, tmp_path):
+    source = "from secateur import hookimpl\n@hookimpl\ndef epoch_finished(run, figures):\n    figures['no such']\n"
+    folder = other_plugin("clumsy", source)
+    words = [*TINY_RUN, "--model", "LogisticRegression", "--epochs", "3", "--results_dir", tmp_path / "results"]
+    process = secateur(sys.executable, *words, PYTHONPATH=folder)
+    assert (process.returncode, process.stderr) == (0, "")
+    (line,) = [line for line in process.stdout.splitlines() if "clumsy" in line]
+    assert line.startswith("the observer clumsy failed at epoch_finished, and the run goes on")
+    assert line.endswith(f"KeyError: 'no such' ({folder / 'clumsy.py'}:4)")
+    (notices,) = (tmp_path / "results").glob("*/output/results.json")
+    assert read_json(notices)["notices"] == [line]
+
+
 def test_a_plugin_with_a_hook_that_does_not_exist_is_left_out_naming_the_hook(python, other_plugin):
     folder = other_plugin("mistyped", "from secateur import hookimpl\n@hookimpl\ndef epoch_done(run): ...\n")
     process = secateur(python, "--list", "models", PYTHONPATH=folder)

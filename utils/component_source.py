@@ -58,7 +58,8 @@ class ComponentSource:
     def aliases(self) -> tuple[str, ...]:
         """The other names the class goes by: its attribute `aliases`, a tuple of strings."""
         named = self._attribute("aliases")
-        return (named,) if isinstance(named, str) else tuple(named or ())
+        names = [named] if isinstance(named, str) else named if isinstance(named, list | tuple | set) else []
+        return tuple(name for name in names if isinstance(name, str))
 
     def _attribute(self, name: str) -> Any:
         """A class attribute that stands in the class itself as a literal; else None."""
@@ -68,7 +69,7 @@ class ComponentSource:
                 if any(isinstance(target, ast.Name) and target.id == name for target in targets) and node.value:
                     try:
                         return ast.literal_eval(node.value)
-                    except ValueError:
+                    except (ValueError, TypeError):  # not a literal, or one that cannot be
                         return None
         return None
 
@@ -92,7 +93,7 @@ class ComponentSource:
             return {}
         own = self._attribute("implies")
         if own is not None:
-            return dict(own)
+            return own if isinstance(own, dict) else {}
         try:
             return next((implied for base in self.bases() if (implied := base.implies)), {})
         except NeedsImportError:

@@ -11,8 +11,8 @@ A package joins by an entry point in the group `secateur` that names a module or
     def components():
         return {"criterions": {"MyCriterion": "my_package.my_criterion:MyCriterion"}}
 
-An implementation may leave out arguments it does not need. The project's own outputs (`utils/observers/`) are plugins
-of these same hooks.
+An implementation may leave out arguments it does not need. One that observes a run and raises is named once, and the
+run goes on; only a `UserError` ends it. The project's own outputs (`utils/observers/`) are plugins of these same hooks.
 """
 
 from __future__ import annotations

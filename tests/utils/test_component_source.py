@@ -44,6 +44,21 @@ def test_summary_and_aliases_come_from_the_source(source):
     assert mine.declarations() == []
 
 
+@pytest.mark.parametrize(
+    ("written", "aliases"),
+    [
+        ('"own"', ("own",)),
+        ('["my", "own"]', ("my", "own")),
+        ("5", ()),
+        ("None", ()),
+        ('("my", 5)', ("my",)),
+        ("{{}}", ()),
+    ],
+)
+def test_aliases_that_are_no_tuple_are_a_name_or_nothing(source, written, aliases):
+    assert source(f"class Mine:\n    aliases = {written}\n").aliases == aliases
+
+
 def test_a_broken_file_and_a_missing_class_are_described_not_raised(source):
     assert "cannot be read" in source("class Mine(:").summary
     other = source("class Other: pass")

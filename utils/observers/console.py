@@ -63,9 +63,12 @@ class Console:
         if not flags.eval:
             epochs = run.plan.epochs
             events = sum(map(len, run.plan.events.values()))
-            word = "pruning event" if events == 1 else "pruning events"
-            pruning = f"{events} {word} to sparsity {shown_share(run.criterion.limit)}" if events else "no pruning"
-            run.log.info(f"{type(run.criterion).__name__}, {pruning}; {epochs} epochs, seed {flags.seed}")
+            pruning = (
+                f"{_counted(events, 'pruning event')} to sparsity {shown_share(run.criterion.limit)}"
+                if events
+                else "no pruning"
+            )
+            run.log.info(f"{type(run.criterion).__name__}, {pruning}; {_counted(epochs, 'epoch')}, seed {flags.seed}")
             if self.terminal.is_terminal and epochs:
                 self._open(epochs * len(run.data.train))
         self.looked = self.started = time.perf_counter()
@@ -148,7 +151,7 @@ class Console:
         table.add_row("FLOPs a sample, zeros free", f"{effective:,} of {flops:,}")
         if "epochs" in results:
             seconds = f"{results['seconds_training']:.1f} s training, {results['seconds_pruning']:.1f} s pruning"
-            table.add_row("time", f"{seconds} ({results['epochs']} epochs)")
+            table.add_row("time", f"{seconds} ({_counted(results['epochs'], 'epoch')})")
         table.add_row("run folder", str(run.folder.path))
         self.terminal.print(table)
 
@@ -163,3 +166,7 @@ class Console:
     def _close(self) -> None:
         if self.progress is not None:
             self.progress.stop()
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -17,7 +17,7 @@ from utils.observers import project_observers
 from utils.observers.guard import guard_observers
 from utils.registry import Registry
 from utils.run.assemble import assemble
-from utils.run.failures import disk_reason, explain, explained, is_disk_error
+from utils.run.failures import disk_reason, explain, explained, is_disk_error, quiet_threads
 from utils.run.folder import RunFolder
 from utils.run.log import FileLog
 from utils.run.run import Run
@@ -30,7 +30,7 @@ def execute(
 
     Raises `UserError` before anything is written where the parts do not fit together.
     """
-    with explained(arguments):
+    with explained(arguments), quiet_threads():
         run = assemble(arguments, registry, hooks)
         kind, flag = ("testers", "test_scheme") if arguments.eval else ("trainers", "train_scheme")
         scheme = registry.find(kind, getattr(arguments, flag)).load()(run)

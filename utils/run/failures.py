@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import shutil
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -46,8 +47,9 @@ def explain(error: BaseException, arguments: argparse.Namespace) -> UserError | 
             f"memory ran out: try a smaller --batch_size or network, or fewer images by --N ({one_line(error)[:150]})"
         )
     if arguments.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        reason = one_line(error).partition(" Set TORCHDYNAMO_VERBOSE")[0]  # of that run with more output
         return UserError(
-            f"--compile: {one_line(error)[:200]}: it takes a C++ compiler, such as g++, and a network that torch can "
+            f"--compile: {reason[:200]}: it takes a C++ compiler, such as g++, and a network that torch can "
             "trace; leave --compile out to go without"
         )
     return None
@@ -62,3 +64,22 @@ def explained(arguments: argparse.Namespace) -> Iterator[None]:
         if (line := explain(error, arguments)) is None:
             raise
         raise line from error
+
+
+@contextlib.contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Let threads that meet a full disk end without a traceback of theirs.
+
+    TensorBoard writes in a thread, and raises what that met again in the next call.
+    """
+    usual = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not (arguments.exc_value and is_disk_error(arguments.exc_value)):
+            usual(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = usual

@@ -2,12 +2,13 @@
 
 import argparse
 import shutil
+import threading
 
 import pytest
 import torch
 
 from utils.errors import UserError
-from utils.run.failures import disk_reason, explain, explained
+from utils.run.failures import disk_reason, explain, explained, quiet_threads
 
 PLAIN, COMPILED = argparse.Namespace(compile=False), argparse.Namespace(compile=True)
 
@@ -48,6 +49,28 @@ def test_a_bug_stays_one():
     assert explain(RuntimeError("size mismatch"), COMPILED) is None
     with pytest.raises(ZeroDivisionError), explained(PLAIN):
         raise ZeroDivisionError
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_tells_of_bugs_but_not_of_full_disks(monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def end_by(error):
+        def target():
+            raise error
+
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+
+    with quiet_threads():
+        end_by(OSError(28, "No space left on device"))
+        assert told == []
+        end_by(KeyError("a bug"))
+    assert [arguments.exc_type for arguments in told] == [KeyError]
+    end_by(OSError(28, "No space left on device"))
+    assert len(told) == 2
 
 
 def test_the_reason_of_a_copy_that_failed_is_that_of_its_first_file():
