@@ -28,8 +28,8 @@ HOMES = {
     "RandomCrop": "utils.data.augmentation",
     "Run": "utils.run.run",
     "RunningMeans": "utils.training.means",
-    "keep_largest": "utils.pruning.selection",
     "evaluation_mode": "utils.modes",
+    "keep_largest": "utils.pruning.selection",
     "mean_gradients": "utils.pruning.saliency",
 }
 
