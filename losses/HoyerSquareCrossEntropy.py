@@ -12,6 +12,8 @@ class HoyerSquareCrossEntropy(CrossEntropy):
     layer that was pruned is left alone from then on, and so is one whose weights are all zero.
     """
 
+    reads = ("hoyer_reg",)
+
     def penalty(self) -> Tensor | None:
         """The norm terms of CrossEntropy and the Hoyer-Square term."""
         terms = [hoyer_square(weight) for name, weight in self.weights.items() if name not in self.masks.kept]

@@ -17,6 +17,8 @@ class L0CrossEntropy(CrossEntropy):
     `--l0_reg`. L0Trainer provides the gates and N.
     """
 
+    implies = {"train_scheme": "L0Trainer"}
+    reads = ("l0_reg",)
     gates: HardConcreteGates | None = None
     #: Training images.
     images: int = 0

@@ -32,6 +32,9 @@ class DefaultTrainer:
     Each method is one step of it: a training scheme overrides the one that it does differently.
     """
 
+    #: Of the flags that only some trainers read, those that this one does.
+    reads: tuple[str, ...] = ()
+
     def __init__(self, run: Run) -> None:
         self.run = run
         self.arguments = flags = run.arguments
@@ -90,7 +93,7 @@ class DefaultTrainer:
         except BaseException:
             self.masks.apply_to_weights()
             with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
-                self.run.save("last", epoch=self.epoch)
+                self.save("last", epoch=self.epoch)
             raise
         return self.conclude()
 
@@ -114,7 +117,7 @@ class DefaultTrainer:
         if not sparsities:
             return
         if self.step % len(self.data.train) == 0:
-            self.run.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
+            self.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
         for number, sparsity in enumerate(sparsities, start=1):
             self.events_done += 1
             # Each event looks at batches of its own, from an epoch that training does not see.
@@ -244,11 +247,15 @@ class DefaultTrainer:
             self.evaluate()
         self.run.hooks.epoch_finished(run=self.run, figures=self.figures())
         if flags.save_freq and self.epoch % flags.save_freq == 0:
-            self.run.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
+            self.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
         now = time.perf_counter()
         if self.epoch == 1 or now - self.saved > SECONDS_BETWEEN_SAVES:
-            self.run.save("last", epoch=self.epoch)
+            self.save("last", epoch=self.epoch)
             self.saved = now
+
+    def save(self, name: str, **facts: object) -> None:
+        """Write the checkpoint `name`, with `facts` in its json."""
+        self.run.save(name, **facts)
 
     def evaluate(self) -> Evaluation:
         """Judge the network on the held-out set."""
@@ -289,9 +296,16 @@ class DefaultTrainer:
             notice += f", with {left} pruning event{'s' if left > 1 else ''} still to come" if left else ""
             self.run.notices.append(notice)
             self.run.log.warning(notice)
-        judged = self.evaluation or self.evaluate()
-        results = {
-            **network_figures(self.run, judged),
+        results = self.results()
+        self.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
+        for leftover in self.run.folder.models.glob("last.*"):
+            leftover.unlink()
+        return results
+
+    def results(self) -> dict[str, object]:
+        """Return the figures of the run, for results.json and the finished checkpoint."""
+        return {
+            **network_figures(self.run, self.evaluation or self.evaluate()),
             "train_accuracy": self.means.read()["accuracy"] if self.means.samples else None,
             "train_loss": self.means.read()["loss"] if self.means.samples else None,
             "epochs": self.epoch,
@@ -300,7 +314,3 @@ class DefaultTrainer:
             "seconds_training": self.seconds["training"],
             "collapsed_layers": self.collapsed,
         }
-        self.run.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
-        for leftover in self.run.folder.models.glob("last.*"):
-            leftover.unlink()
-        return results

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ class L0Trainer(DefaultTrainer):
     """
 
     implies = {"loss": "L0CrossEntropy"}
+    reads = ("beta_ema", "outer_layer_pruning")
 
     def __init__(self, run: Run) -> None:
         flags = run.arguments
@@ -66,11 +69,20 @@ class L0Trainer(DefaultTrainer):
 
     def conclude_epoch(self) -> None:
         """Evaluate, report and save the network as it would be if training ended now."""
+        with self.as_finished():
+            super().conclude_epoch()
+
+    @contextlib.contextmanager
+    def as_finished(self) -> Iterator[None]:
+        """Let the network be for a while what it would be if training ended now."""
+        if not self.gates.attached:  # it is so already
+            yield
+            return
         parameters = self.average.parameters
         before = [parameter.detach().clone() for parameter in parameters]
         self.finish()
         try:
-            super().conclude_epoch()
+            yield
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(parameters, before)
@@ -86,12 +98,21 @@ class L0Trainer(DefaultTrainer):
         """Return the epoch's row of metrics.csv: `weight_sparsity` of test time, `expected_sparsity` of training."""
         return {**super().figures(), "expected_sparsity": self.gates.expected_sparsity()}
 
+    def save(self, name: str, **facts: object) -> None:
+        """Write a checkpoint of the network as it would be if training ended now."""
+        with self.as_finished():
+            super().save(name, **facts)
+
     def conclude(self) -> dict[str, object]:
         """Finish the network, prune the weights of closed gates, and judge it a last time."""
         self.finish()
         self.masks.set(self.gates.pruned())
+        return super().conclude()
+
+    def results(self) -> dict[str, object]:
+        """Return the figures of the run, with the gates of each layer: all, those open, those expected to be."""
         return {
-            **super().conclude(),
+            **super().results(),
             "gates": {name: len(log_alpha) for name, log_alpha in self.gates.log_alpha.items()},
             "gates_open": self.gates.gates_open(),
             "gates_expected": self.gates.gates_expected(),

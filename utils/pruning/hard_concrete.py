@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from utils.modes import evaluation_mode
-from utils.pruning.layers import prunable_layers
+from utils.pruning.layers import execution_order, prunable_layers
 from utils.pruning.masks import Masks
 
 #: A concrete variable in (0, 1) is stretched to (GAMMA, ZETA) and clipped to [0, 1], so that 0 and 1 have probability.
@@ -53,16 +52,7 @@ def gated_layers(network: nn.Module, example: Tensor, outer: bool) -> list[str]:
     All prunable ones, but: a Linear layer gates its inputs, and those of the first are the image, which only `outer`
     lets go; a convolution gates its outputs, and those of the last are the logits, which always stay.
     """
-    layers, reached = prunable_layers(network), []
-    handles = [
-        layer.register_forward_pre_hook(lambda *_, name=name: reached.append(name)) for name, layer in layers.items()
-    ]
-    try:
-        with evaluation_mode(network), torch.no_grad():
-            network(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    layers, reached = prunable_layers(network), execution_order(network, example)
 
     def is_free(name: str) -> bool:
         inner = (outer or name != reached[0]) if isinstance(layers[name], nn.Linear) else name != reached[-1]
@@ -91,6 +81,11 @@ class HardConcreteGates:
             for name, layer in self.layers.items()
         }
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
+
+    @property
+    def attached(self) -> bool:
+        """Whether the hooks are on the network."""
+        return bool(self._handles)
 
     def attach(self) -> None:
         """Let the gates act on every layer that has one of the weights."""

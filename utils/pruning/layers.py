@@ -29,15 +29,15 @@ def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
     return {name: layer.weight for name, layer in prunable_layers(network).items()}
 
 
-def outer_layers(network: nn.Module, example: Tensor) -> set[str]:
-    """Return the names of the first and the last prunable layer that a forward pass reaches.
+def execution_order(network: nn.Module, example: Tensor) -> list[str]:
+    """Return the names of the prunable layers that a forward pass reaches, in that order; one reached twice, twice.
 
-    `example` is a batch of inputs (N, C, H, W). The order is that of execution, not of definition.
+    `example` is a batch of inputs (N, C, H, W).
     """
     reached: list[str] = []
-    layers = prunable_layers(network)
     handles = [
-        layer.register_forward_pre_hook(lambda *_, name=name: reached.append(name)) for name, layer in layers.items()
+        layer.register_forward_pre_hook(lambda *_, name=name: reached.append(name))
+        for name, layer in prunable_layers(network).items()
     ]
     try:
         with evaluation_mode(network), torch.no_grad():
@@ -45,4 +45,10 @@ def outer_layers(network: nn.Module, example: Tensor) -> set[str]:
     finally:
         for handle in handles:
             handle.remove()
+    return reached
+
+
+def outer_layers(network: nn.Module, example: Tensor) -> set[str]:
+    """Return the names of the first and the last prunable layer that a forward pass of `example` reaches."""
+    reached = execution_order(network, example)
     return {reached[0], reached[-1]} if reached else set()

@@ -30,6 +30,16 @@ from utils.training.cpu import tune_cpu
 from utils.training.precision import Precision, choose_device
 
 #: Flags that have no say in how a finished network is tested, beside those of pruning and training.
+READ_BY_SOME = (
+    "snip_steps",
+    "prune_delay",
+    "prune_freq",
+    "pruning_rate",
+    "growing_rate",
+    "hoyer_reg",
+    "l0_reg",
+    "beta_ema",
+)
 ONLY_IN_TRAINING = (
     "compile",
     "disable_saliency",
@@ -118,7 +128,7 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     )
     if checkpoint and (arguments.eval or "prune_criterion" not in arguments.explicit):
         run.identity["prune_criterion"] = checkpoint.facts.get("prune_criterion", names["prune_criterion"])
-    run.notices = _notices(run)
+    run.notices = _notices(run, classes["train_scheme"])
     return run
 
 
@@ -156,14 +166,19 @@ def _only_trains(flag: str, flags: argparse.Namespace) -> bool:
     return flags.general.get(flag) in ("pruning", "training") and flag not in ("batch_size", "loss", "seed")
 
 
-def _notices(run: Run) -> list[str]:
+def _notices(run: Run, trainer: type) -> list[str]:
     """What the user should know before the run: flags without effect, slow choices."""
     flags, criterion = run.arguments, run.criterion
+    parts = [f"{kind.__name__}" for kind in (type(criterion), type(run.loss), trainer)]
     notices = [
-        f"--{flag} has no effect with {type(criterion).__name__}"
-        for flag in ("snip_steps", "prune_delay", "prune_freq", "pruning_rate")
-        if flag in flags.explicit and not flags.eval and not criterion.reads_flag(flag)
+        f"--{flag} has no effect with {', '.join(parts)}"
+        for flag in READ_BY_SOME
+        if flag in flags.explicit and not flags.eval
+        if not (criterion.reads_flag(flag) or flag in (*run.loss.reads, *trainer.reads))
     ]
+    if not (flags.enable_rewinding or criterion.in_levels):
+        idle = [f"--{flag}" for flag in ("rewind_to", "rewind_weights_only") if flag in flags.explicit]
+        notices += [f"{flag} has no effect without --enable_rewinding" for flag in idle]
     if not flags.eval and not run.plan.events:
         idle = ["pruning_limit", "compression", "outer_layer_pruning", "saliency_batches"]
         if not flags.checkpoint:  # which may bring masks
@@ -171,7 +186,7 @@ def _notices(run: Run) -> list[str]:
         notices += [
             f"--{flag} has no effect with {type(criterion).__name__}: name a criterion with --prune_criterion"
             for flag in idle
-            if flag in flags.explicit and getattr(flags, flag)
+            if flag in flags.explicit and getattr(flags, flag) and flag not in trainer.reads
         ]
     if flags.eval and (idle := [f"--{flag}" for flag in sorted(flags.explicit) if _only_trains(flag, flags)]):
         notices.append(f"without effect with --eval, which trains and prunes nothing: {', '.join(idle)}")

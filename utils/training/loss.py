@@ -16,6 +16,9 @@ class Loss:
     line.
     """
 
+    #: Of the flags that only some losses read, those that this one does.
+    reads: tuple[str, ...] = ()
+
     def __init__(self, masks: Masks, arguments: argparse.Namespace) -> None:
         self.masks = masks
         #: The prunable weights, by layer name.
