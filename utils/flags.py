@@ -136,7 +136,6 @@ def _network_and_data(group: Group) -> None:
         group, "--preload_all_data", "keep the decoded data set on the device (the data sets that there are always do)"
     )
     _switch(group, "--disable_autoconfig", "take no shape, normalisation, augmentation or batch size from the data set")
-    _not_yet(group, "--model_class", feature="the CIFAR forms of VGG16 and ResNet50 by `lottery`")
 
 
 def _pruning(group: Group) -> None:

@@ -14,8 +14,15 @@ class TwoForms(nn.Module):
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the form."""
-        help_text = "the form for small or for large images (default: %(default)s, which is cifar up to 64 pixels)"
-        parser.add_argument("--form", choices=("auto", "cifar", "imagenet"), default="auto", help=help_text)
+        parser.add_argument(
+            "--form",
+            "--model_class",
+            type=lambda name: {"lottery": "cifar", "default": "auto"}.get(name, name),
+            choices=("auto", "cifar", "imagenet"),
+            default="auto",
+            help="the form for small or for large images (default: %(default)s, which is cifar up to 64 pixels); "
+            "lottery is another name of cifar",
+        )
 
 
 def is_small(input_shape: tuple[int, int, int], form: Form) -> bool:

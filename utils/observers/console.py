@@ -20,6 +20,8 @@ from utils.training.means import RunningMeans
 
 #: The live line is renewed so often; each time waits for the device.
 SECONDS_BETWEEN_LOOKS = 0.5
+#: Beyond so many pruning events not each has a line, but one so often, and the last.
+MANY_EVENTS, SECONDS_BETWEEN_EVENTS = 20, 5
 
 #: The closing table: what is shown of the results, under which name, in which form.
 CLOSING = [
@@ -42,6 +44,7 @@ class Console:
         self.task: TaskID | None = None
         self.sparsity = 0.0
         self.held_out = ""
+        self.events, self.told = 0, 0.0
 
     @hookimpl(tryfirst=True)
     def run_started(self, run: Run) -> None:
@@ -108,10 +111,17 @@ class Console:
     def pruned(self, run: Run, event: PruningEvent) -> None:
         """Say what went, and warn of layers that have nothing left."""
         self.sparsity = measure_sparsity(run.network).weight_sparsity
-        run.log.info(
-            f"pruned to {shown_share(event.sparsity)}: {event.kept:,} of {event.competing:,} competing weights kept "
-            f"({event.seconds:.2f} s)"
-        )
+        self.events += 1
+        now, planned = time.perf_counter(), sum(map(len, run.plan.events.values()))
+        if planned <= MANY_EVENTS or self.events == planned or now - self.told > SECONDS_BETWEEN_EVENTS:
+            self.told = now
+            number = f"pruning event {self.events} of {planned}: " if planned > MANY_EVENTS else ""
+            grown = sum(int(mask.sum()) for mask in event.grown.values())
+            run.log.info(
+                f"{number}pruned to {shown_share(1 - event.kept / event.competing)}: {event.kept:,} of "
+                f"{event.competing:,} competing weights kept{f', {grown:,} of them new' if grown else ''} "
+                f"({event.seconds:.2f} s)"
+            )
         for name in event.collapsed:
             run.log.warning(
                 f"LAYER COLLAPSE: {name} has lost its last weight; the network can no longer use its inputs"
