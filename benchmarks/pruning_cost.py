@@ -29,6 +29,7 @@ from main import ENVIRONMENT
 from trainers.DefaultTrainer import DefaultTrainer
 from utils.arguments import parse
 from utils.hooks import plugin_manager
+from utils.pruning.dynamic_sparse import DynamicSparse
 from utils.pruning.masks import Masks
 from utils.pruning.selection import select
 from utils.registry import Registry
@@ -80,7 +81,7 @@ def measured_apart(name: str, arguments: argparse.Namespace) -> dict[str, float]
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Return the median seconds of a decision and of a training step, and what the decision adds to memory at its peak."""
+    """Return the median seconds of a decision and of a training step, and the memory that a decision takes."""
     trainer = build_trainer("SNIP" if name in (STEP, SELECTION) else name, arguments.batch_size)
     run = trainer.run
     batches = [batch for batch, _ in zip(trainer.data.train, range(arguments.batches), strict=False)]
@@ -93,13 +94,15 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     def decide() -> None:
         run.criterion.prune(LIMIT, batches)
 
+    if isinstance(run.criterion, DynamicSparse):  # whose start is random: the updates are what costs
+        decide()
     decision = {STEP: step, SELECTION: lambda: select(scores, keep)}.get(name, decide)
     memory = peak(decision)
     seconds: dict[str, list[float]] = {"decision": [], "step": []}
     for _ in range(arguments.repeats):
-        # Each decision is the first one of its run.
-        run.masks = Masks(run.network)
-        run.criterion = type(run.criterion)(run.network, run.masks, run.loss, list(run.masks.weights), run.arguments)
+        if not isinstance(run.criterion, DynamicSparse):  # each decision is the first one of its run
+            run.masks = Masks(run.network)
+            run.criterion = type(run.criterion)(run.network, run.masks, run.loss, run.masks.weights, run.arguments)
         for key, work in (("step", step), ("decision", decision)):
             start = time.perf_counter()
             work()

@@ -263,7 +263,7 @@ class Criterion:
         }
         for name, table in known.items():
             own = getattr(type(self), name)
-            if own not in table:
+            if not isinstance(own, str) or own not in table:
                 raise UserError(f"{who}.{name} is {own!r}, which is no {name}{nearest(str(own), table)}")
         flags = self.arguments
         if self.pattern and {"pruning_limit", "compression"} & flags.explicit:
