@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from utils.pruning.criterion import Criterion
-from utils.pruning.moments import Plan, Timing
 from utils.pruning.saliency import Batch
 from utils.ranges import number
 
@@ -21,7 +20,7 @@ class HoyerSquare(Criterion):
     """
 
     implies = {"loss": "HoyerSquareCrossEntropy"}
-    moment = "during"
+    moment = "late"
     reads = ("hoyer_reg",)
 
     @staticmethod
@@ -29,13 +28,6 @@ class HoyerSquare(Criterion):
         """Declare the threshold."""
         help_text = "weights of at most this size are pruned (default: %(default)s)"
         parser.add_argument("--hoyer_threshold", type=number(float, 0), default=1e-3, metavar="SIZE", help=help_text)
-
-    def plan(self, timing: Timing) -> Plan:
-        """One event."""
-        if "prune_delay" in self.arguments.explicit or self.arguments.prune_moment:
-            return super().plan(timing)
-        epoch = timing.pre_epochs + timing.epochs * 7 // 8
-        return Plan(timing.total, {epoch * timing.batches: [self.limit]})
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|weight|."""

@@ -14,10 +14,18 @@ from utils.errors import UserError
 from utils.measure.evaluation import Evaluation, evaluate
 from utils.measure.figures import network_figures
 from utils.measure.flops import TRAINING_FACTOR
-from utils.measure.sparsity import measure_sparsity
+from utils.pruning.criterion import PruningEvent
+from utils.pruning.surgery import replay
 from utils.run.run import Run
 from utils.training.means import RunningMeans
-from utils.training.optimizers import build_optimizer, build_schedule, clip_norm, decays_weights, forget
+from utils.training.optimizers import (
+    build_optimizer,
+    build_schedule,
+    clip_norm,
+    cut_moments,
+    decays_weights,
+    forget,
+)
 from utils.training.rewinding import Snapshot
 
 #: A checkpoint of the last epoch is written so often, so that a crash costs no more.
@@ -124,17 +132,34 @@ class DefaultTrainer:
             batches = itertools.islice(self.data.train.epoch(-self.events_done), self.arguments.saliency_batches)
             last = not self.events and number == len(sparsities)
             event = self.criterion.prune(sparsity, batches, self.epoch, last)
+            self.follow(event)
             for name, grown in event.grown.items():
                 forget(self.optimizer, self.masks.weights[name], grown)
             self.seconds["pruning"] += event.seconds
             self.collapsed += [name for name in event.collapsed if name not in self.collapsed]
             self.run.hooks.pruned(run=self.run, event=event)
         if last and self.arguments.reinitialise:
-            self.start_again(Snapshot(self.run.fresh_network(self.arguments.seed + 1).to(self.run.device), None), at=0)
+            fresh = self.run.fresh_network(self.arguments.seed + 1).to(self.run.device)
+            replay(fresh, self.run.example, self.run.history)
+            self.start_again(Snapshot(fresh), at=0)
         elif self.rewinds:
             self.start_again(self.snapshot, at=self.arguments.rewind_to * len(self.data.train))
         self.evaluation = None
-        self.flops = self.run.flops.effective(measure_sparsity(self.network).densities)
+        self.flops = self.run.flops.effective(self.run.sparsity().densities)
+
+    def follow(self, event: PruningEvent) -> None:
+        """Cut along what belongs to parameters that have lost channels, and keep a record of the cuts."""
+        if not event.cuts:
+            return
+        self.run.history.append(event.history)
+        parameters = dict(self.network.named_parameters())
+        for name, places in event.cuts.items():
+            if moments := self.optimizer.state.get(parameters.get(name)):
+                cut_moments(moments, places)
+        if self.snapshot:
+            names = {parameter: name for name, parameter in parameters.items()}
+            order = [names[parameter] for group in self.optimizer.param_groups for parameter in group["params"]]
+            self.snapshot.cut(event.cuts, order)
 
     def start_again(self, snapshot: Snapshot, at: int) -> None:
         """Go back to a snapshot, under the masks of now, and to step `at` of the learning-rate schedule."""
@@ -151,7 +176,7 @@ class DefaultTrainer:
         self.network.train()
         self.evaluation = None
         start = time.perf_counter()
-        self.flops = self.run.flops.effective(measure_sparsity(self.network).densities)
+        self.flops = self.run.flops.effective(self.run.sparsity().densities)
         batches = len(self.data.train)
         for number, (inputs, targets) in enumerate(self.data.train.epoch(self.epoch)):
             if self.arguments.channels_last:
@@ -267,7 +292,7 @@ class DefaultTrainer:
 
     def figures(self) -> dict[str, object]:
         """Return the epoch's row of metrics.csv."""
-        means, sparsity = self.means.read(), measure_sparsity(self.network)
+        means, sparsity = self.means.read(), self.run.sparsity()
         held_out = self.data.held_out_name
         judged = self.evaluation
         return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from utils.measure.evaluation import Evaluation
-from utils.measure.sparsity import measure_sparsity
 
 if TYPE_CHECKING:
     from utils.run.run import Run
@@ -17,7 +16,7 @@ def network_figures(run: Run, judged: Evaluation | None = None) -> dict[str, obj
     Accuracies and sparsities are in [0, 1]. What was not measured is None: with `--tuning` the test set, without
     `judged` either set.
     """
-    sparsity = measure_sparsity(run.network)
+    sparsity = run.sparsity()
     held_out = run.data.held_out_name
     return {
         "model": run.identity["model"],

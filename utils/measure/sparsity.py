@@ -12,16 +12,18 @@ from utils.pruning.layers import prunable_layers
 
 @dataclass(frozen=True)
 class Sparsity:
-    """What is left of the prunable weights; a weight counts as gone when it is exactly zero."""
+    """What is left of the prunable weights; a weight counts as gone when it is exactly zero, or was removed."""
 
-    #: Weights of each prunable layer, and those of them that are not zero.
+    #: Weights of each prunable layer of the dense network, and those of them that are there and not zero.
     sizes: dict[str, int]
     nonzero: dict[str, int]
-    #: Of every layer but the last: output channels or neurons, and those with at least one weight that is not zero.
+    #: Of every layer but the last: output channels or neurons of the dense network, and those that are there with at
+    #: least one weight that is not zero.
     nodes: int
     nodes_alive: int
-    #: Parameters of the whole network, biases and norms included.
+    #: Parameters of the whole dense network, biases and norms included, and those that are there and not zero.
     parameters: int
+    parameters_kept: int
 
     @property
     def weight_sparsity(self) -> float:
@@ -39,11 +41,6 @@ class Sparsity:
         """The share of each layer's weights that is not zero."""
         return {name: self.nonzero[name] / size for name, size in self.sizes.items()}
 
-    @property
-    def parameters_kept(self) -> int:
-        """All parameters without the weights that are zero."""
-        return self.parameters - sum(self.sizes.values()) + sum(self.nonzero.values())
-
 
 def shown_share(share: float, kind: str = "g") -> str:
     """Write a share in four digits (`kind` `%`: per cent in two decimals), or as many as tell it from 1."""
@@ -56,20 +53,31 @@ def shown_share(share: float, kind: str = "g") -> str:
 
 
 @torch.no_grad()
-def measure_sparsity(network: nn.Module) -> Sparsity:
-    """Count the weights of a network that are not zero; waits for the device once."""
+def measure_sparsity(network: nn.Module, dense: Sparsity | None = None) -> Sparsity:
+    """Count the weights of a network that are not zero; waits for the device once.
+
+    `dense` is what was measured before channels were removed from it.
+    """
     layers = prunable_layers(network)
     weights = {name: layer.weight for name, layer in layers.items()}
     counts = [weight.count_nonzero() for weight in weights.values()]
     hidden = [_outputs_first(layer).flatten(1).any(1) for layer in layers.values()][:-1]
     totals = torch.stack([*counts, *(nodes.sum() for nodes in hidden)]).tolist() if layers else []
+    sizes = {name: weight.numel() for name, weight in weights.items()}
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     return Sparsity(
-        sizes={name: weight.numel() for name, weight in weights.items()},
+        sizes=dense.sizes if dense else sizes,
         nonzero=dict(zip(weights, totals, strict=False)),
-        nodes=sum(len(nodes) for nodes in hidden),
+        nodes=dense.nodes if dense else sum(len(nodes) for nodes in hidden),
         nodes_alive=sum(totals[len(counts) :]),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=dense.parameters if dense else parameters,
+        parameters_kept=parameters - sum(sizes.values()) + sum(totals[: len(counts)]),
     )
+
+
+def layer_outputs(network: nn.Module) -> dict[str, int]:
+    """Return how many outputs each prunable layer has, neurons or channels, by name."""
+    return {name: len(_outputs_first(layer)) for name, layer in prunable_layers(network).items()}
 
 
 def _outputs_first(layer: nn.Module) -> Tensor:

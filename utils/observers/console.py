@@ -11,7 +11,7 @@ from rich.table import Table
 
 from utils.hooks import hookimpl
 from utils.measure.evaluation import Evaluation
-from utils.measure.sparsity import measure_sparsity, shown_share
+from utils.measure.sparsity import shown_share
 from utils.pruning.criterion import PruningEvent
 from utils.run.log import StreamLog
 from utils.run.run import Run
@@ -110,7 +110,7 @@ class Console:
     @hookimpl
     def pruned(self, run: Run, event: PruningEvent) -> None:
         """Say what went, and warn of layers that have nothing left."""
-        self.sparsity = measure_sparsity(run.network).weight_sparsity
+        self.sparsity = run.sparsity().weight_sparsity
         self.events += 1
         now, planned = time.perf_counter(), sum(map(len, run.plan.events.values()))
         if planned <= MANY_EVENTS or self.events == planned or now - self.told > SECONDS_BETWEEN_EVENTS:
@@ -119,7 +119,7 @@ class Console:
             grown = sum(int(mask.sum()) for mask in event.grown.values())
             run.log.info(
                 f"{number}pruned to {shown_share(1 - event.kept / event.competing)}: {event.kept:,} of "
-                f"{event.competing:,} competing weights kept{f', {grown:,} of them new' if grown else ''} "
+                f"{event.competing:,} competing {event.unit} kept{f', {grown:,} of them new' if grown else ''} "
                 f"({event.seconds:.2f} s)"
             )
         for name in event.collapsed:

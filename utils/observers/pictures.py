@@ -10,7 +10,7 @@ from torch import Tensor
 from utils import drawing
 from utils.hooks import hookimpl
 from utils.measure.evaluation import Evaluation
-from utils.measure.sparsity import measure_sparsity, shown_share
+from utils.measure.sparsity import shown_share
 from utils.pruning.criterion import PruningEvent
 from utils.run.run import Run
 
@@ -65,7 +65,7 @@ class Pictures:
         if self.evaluation and self.evaluation.confusion is not None and not flags.disable_confusion:
             drawing.confusion(self.evaluation.confusion, name, output / "confusion.png")
         if not flags.disable_netplot and run.masks.weights:
-            left = measure_sparsity(run.network)
+            left = run.sparsity()
             drawing.layers_left(left.sizes, left.nonzero, name, output / "layers.png")
         if not flags.disable_weightplot and run.masks.weights:
             self._weights(run, "weights.png")

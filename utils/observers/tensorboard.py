@@ -6,7 +6,6 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from utils.hooks import hookimpl
-from utils.measure.sparsity import measure_sparsity
 from utils.modes import evaluation_mode
 from utils.run.run import Run
 
@@ -62,7 +61,7 @@ class TensorBoard:
             run.log.info(f"TensorBoard has no graph of {run.model_name}: {type(error).__name__}")
 
     def _weights(self, run: Run, epoch: int) -> None:
-        for name, density in measure_sparsity(run.network).densities.items():
+        for name, density in run.sparsity().densities.items():
             self.writer.add_scalar(f"sparsity/{name}", 1 - density, epoch)
         if run.arguments.disable_histograms:
             return

@@ -4,8 +4,10 @@ import csv
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from utils.hooks import hookimpl
+from utils.pruning.criterion import PruningEvent
 from utils.run.files import write_atomically
 from utils.run.run import Run
 
@@ -24,22 +26,36 @@ class WeightTracker:
     def run_started(self, run: Run) -> None:
         """Take the weights as they are for the first mean."""
         self.names = list(run.masks.weights)
-        self.weights = [weight.detach() for weight in run.masks.weights.values()]
-        self.mean = [weight.clone() for weight in self.weights]
-        self.variance = [torch.zeros_like(weight) for weight in self.weights]
-        self.flips = [torch.zeros_like(weight) for weight in self.weights]
-        self.signs = torch._foreach_sign(self.weights)
+        self.parameters = list(run.masks.weights.values())
+        weights = self._weights()
+        self.mean = [weight.clone() for weight in weights]
+        self.variance = [torch.zeros_like(weight) for weight in weights]
+        self.flips = [torch.zeros_like(weight) for weight in weights]
+        self.signs = list(torch._foreach_sign(weights))
+
+    def _weights(self) -> list[Tensor]:
+        """The weights as they are now; where channels were removed, they have other data than before."""
+        return [parameter.detach() for parameter in self.parameters]
+
+    @hookimpl
+    def pruned(self, event: PruningEvent) -> None:
+        """Follow weights that have lost channels."""
+        for number, name in enumerate(self.names):
+            if (places := event.cuts.get(f"{name}.weight")) is not None:
+                for statistics in (self.mean, self.variance, self.flips, self.signs):
+                    statistics[number] = statistics[number].flatten()[places]
 
     @hookimpl
     def batch_finished(self) -> None:
         """Update all statistics; nothing here waits for the device."""
-        signs = torch._foreach_sign(self.weights)
+        weights = self._weights()
+        signs = list(torch._foreach_sign(weights))
         # The product of two signs is -1 for a flip; a weight at zero has none.
         products = torch._foreach_mul(signs, self.signs)
         torch._foreach_clamp_max_(products, 0)
         torch._foreach_sub_(self.flips, products)
         self.signs = signs
-        difference = torch._foreach_sub(self.weights, self.mean)
+        difference = torch._foreach_sub(weights, self.mean)
         torch._foreach_add_(self.mean, difference, alpha=1 - DECAY)
         torch._foreach_mul_(self.variance, DECAY)
         torch._foreach_addcmul_(self.variance, difference, difference, value=DECAY * (1 - DECAY))

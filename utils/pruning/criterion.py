@@ -41,6 +41,13 @@ class PruningEvent:
     #: Layers that have lost their last weight in this event.
     collapsed: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    #: What is counted: "weights", or "nodes" where channels were removed.
+    unit: str = "weights"
+    #: Of the tensors that have become smaller, by their names in the state_dict: where what is left of them was in the
+    #: flattened tensor before.
+    cuts: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    #: The layers and channels that were removed, which repeats the event on a network as it was before.
+    history: list[tuple[str, list[int]]] = field(default_factory=list, repr=False)
 
 
 class Criterion:
@@ -52,6 +59,12 @@ class Criterion:
 
     #: Other names on the command line, in lower case.
     aliases: tuple[str, ...] = ()
+    #: What is pruned.
+    unit: str = "weights"
+    #: One image (1, C, H, W) on the network's device, for tracing; set before `plan` is called.
+    example: Tensor
+    #: Outputs of each layer before anything was removed; set before `plan` is called.
+    dense_outputs: dict[str, int]
 
     # The axes, which the flags of the same name (--prune_schedule, --prune_moment, --distribution) override.
 
@@ -143,7 +156,8 @@ class Criterion:
         """The schedule, moment or distribution of this run: the flag's where it was typed, else the criterion's own."""
         multishot = {"moment": "multishot", "schedule": "exponential"} if self.in_levels else {}
         flag = name if name == "distribution" else f"prune_{name}"
-        return getattr(self.arguments, flag) or multishot.get(name) or getattr(type(self), name)
+        named = getattr(self.arguments, flag) or multishot.get(name) or getattr(type(self), name)
+        return "during" if named == "late" and "prune_delay" in self.arguments.explicit else named
 
     @property
     def in_levels(self) -> bool:
@@ -154,7 +168,7 @@ class Criterion:
         """Whether a flag that only some criteria read has an effect with this one."""
         read = {
             "snip_steps": self.axis("schedule") != "one_shot",
-            "prune_delay": self.axis("moment") in ("during", "rounds"),
+            "prune_delay": self.axis("moment") in ("during", "rounds", "late"),
             "prune_freq": self.axis("moment") in ("during", "rounds"),
         }
         return flag in self.reads or read.get(flag, False)
@@ -180,6 +194,10 @@ class Criterion:
                 "no weights compete: the network has none between its first and its last layer; "
                 "add --outer_layer_pruning to let those two compete"
             )
+        return self.plan_of_axes(timing)
+
+    def plan_of_axes(self, timing: Timing) -> Plan:
+        """The sparsities of the schedule at the moment of the criterion."""
         sparsities = SCHEDULES[self.axis("schedule")](self.limit, self.number_of_steps(timing))
         return MOMENTS[self.axis("moment")](sparsities, timing)
 
@@ -207,7 +225,8 @@ class Criterion:
         `last` says that no event will follow, so that the mask may be shuffled.
         """
         start = time.perf_counter()
-        scores = self._checked(self.scores(batches))
+        shapes = {name: weight.shape for name, weight in self.weights.items()}
+        scores = self.checked(self.scores(batches), shapes, "scores", "layer of self.weights")
         if self.arguments.invert_scores:
             scores = {name: -score for name, score in scores.items()}
         before = self.kept()
@@ -277,21 +296,25 @@ class Criterion:
         if self.in_levels and flags.prune_moment:
             raise UserError("--experiment multishot says when weights are pruned: leave out --prune_moment")
 
-    def _checked(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+    def checked(
+        self, scores: dict[str, Tensor], shapes: dict[str, torch.Size], method: str, what: str
+    ) -> dict[str, Tensor]:
         """Refuse scores that say nothing, naming the criterion and the layer; return them as numbers to be ranked."""
-        who = type(self).__name__
+        who = f"{type(self).__name__}.{method}"
         if not (isinstance(scores, dict) and all(isinstance(score, Tensor) for score in scores.values())):
-            raise UserError(f"{who}.scores must return a dictionary of tensors, one for each layer of self.weights")
-        if scores.keys() != self.weights.keys():
-            wrong = sorted(scores.keys() ^ self.weights.keys())
-            raise UserError(f"{who}.scores must return one tensor for each layer of self.weights: see {wrong[0]}")
+            raise UserError(f"{who} must return a dictionary of tensors, one for each {what}")
+        if scores.keys() != shapes.keys():
+            wrong = sorted(scores.keys() ^ shapes.keys())
+            raise UserError(f"{who} must return one tensor for each {what}: see {wrong[0]}")
         for name, score in scores.items():
-            if score.shape != self.weights[name].shape:
-                wanted = tuple(self.weights[name].shape)
-                raise UserError(f"{who}.scores: {name} has the shape {tuple(score.shape)}, its weight {wanted}")
+            if score.shape != shapes[name]:
+                raise UserError(f"{who}: {name} has the shape {tuple(score.shape)}, not {tuple(shapes[name])}")
         for name, score in scores.items():
             if score.isnan().any():
-                raise UserError(f"{who}: the scores of {name} are not numbers (NaN); is --learning_rate too large?")
+                criterion = type(self).__name__
+                raise UserError(
+                    f"{criterion}: the scores of {name} are not numbers (NaN); is --learning_rate too large?"
+                )
         # Infinity is kept for weights that were pruned before.
         wide = {
             name: (score if score.dtype in (torch.float32, torch.float64) else score.float()).detach()

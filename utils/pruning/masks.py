@@ -28,11 +28,23 @@ class Masks:
                 raise ValueError(
                     f"the mask of {name} is {mask.dtype} {tuple(mask.shape)}, not a boolean like the weight"
                 )
-        self.kept.update(masks)
-        self._factors = [mask.to(self.weights[name].dtype) for name, mask in self.kept.items()]
+        self._hold(self.kept | masks)
         self.apply_to_weights()
         if not self.hold:
             self.kept, self._factors = {}, []
+
+    def cut(self, cuts: dict[str, Tensor]) -> None:
+        """Follow weights that have lost channels; see `Cuts` in utils/pruning/surgery.py."""
+        self._hold(
+            {
+                name: mask.flatten()[cuts[f"{name}.weight"]] if f"{name}.weight" in cuts else mask
+                for name, mask in self.kept.items()
+            }
+        )
+
+    def _hold(self, masks: dict[str, Tensor]) -> None:
+        self.kept = masks
+        self._factors = [mask.to(self.weights[name].dtype) for name, mask in masks.items()]
 
     def apply_to_weights(self) -> None:
         """Set every pruned weight to zero."""

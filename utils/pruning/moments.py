@@ -60,6 +60,12 @@ def in_rounds(sparsities: list[float], timing: Timing) -> Plan:
     return _every(timing.prune_freq, timing.prune_delay + timing.prune_freq, sparsities, timing)
 
 
+def late_in_training(sparsities: list[float], timing: Timing) -> Plan:
+    """All events at once, after seven eighths of `--epochs`; or at `--prune_delay` where that was typed."""
+    epoch = timing.pre_epochs + timing.epochs * 7 // 8
+    return Plan(timing.total, {epoch * timing.batches: sparsities})
+
+
 def after_training(sparsities: list[float], timing: Timing) -> Plan:
     """All events at once, after the last epoch: nothing is fine-tuned."""
     return Plan(timing.total, {timing.total * timing.batches: sparsities})
@@ -99,6 +105,7 @@ MOMENTS: dict[str, Moment] = {
     "before": before_training,
     "during": during_training,
     "rounds": in_rounds,
+    "late": late_in_training,
     "after": after_training,
     "multishot": multishot,
 }

@@ -18,11 +18,12 @@ from utils.arguments import NAMED_BY
 from utils.data.prepare import prepare_data
 from utils.errors import UserError
 from utils.measure.flops import count_flops
+from utils.measure.sparsity import layer_outputs, measure_sparsity
 from utils.pruning.layers import outer_layers
 from utils.pruning.masks import Masks
 from utils.pruning.moments import Plan, Timing
 from utils.registry import Registry
-from utils.run.checkpoint import restore_checkpoint
+from utils.run.checkpoint import replay_cuts, restore_checkpoint
 from utils.run.checkpoint_facts import Checkpoint
 from utils.run.networks import build_network, network_options
 from utils.run.run import Run
@@ -78,8 +79,13 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     network = fresh_network(arguments.seed)
     # What is drawn from now on must not depend on what was drawn while the data was loaded.
     torch.manual_seed(arguments.seed)
-    flops = count_flops(network, torch.zeros(1, *data.input_shape))
+    example = torch.zeros(1, *data.input_shape, device=device)
+    flops = count_flops(network, example.cpu())
     network = network.to(device)
+    dense, dense_outputs = measure_sparsity(network), layer_outputs(network)
+    history = checkpoint.facts.get("cuts", []) if checkpoint else []
+    if history:
+        replay_cuts(checkpoint, network, example)
     single = 1 in (data.train.batch_size, len(data.train.images))
     if single and not arguments.eval and any(isinstance(module, _BatchNorm) for module in network.modules()):
         raise UserError(
@@ -90,12 +96,12 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         restore_checkpoint(checkpoint, network, masks)
     if arguments.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    example = torch.zeros(1, *data.input_shape, device=device)
     outer = set() if arguments.outer_layer_pruning else outer_layers(network, example)
     competing = [name for name, weight in masks.weights.items() if name not in outer and weight.requires_grad]
     loss = classes["loss"](masks, arguments)
     precision = Precision(arguments.precision, device)
     criterion = classes["prune_criterion"](network, masks, loss, competing, arguments)
+    criterion.example, criterion.dense_outputs = example, dense_outputs
     batches = len(data.train)
     timing = Timing(arguments.pre_epochs, arguments.epochs, arguments.prune_delay, arguments.prune_freq, batches)
     run = Run(
@@ -114,6 +120,8 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         flops=flops,
         example=example,
         fresh_network=fresh_network,
+        dense=dense,
+        history=history,
         identity={
             "model": names["model"],
             "input_shape": data.input_shape,

@@ -16,10 +16,25 @@ from torch import Tensor, nn
 
 from utils.errors import UserError, one_line
 from utils.pruning.masks import Masks
+from utils.pruning.surgery import replay
 from utils.run.checkpoint_facts import FORMAT, Checkpoint, beside
 from utils.run.files import write_atomically, write_json
 
 MASK_PREFIX = "masks/"
+
+
+def replay_cuts(checkpoint: Checkpoint, network: nn.Module, example: Tensor) -> None:
+    """Remove from a fresh network the channels that the checkpoint's network has lost.
+
+    Raises `UserError` where the record of them does not fit the network.
+    """
+    try:
+        replay(network, example, checkpoint.facts["cuts"])
+    except (KeyError, IndexError, RuntimeError, AttributeError, ValueError, TypeError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(
+            f"the checkpoint {checkpoint.path.name} removes channels that are not there: {reason}"
+        ) from error
 
 
 def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks) -> None:

@@ -78,6 +78,18 @@ def _checked(facts: Any) -> dict[str, Any]:
     def whole(value: Any, low: int, high: int) -> bool:
         return type(value) is int and low <= value <= high
 
+    def are_cuts(value: Any) -> bool:
+        events = value if isinstance(value, list) else [None]
+        cuts = [cut for event in events for cut in (event if isinstance(event, list) else [None])]
+        return all(
+            isinstance(cut, list)
+            and len(cut) == 2
+            and isinstance(cut[0], str)
+            and isinstance(cut[1], list)
+            and all(whole(channel, 0, 10**7) for channel in cut[1])
+            for cut in cuts
+        )
+
     if not isinstance(facts, dict):
         raise ValueError("it holds no dictionary")
     if facts.get("format") != FORMAT:
@@ -92,6 +104,7 @@ def _checked(facts: Any) -> dict[str, Any]:
         # Checkpoints of the first versions did not say these.
         "prune_criterion": isinstance(facts.get("prune_criterion", ""), str),
         "loss": isinstance(facts.get("loss", ""), str),
+        "cuts": are_cuts(facts.get("cuts", [])),
         "seed": whole(facts.get("seed", 0), 0, 2**32 - 1),
     }
     for name, is_right in right.items():

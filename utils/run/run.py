@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from utils.data.prepare import Data
 from utils.measure.flops import Flops
+from utils.measure.sparsity import Sparsity, measure_sparsity
 from utils.pruning.criterion import Criterion
 from utils.pruning.masks import Masks
 from utils.pruning.moments import Plan
+from utils.pruning.surgery import Cut
 from utils.run.checkpoint import save_checkpoint
 from utils.run.folder import RunFolder
 from utils.training.loss import Loss
@@ -51,6 +53,10 @@ class Run:
     #: What it takes to build the network again, and to test it as it was trained: model, input_shape, num_classes,
     #: options, data_set, prune_criterion, loss, seed, disable_autoconfig.
     identity: dict[str, Any]
+    #: The network before anything was pruned.
+    dense: Sparsity
+    #: The channels that were removed, event by event, which repeats it on a fresh network.
+    history: list[list[Cut]] = field(default_factory=list)
     #: Told to the user at the start and kept in results.json.
     notices: list[str] = field(default_factory=list)
 
@@ -59,6 +65,12 @@ class Run:
         """The network's name as part of a file's name."""
         return self.identity["model"].replace(":", "_")
 
+    def sparsity(self) -> Sparsity:
+        """Count what is left of the network; waits for the device once."""
+        return measure_sparsity(self.network, self.dense)
+
     def save(self, name: str, **facts: Any) -> None:
         """Write the checkpoint `name`, with `facts` such as the epoch in its json."""
-        save_checkpoint(self.folder.models / name, self.network, self.masks, {**self.identity, **facts})
+        save_checkpoint(
+            self.folder.models / name, self.network, self.masks, {**self.identity, "cuts": self.history, **facts}
+        )

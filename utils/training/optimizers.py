@@ -85,6 +85,20 @@ def forget(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, where: Ten
             moment.masked_fill_(where, 0)
 
 
+@torch.no_grad()
+def cut_moments(moments: dict[str, Any], places: Tensor) -> None:
+    """Follow a parameter that has lost channels: keep the moments of what is left.
+
+    `places` says where that was in the flattened parameter. What an optimizer remembers in another form is forgotten.
+    """
+    for kind, moment in list(moments.items()):
+        if isinstance(moment, Tensor) and moment.dim() == places.dim() and moment.dim():
+            moments[kind] = moment.flatten()[places]
+        elif isinstance(moment, Tensor) and moment.dim():
+            moments.clear()
+            return
+
+
 def build_schedule(text: str, optimizer: torch.optim.Optimizer, epochs: float, batches: int, at: int = 0) -> LambdaLR:
     """Build the schedule that `--lr_schedule` names; it makes a step after every batch.
 

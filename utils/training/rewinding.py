@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from utils.training.optimizers import cut_moments
 
 
 class Snapshot:
@@ -14,6 +16,14 @@ class Snapshot:
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
         self.network = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self.optimizer = copy.deepcopy(optimizer.state_dict()) if optimizer else None
+
+    def cut(self, cuts: dict[str, Tensor], names: list[str]) -> None:
+        """Follow a network that has lost channels; `names` are those of the optimizer's parameters, in its order."""
+        for name, places in cuts.items():
+            self.network[name] = self.network[name].flatten()[places]
+        for number, moments in (self.optimizer or {"state": {}})["state"].items():
+            if names[number] in cuts:
+                cut_moments(moments, cuts[names[number]])
 
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put everything back: weights, biases, statistics of norms, and what the optimizer remembers."""

@@ -176,7 +176,7 @@ class Forgetful(Magnitude):
     ("kind", "message"),
     [
         (NotANumber, "NotANumber: the scores of 0 are not numbers"),
-        (WrongShape, r"WrongShape.scores: 0 has the shape \(2,\), its weight \(2, 2\)"),
+        (WrongShape, r"WrongShape.scores: 0 has the shape \(2,\), not \(2, 2\)"),
         (Forgetful, "Forgetful.scores must return one tensor for each layer"),
     ],
 )

@@ -1,0 +1,24 @@
+"""Single-shot pruning of channels by the sensitivity of their gates."""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from utils.pruning.gates import gate_gradients
+from utils.pruning.saliency import Batch
+from utils.pruning.structured import StructuredCriterion
+
+
+class SNAP(StructuredCriterion):
+    """Node sensitivity before training (Verdenius et al., 2020, "Pruning via Iterative Ranking", section 3.3).
+
+    score(c) = |dL/dc| for a gate c = 1 on every channel, behind the bias and before the norm, L the mean loss over
+    `--saliency_batches` batches. Coupled layers share their gates. The paper divides by L, which changes no rank.
+    """
+
+    def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """|gradient of the gate|."""
+        sums: dict[str, Tensor] = {}
+        for gradients in gate_gradients(self.network, self.groups, self.loss, batches):
+            sums = {root: gradient + sums.get(root, 0) for root, gradient in gradients.items()}
+        return {root: total.abs() for root, total in sums.items()}

@@ -1,0 +1,19 @@
+"""Random pruning of channels."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from utils.pruning.saliency import Batch
+from utils.pruning.scores import random_scores
+from utils.pruning.structured import StructuredCriterion
+
+
+class StructuredRandom(StructuredCriterion):
+    """Removes channels at random: the baseline that every score of channels must beat. Seeded by `--seed`."""
+
+    def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """Draw each score uniformly from [0, 1)."""
+        channels = {root: torch.empty(group.channels) for root, group in self.groups.items()}
+        return random_scores(channels, self.arguments.seed, "random channels")

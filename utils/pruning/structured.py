@@ -1,0 +1,123 @@
+"""The base of criteria that remove channels: what is pruned is gone, not zero."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+from utils.pruning.criterion import Criterion, PruningEvent
+from utils.pruning.moments import Plan, Timing
+from utils.pruning.saliency import Batch
+from utils.pruning.surgery import Cut, Group, Surgery
+
+
+class StructuredCriterion(Criterion):
+    """Base of the criteria of channels: most define `channel_scores` alone.
+
+    A node is an output of a Linear layer or a channel of a convolution. Channels that are coupled, as by a residual
+    addition, have one score and go together; a layer never loses its last one. Inputs and classes always stay.
+    """
+
+    unit = "nodes"
+
+    def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """Return the score of each channel of each group in `self.groups`, tensors (C,): the smallest are removed.
+
+        `batches` are some batches of training data, inputs (B, C, H, W) and targets (B,), on the network's device.
+        """
+        raise UserError(f"the criterion {type(self).__name__} has no method channel_scores(batches)")
+
+    def plan(self, timing: Timing) -> Plan:
+        """Say after how many steps of training which node sparsities are approached.
+
+        Raises `UserError` where no channel of the network can be removed.
+        """
+        self.trace()
+        if all(len(group.units) == 1 for group in self.groups.values()):
+            raise UserError("no channels of this network can be removed: they are all coupled with inputs or classes")
+        return self.plan_of_axes(timing)
+
+    def trace(self) -> Surgery:
+        """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
+        surgery = Surgery(self.network, self.example)
+        self.groups: dict[str, Group] = surgery.groups
+        return surgery
+
+    @property
+    def dense_nodes(self) -> float:
+        """The nodes that competed before anything was removed."""
+        return sum(self.dense_outputs[name] for group in self.groups.values() for name, _, _ in group.outputs)
+
+    @property
+    def nodes(self) -> float:
+        """The nodes that compete now."""
+        return sum(len(group.units) * group.nodes_per_unit for group in self.groups.values())
+
+    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningEvent:
+        """Remove channels until this share of the competing nodes is gone, as nearly as whole groups allow."""
+        start = time.perf_counter()
+        surgery = self.trace()
+        shapes = {root: torch.Size([group.channels]) for root, group in self.groups.items()}
+        scores = self.checked(self.channel_scores(batches), shapes, "channel_scores", "group")
+        if self.arguments.invert_scores:
+            scores = {root: -score for root, score in scores.items()}
+        chosen = self.choose(self.unit_scores(scores), sparsity)
+        competing = round(self.dense_nodes)
+        cuts: list[Cut] = [
+            (root, sorted(self.groups[root].units[units].flatten().tolist())) for root, units in chosen.items()
+        ]
+        masks = {root: torch.ones_like(score, dtype=torch.bool) for root, score in scores.items()}
+        for root, channels in cuts:
+            masks[root][channels] = False
+        gone = sum(len(units) * self.groups[root].nodes_per_unit for root, units in chosen.items())
+        kept = round(self.nodes - gone)
+        changed = surgery.remove(cuts)
+        self.masks.cut(changed)
+        return PruningEvent(
+            epoch,
+            sparsity,
+            competing,
+            kept,
+            scores,
+            masks,
+            seconds=time.perf_counter() - start,
+            unit=self.unit,
+            cuts=changed,
+            history=cuts,
+        )
+
+    def unit_scores(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add up the scores of the channels that go together; on the CPU."""
+        return {root: scores[root].cpu()[group.units].sum(1) for root, group in self.groups.items()}
+
+    def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
+        """Say which units of which group go, given the scores of each group's units (N,)."""
+        if self.axis("distribution") == "global":
+            return self._choose_globally(scores, self.nodes - (1 - sparsity) * self.dense_nodes)
+        if self.axis("distribution") != "uniform":
+            raise UserError(f"--distribution {self.axis('distribution')} is for weights; for channels: global, uniform")
+        chosen = {}
+        for root, score in scores.items():
+            wanted = max(round((1 - sparsity) * self.dense_outputs[root] * len(score) / self.groups[root].channels), 1)
+            chosen[root] = score.argsort(stable=True)[: max(len(score) - wanted, 0)].tolist()
+        return {root: units for root, units in chosen.items() if units}
+
+    def _choose_globally(self, scores: dict[str, Tensor], excess: float) -> dict[str, list[int]]:
+        candidates = []
+        for root, score in scores.items():
+            nodes = self.groups[root].nodes_per_unit
+            best = int(score.argmax())  # a layer keeps at least this one
+            candidates += [(value, root, unit, nodes) for unit, value in enumerate(score.tolist()) if unit != best]
+        candidates.sort(key=lambda candidate: candidate[0])
+        chosen: dict[str, list[int]] = {}
+        gone = 0.0
+        for _, root, unit, nodes in candidates:
+            if gone + nodes / 2 > excess:  # without it the target is nearer
+                break
+            gone += nodes
+            chosen.setdefault(root, []).append(unit)
+        return chosen
