@@ -28,9 +28,13 @@ HOMES = {
     "RandomCrop": "utils.data.augmentation",
     "Run": "utils.run.run",
     "RunningMeans": "utils.training.means",
+    "StructuredCriterion": "utils.pruning.structured",
     "evaluation_mode": "utils.modes",
+    "filter_scores": "utils.pruning.filters",
+    "gate_gradients": "utils.pruning.gates",
     "keep_largest": "utils.pruning.selection",
     "mean_gradients": "utils.pruning.saliency",
+    "random_scores": "utils.pruning.scores",
 }
 
 __all__ = ["UserError", "hookimpl", "number", *HOMES]
