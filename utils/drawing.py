@@ -18,10 +18,14 @@ MAP_SIZE = 256
 
 
 class ScoreHistogram(Protocol):
-    """The distribution of scores at one pruning event; edges and counts over log10(score)."""
+    """The distribution of scores at one pruning event; edges and counts over a logarithm of the score."""
 
     title: str
-    #: Weights whose score was zero: a logarithm does not show them.
+    #: What has the scores: weights, nodes.
+    unit: str
+    #: The logarithm.
+    scale: str
+    #: Scores of zero, where the logarithm does not show them.
     at_zero: int
     edges: list[float]
     kept: list[float]
@@ -96,9 +100,10 @@ def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Pat
     for axes in panels[len(events) :]:
         axes.axis("off")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
-    figure.suptitle(f"{criterion}: scores of the weights that competed")
-    figure.supxlabel("log10 of the score")
-    figure.supylabel("weights")
+    unit = events[-1].unit
+    figure.suptitle(f"{criterion}: scores of the {unit} that competed")
+    figure.supxlabel(events[-1].scale)
+    figure.supylabel(unit)
     figure.savefig(path, dpi=120)
 
 

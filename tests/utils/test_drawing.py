@@ -102,6 +102,7 @@ def test_confusion_of_no_image_at_all(tmp_path, drawn):
 
 def event(number, **changes):
     facts = {"title": f"event {number}", "at_zero": 0, "edges": [-2.0, -1.0, 0.0], "kept": [0, 8], "pruned": [5, 1]}
+    facts |= {"unit": "nodes", "scale": "log10 of the score"}
     return types.SimpleNamespace(**{**facts, **changes})
 
 
@@ -122,6 +123,7 @@ def test_score_histograms_show_kept_and_pruned_of_each_event(tmp_path, drawn):
     assert not figure.axes[1].texts
     assert figure.get_suptitle().startswith("SNIP")
     assert figure.get_supxlabel() == "log10 of the score"
+    assert figure.get_supylabel() == "nodes"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["pruned", "kept"]
     picture(tmp_path / "saliency.png")
 

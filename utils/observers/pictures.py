@@ -17,9 +17,11 @@ from utils.run.run import Run
 
 @dataclass
 class _Scores:
-    """The scores of one pruning event as histograms over log10(score)."""
+    """The scores of one pruning event as histograms over a logarithm of them."""
 
     title: str
+    unit: str
+    scale: str
     at_zero: int
     edges: list[float]
     kept: list[float]
@@ -76,13 +78,19 @@ class Pictures:
 
 
 def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
-    """Histogram the finite scores above zero, of what was kept and what was pruned just now."""
+    """Histogram the finite scores, of what was kept and what was pruned just now.
+
+    Scores that may be negative are drawn on both sides of zero, the logarithm beginning at their median size.
+    """
     scores = torch.cat([score.flatten() for score in event.scores.values()]).cpu()
     kept = torch.cat([mask.flatten() for mask in event.masks.values()]).cpu()
-    usable = (scores > 0) & scores.isfinite()
-    logarithms, kept = scores[usable].log10(), kept[usable]
-    if not len(logarithms):
+    scores, kept = scores[scores.isfinite()], kept[scores.isfinite()]
+    signed = bool((scores < 0).any())
+    usable = scores != 0
+    at_zero, scores, kept = int((~usable).sum()), scores[usable], kept[usable]
+    if not len(scores):
         return None
+    logarithms = scores.sign() * (scores.abs() / scores.abs().median()).log1p() if signed else scores.log10()
     low, high = float(logarithms.min()), float(logarithms.max())
     if high <= low:
         low, high = low - 0.5, high + 0.5
@@ -91,7 +99,9 @@ def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
         return torch.histc(part, bins, low, high).tolist()
 
     return _Scores(
-        at_zero=int((scores == 0).sum()),
+        at_zero=at_zero,
+        unit=event.unit,
+        scale="sign of the score x ln(1 + its size / the median)" if signed else "log10 of the score",
         title=f"epoch {event.epoch}, to {shown_share(event.sparsity)}",
         edges=torch.linspace(low, high, bins + 1).tolist(),
         kept=counts(logarithms[kept]),
