@@ -88,7 +88,7 @@ def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Pat
         events = [events[round(number * (len(events) - 1) / (most - 1))] for number in range(most)]
     columns = min(len(events), 4)
     rows = math.ceil(len(events) / columns)
-    figure = Figure(figsize=(max(3.2 * columns, 5), 2.4 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(max(3.2 * columns, 5) + 1, 2.4 * rows + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
     for axes, event in zip(panels, events, strict=False):
         axes.stairs(event.pruned, event.edges, fill=True, color=ORANGE, alpha=0.8, label="pruned")
@@ -99,7 +99,7 @@ def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Pat
             axes.text(0.02, 0.02, f"+ {event.at_zero:,} at 0", transform=axes.transAxes, fontsize=8)
     for axes in panels[len(events) :]:
         axes.axis("off")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
     unit = events[-1].unit
     figure.suptitle(f"{criterion}: scores of the {unit} that competed")
     figure.supxlabel(events[-1].scale)

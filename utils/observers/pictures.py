@@ -101,7 +101,7 @@ def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
     return _Scores(
         at_zero=at_zero,
         unit=event.unit,
-        scale="sign of the score x ln(1 + its size / the median)" if signed else "log10 of the score",
+        scale="signed ln(1 + |score| / median)" if signed else "log10 of the score",
         title=f"epoch {event.epoch}, to {shown_share(event.sparsity)}",
         edges=torch.linspace(low, high, bins + 1).tolist(),
         kept=counts(logarithms[kept]),

@@ -22,7 +22,7 @@ def test_scores_of_both_signs_are_drawn_on_both_sides_of_zero():
     scores = _binned(event([-3.0, 1.0, 3.0, -math.inf], [False, True, True, False]), bins=2)
     assert scores.edges == pytest.approx([-math.log(2), 0, math.log(2)])  # ln(1 + 3 / 3)
     assert (scores.pruned, scores.kept) == ([1, 0], [0, 2])
-    assert scores.scale.startswith("sign of the score")
+    assert scores.scale.startswith("signed")
 
 
 def test_scores_that_are_all_zero_have_no_picture():
