@@ -46,6 +46,8 @@ class Group:
     outputs: list[tuple[str, Tensor, Tensor]]
     #: The norms whose channels go, likewise.
     norms: list[tuple[str, Tensor, Tensor]]
+    #: The modules that read the channels, with their inputs, likewise.
+    inputs: list[tuple[str, Tensor, Tensor]]
 
     @property
     def channels(self) -> int:
@@ -88,7 +90,7 @@ class Surgery:
 
     def _described(self, found: Any) -> Group | None:
         root = self._names.get(found[0].dep.target.module)
-        outputs, norms, sets = [], [], 1
+        outputs, norms, inputs, sets = [], [], [], 1
         for item in found:
             module, name = item.dep.target.module, self._names.get(item.dep.target.module)
             out = self._graph.is_out_channel_pruning_fn(item.dep.handler)
@@ -103,10 +105,12 @@ class Surgery:
                 outputs.append(entry)
             elif isinstance(module, nn.modules.batchnorm._BatchNorm | nn.LayerNorm | nn.GroupNorm):
                 norms.append(entry)
+            elif name is not None and not out:
+                inputs.append(entry)
         channels = len(found[0].idxs)
         if channels % sets:
             return None
-        return Group(root, torch.arange(channels).view(sets, -1).T, _once(outputs), _once(norms))
+        return Group(root, torch.arange(channels).view(sets, -1).T, _once(outputs), _once(norms), _once(inputs))
 
     def _that_work(self, groups: list[Group]) -> list[Group]:
         """Leave out the groups whose removal changes more than the zeroing of their channels does.
