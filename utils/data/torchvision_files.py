@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,13 +14,48 @@ from utils.torchvision_import import torchvision
 
 
 def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Images]:
-    """Read the data set `torchvision.datasets.<name>` below `folder`, downloading it where it is not there.
+    """Read the idx files of `torchvision.datasets.<name>` below `folder`, downloading them where they are not there.
 
-    `where` is the folder its files belong in. Raises `UserError` where they are missing and cannot be downloaded, or
+    `where` is the folder they belong in. Raises `UserError` where they are missing and cannot be downloaded, or
     damaged: it says which files, which folder and which address.
     """
     kind = getattr(torchvision.datasets, name)
-    parts = []
+    parts = _read_both(name, folder, where, lambda: _advice(kind, where))
+    sets, files = [], _files(kind, where)
+    for part, (images, labels) in zip(parts, (files[:2], files[2:]), strict=True):
+        if len(part.data) != len(part.targets):
+            numbers = f"{len(part.data)} images in {images.name} but {len(part.targets)} labels in {labels}"
+            raise UserError(f"{name} is damaged: {numbers}")
+        targets = torch.as_tensor(part.targets).long()
+        check_labels(targets, len(kind.classes), f"{name} is damaged: the labels in {labels}")
+        sets.append(Images(_pixels(part.data), targets))
+    return tuple(sets)
+
+
+def load_cifar(name: str, folder: Path) -> tuple[Images, Images]:
+    """Read CIFAR10 or CIFAR100 below `folder`, downloading it where it is not there.
+
+    The files are pickles, which torchvision reads only where their checksums are those of the published ones. Raises
+    `UserError` where they are missing and cannot be downloaded, or are others.
+    """
+    kind = getattr(torchvision.datasets, name)
+    where = folder / kind.base_folder
+
+    def advice() -> str:
+        files = [where / file for file, _checksum in (*kind.train_list, *kind.test_list)]
+        missing = ", ".join(file.name for file in files if not file.exists())
+        fault = f"{missing} missing" if missing else "its files are not the published ones"
+        return f"{fault}: unpack {kind.filename} from {kind.url} into {folder}, as {where}"
+
+    return tuple(
+        Images(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.as_tensor(part.targets).long())
+        for part in _read_both(name, folder, where, advice)
+    )
+
+
+def _read_both(name: str, folder: Path, where: Path, advice: Callable[[], str]) -> list[Any]:
+    """Let torchvision read, and where needed download, the training and the test part."""
+    kind, parts = getattr(torchvision.datasets, name), []
     for train in (True, False):
         try:
             # torchvision reports its attempts with print
@@ -29,16 +66,8 @@ def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Imag
                 with contextlib.suppress(OSError):
                     empty.rmdir()  # torchvision made it for the download
             reason = f"{type(error).__name__}: {one_line(error)}"
-            raise UserError(f"{name} cannot be read: {_advice(kind, where)} ({reason})") from error
-    sets, files = [], _files(kind, where)
-    for part, (images, labels) in zip(parts, (files[:2], files[2:]), strict=True):
-        if len(part.data) != len(part.targets):
-            numbers = f"{len(part.data)} images in {images.name} but {len(part.targets)} labels in {labels}"
-            raise UserError(f"{name} is damaged: {numbers}")
-        targets = torch.as_tensor(part.targets).long()
-        check_labels(targets, len(kind.classes), f"{name} is damaged: the labels in {labels}")
-        sets.append(Images(_pixels(part.data), targets))
-    return tuple(sets)
+            raise UserError(f"{name} cannot be read: {advice()} ({reason})") from error
+    return parts
 
 
 def _files(kind: type, where: Path) -> list[Path]:
