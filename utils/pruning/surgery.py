@@ -88,6 +88,10 @@ class Surgery:
         """
         return cut(self.network, self._graph, cuts)
 
+    def node(self, layer: str) -> Any:
+        """The layer's node in torch-pruning's graph, whose `outputs` are the nodes of what reads the layer."""
+        return self._graph.module2node[self.network.get_submodule(layer)]
+
     def _described(self, found: Any) -> Group | None:
         root = self._names.get(found[0].dep.target.module)
         outputs, norms, inputs, sets = [], [], [], 1
