@@ -1,0 +1,114 @@
+"""Folders of image files in the true formats."""
+
+import argparse
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data_sets.IMAGEFOLDER import IMAGEFOLDER
+from utils.data import image_folder
+from utils.errors import UserError
+
+COLOURS = {"blue": (0, 0, 255), "red": (255, 0, 0)}
+
+
+def picture(path, colour, size=(8, 8)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes, as PNG, which keeps every pixel."""
+    for part, count in (("train", 3), ("test", 2)):
+        for name, colour in COLOURS.items():
+            for number in range(count):
+                picture(tmp_path / part / name / f"{number}.png", colour)
+    return tmp_path
+
+
+def load(folder, size=None):
+    data = IMAGEFOLDER()
+    return data, *data.load(folder, argparse.Namespace(image_size=size))
+
+
+def test_images_and_classes_are_read_in_the_order_of_their_names(folder):
+    data, train, test = load(folder)
+    assert (data.input_shape, data.num_classes) == ((3, 8, 8), 2)
+    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert test.labels.tolist() == [0, 0, 1, 1]
+    for label, colour in enumerate(COLOURS.values()):
+        expected = torch.tensor(colour, dtype=torch.uint8)[:, None, None].expand(3, 8, 8)
+        assert all(image.equal(expected) for image in train.pixels[train.labels == label])
+    # half of the images are red, half blue
+    assert data.mean == pytest.approx([0.5, 0.001, 0.5], abs=0.002)
+
+
+def test_the_second_time_nothing_is_decoded(folder, monkeypatch):
+    _, first, _ = load(folder)
+
+    def refuse(*_):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(image_folder, "_decoded", refuse)
+    _, again, _ = load(folder)
+    assert again.pixels.equal(first.pixels)
+    with pytest.raises(AssertionError, match="decoded again"):
+        load(folder, size=16)
+
+
+@pytest.mark.parametrize("change", ["added", "rewritten", "touched", "torn", "scribbled", "no note"])
+def test_a_stale_or_damaged_cache_is_made_anew(folder, change):
+    load(folder)
+    cached = folder / "train" / ".secateur" / "8x8.npy"
+    if change == "added":
+        picture(folder / "train" / "red" / "9.png", COLOURS["red"])
+    elif change == "rewritten":
+        picture(folder / "train" / "red" / "0.png", (0, 255, 0), (9, 8))
+    elif change == "touched":
+        os.utime(folder / "train" / "red" / "0.png", (1, 1))
+    elif change == "torn":
+        cached.write_bytes(cached.read_bytes()[:-10])
+    elif change == "scribbled":
+        cached.write_bytes(b"x" * cached.stat().st_size)
+    else:
+        cached.with_suffix(".json").write_text("{")
+    before = cached.stat().st_mtime_ns
+    _, train, _ = load(folder)
+    assert len(train) == 6 + (change == "added")
+    assert (0, 255, 0) in {tuple(image[:, 4, 4].tolist()) for image in train.pixels} or change != "rewritten"
+    assert cached.stat().st_mtime_ns > before
+    assert np.load(cached).shape == tuple(train.pixels.shape)
+
+
+def test_larger_images_are_shrunk_until_they_cover_the_size(tmp_path):
+    for part in ("train", "val"):
+        picture(tmp_path / part / "a" / "0.png", (10, 20, 30), (40, 16))
+        picture(tmp_path / part / "b" / "0.png", (30, 20, 10), (4, 6))
+    _, train, test = load(tmp_path, size=8)
+    assert train.pixels.shape == test.pixels.shape == (2, 3, 8, 8)
+    assert train.pixels[:, :, 0, 0].tolist() == [[10, 20, 30], [30, 20, 10]]
+
+
+def test_without_permission_to_write_the_images_are_decoded_each_time(folder, monkeypatch):
+    monkeypatch.setattr(image_folder, "CACHE", "missing/deeper")  # as a folder that cannot be made
+    _, train, _ = load(folder)
+    assert len(train) == 6
+    assert not (folder / "train" / "missing").exists()
+
+
+def test_wrong_folders_are_one_line(folder, tmp_path):
+    with pytest.raises(UserError, match=r"there is no folder .*nowhere/train: --data_dir must hold"):
+        load(tmp_path / "nowhere")
+    (folder / "train" / "red" / "1.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"the image .*red/1.png cannot be read"):
+        load(folder)
+    (folder / "test" / "green").mkdir()
+    with pytest.raises(UserError, match="hold different classes: green"):
+        load(folder)
+    (folder / "train" / "green").mkdir()
+    with pytest.raises(UserError, match=r"green holds no images \(\.bmp"):
+        load(folder)
