@@ -1,9 +1,11 @@
 """Single-shot pruning of channels by the sensitivity of their gates."""
 
+import argparse
 from collections.abc import Iterable
 
 from torch import Tensor
 
+from criterions.SNIP import SNIP
 from utils.pruning.gates import gate_gradients
 from utils.pruning.saliency import Batch
 from utils.pruning.structured import StructuredCriterion
@@ -16,9 +18,21 @@ class SNAP(StructuredCriterion):
     `--saliency_batches` batches. Coupled layers share their gates. The paper divides by L, which changes no rank.
     """
 
+    saliency_loss = SNIP.saliency_loss
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the loss that sensitivity is measured on."""
+        parser.add_argument(
+            "--saliency_loss",
+            choices=("loss", "nll_on_logits"),
+            default="loss",
+            help="measure the sensitivity of the training loss, or of SNIP-it's raw form (default: %(default)s)",
+        )
+
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient of the gate|."""
         sums: dict[str, Tensor] = {}
-        for gradients in gate_gradients(self.network, self.groups, self.loss, batches):
+        for gradients in gate_gradients(self.network, self.groups, self.saliency_loss, batches):
             sums = {root: gradient + sums.get(root, 0) for root, gradient in gradients.items()}
         return {root: total.abs() for root, total in sums.items()}

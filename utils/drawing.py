@@ -100,7 +100,7 @@ def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Pat
     for axes in panels[len(events) :]:
         axes.axis("off")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
-    unit = events[-1].unit
+    unit = " and ".join(dict.fromkeys(event.unit for event in events))
     figure.suptitle(f"{criterion}: scores of the {unit} that competed")
     figure.supxlabel(events[-1].scale)
     figure.supylabel(unit)

@@ -243,7 +243,7 @@ def _training(group: Group) -> None:
         0.999,
     )
     _stands_for(group, "--hoyer_square", "prune_criterion", "HoyerSquare")
-    _not_yet(group, "--group_hoyer_square", feature="DeepHoyer of channels", takes_value=False)
+    _stands_for(group, "--group_hoyer_square", "prune_criterion", "GroupHoyerSquare")
     _option(group, "--hoyer_reg", "FACTOR", "penalty of DeepHoyer's losses", number(float, 0), 1.0)
 
 

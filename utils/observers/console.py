@@ -116,12 +116,8 @@ class Console:
         if planned <= MANY_EVENTS or self.events == planned or now - self.told > SECONDS_BETWEEN_EVENTS:
             self.told = now
             number = f"pruning event {self.events} of {planned}: " if planned > MANY_EVENTS else ""
-            grown = sum(int(mask.sum()) for mask in event.grown.values())
-            run.log.info(
-                f"{number}pruned to {shown_share(1 - event.kept / event.competing)}: {event.kept:,} of "
-                f"{event.competing:,} competing {event.unit} kept{f', {grown:,} of them new' if grown else ''} "
-                f"({event.seconds:.2f} s)"
-            )
+            parts = [event.weights, event] if event.weights else [event]
+            run.log.info(f"{number}pruned to {', '.join(map(_what_is_left, parts))} ({event.seconds:.2f} s)")
         for name in event.collapsed:
             run.log.warning(
                 f"LAYER COLLAPSE: {name} has lost its last weight; the network can no longer use its inputs"
@@ -176,6 +172,14 @@ class Console:
     def _close(self) -> None:
         if self.progress is not None:
             self.progress.stop()
+
+
+def _what_is_left(event: PruningEvent) -> str:
+    grown = sum(int(mask.sum()) for mask in event.grown.values())
+    return (
+        f"{shown_share(1 - event.kept / event.competing)}: {event.kept:,} of {event.competing:,} competing "
+        f"{event.unit} kept{f', {grown:,} of them new' if grown else ''}"
+    )
 
 
 def _counted(number: int, thing: str) -> str:

@@ -47,8 +47,9 @@ class Pictures:
     @hookimpl
     def pruned(self, run: Run, event: PruningEvent) -> None:
         """Keep the distribution of the scores."""
-        if not run.arguments.disable_saliency and (scores := _binned(event)):
-            self.events.append(scores)
+        if not run.arguments.disable_saliency:
+            parts = [event.weights, event] if event.weights else [event]
+            self.events += [scores for part in parts if (scores := _binned(part))]
 
     @hookimpl
     def evaluated(self, evaluation: Evaluation) -> None:
@@ -102,7 +103,7 @@ def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
         at_zero=at_zero,
         unit=event.unit,
         scale="signed ln(1 + |score| / median)" if signed else "log10 of the score",
-        title=f"epoch {event.epoch}, to {shown_share(event.sparsity)}",
+        title=f"epoch {event.epoch}, {event.unit} to {shown_share(event.sparsity)}",
         edges=torch.linspace(low, high, bins + 1).tolist(),
         kept=counts(logarithms[kept]),
         pruned=counts(logarithms[~kept]),

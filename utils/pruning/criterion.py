@@ -48,6 +48,8 @@ class PruningEvent:
     cuts: dict[str, Tensor] = field(default_factory=dict, repr=False)
     #: The layers and channels that were removed, which repeats the event on a network as it was before.
     history: list[tuple[str, list[int]]] = field(default_factory=list, repr=False)
+    #: What it did to weights before it removed channels, where it did both; of their shapes before that.
+    weights: PruningEvent | None = None
 
 
 class Criterion:
@@ -225,8 +227,14 @@ class Criterion:
         `last` says that no event will follow, so that the mask may be shuffled.
         """
         start = time.perf_counter()
+        event = self.prune_by(self.scores(batches), sparsity, epoch, last)
+        event.seconds = time.perf_counter() - start
+        return event
+
+    def prune_by(self, scores: dict[str, Tensor], sparsity: float, epoch: int = 0, last: bool = False) -> PruningEvent:
+        """Prune as `prune` does, by these scores."""
         shapes = {name: weight.shape for name, weight in self.weights.items()}
-        scores = self.checked(self.scores(batches), shapes, "scores", "layer of self.weights")
+        scores = self.checked(scores, shapes, "scores", "layer of self.weights")
         if self.arguments.invert_scores:
             scores = {name: -score for name, score in scores.items()}
         before = self.kept()
@@ -250,7 +258,6 @@ class Criterion:
             masks,
             {name: mask for name, mask in grown.items() if mask.any()},
             [name for name, mask in masks.items() if not mask.any() and before[name].any()],
-            time.perf_counter() - start,
         )
 
     def _apply(self, masks: dict[str, Tensor], before: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -61,8 +61,21 @@ class StructuredCriterion(Criterion):
         """Remove channels until this share of the competing nodes is gone, as nearly as whole groups allow."""
         start = time.perf_counter()
         surgery = self.trace()
+        event = self.remove_by(self.channel_scores(batches), surgery, batches, sparsity, epoch)
+        event.seconds = time.perf_counter() - start
+        return event
+
+    def remove_by(
+        self,
+        scores: dict[str, Tensor],
+        surgery: Surgery,
+        batches: Iterable[Batch],
+        sparsity: float,
+        epoch: int = 0,
+    ) -> PruningEvent:
+        """Remove channels as `prune` does, by these scores; `batches` are for what makes up for them."""
         shapes = {root: torch.Size([group.channels]) for root, group in self.groups.items()}
-        scores = self.checked(self.channel_scores(batches), shapes, "channel_scores", "group")
+        scores = self.checked(scores, shapes, "channel_scores", "group")
         if self.arguments.invert_scores:
             scores = {root: -score for root, score in scores.items()}
         chosen = self.choose(self.unit_scores(scores), sparsity)
@@ -84,7 +97,6 @@ class StructuredCriterion(Criterion):
             kept,
             scores,
             masks,
-            seconds=time.perf_counter() - start,
             unit=self.unit,
             cuts=changed,
             history=cuts,

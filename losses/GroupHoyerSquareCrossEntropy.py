@@ -1,0 +1,36 @@
+"""Cross-entropy with a penalty that makes whole channels small."""
+
+import torch
+from torch import Tensor
+
+from losses.CrossEntropy import CrossEntropy
+
+
+class GroupHoyerSquareCrossEntropy(CrossEntropy):
+    """Cross-entropy plus `--hoyer_reg` * the Group-HS term of each layer (Yang et al., 2020, "DeepHoyer", section 4.2).
+
+    The term is Hoyer-Square of the norms of a weight's columns, what goes out of one channel, and of its rows, what
+    goes into one: ((sum over inputs of ||W[:, i]||)^2 + (sum over outputs of ||W[o]||)^2) / ||W||^2. Each of the two
+    ratios lies between 1 (one channel is left) and the number of channels, whatever the scale. The penalty ends when
+    the criterion GroupHoyerSquare prunes.
+    """
+
+    reads = ("hoyer_reg",)
+    #: Whether the criterion has pruned, after which the term is left out.
+    has_pruned = False
+
+    def penalty(self) -> Tensor | None:
+        """The norm terms of CrossEntropy and the Group-HS term."""
+        norms = super().penalty()
+        if self.has_pruned or not self.arguments.hoyer_reg or not self.weights:
+            return norms
+        term = self.arguments.hoyer_reg * sum(group_hoyer_square(weight) for weight in self.weights.values())
+        return term if norms is None else term + norms
+
+
+def group_hoyer_square(weight: Tensor) -> Tensor:
+    """((sum of the columns' norms)^2 + (sum of the rows' norms)^2) / ||W||^2 of a weight (O, I, ...), a scalar."""
+    kernels = weight.flatten(2) if weight.dim() > 2 else weight.unsqueeze(2)  # (O, I, K)
+    rows = torch.linalg.vector_norm(kernels, dim=(1, 2))
+    columns = torch.linalg.vector_norm(kernels, dim=(0, 2))  # of a channel that is zero the gradient is zero too
+    return (columns.sum().square() + rows.sum().square()) / weight.square().sum().clamp(min=1e-12)

@@ -1,0 +1,113 @@
+"""Training of gates and of everything in turn, while channels are removed."""
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from criterions.GateDecorators import GateDecorators
+from trainers.DefaultTrainer import DefaultTrainer
+from utils.errors import UserError
+from utils.pruning.criterion import PruningEvent
+from utils.pruning.layers import execution_order
+from utils.pruning.norm_gates import NormGates
+from utils.ranges import number
+from utils.run.run import Run
+from utils.training.optimizers import build_optimizer, cut_moments
+
+
+class TickTock(DefaultTrainer):
+    """Tick-Tock (You et al., 2019, "Gate Decorator: Global Filter Pruning", section 3.3).
+
+    Every batch norm has gates, y = g * BN(x). In Tick only the gates and the last layer are trained; after each of its
+    epochs the criterion GateDecorators prunes. In Tock everything is, with `--gate_penalty` * sum |g| added to the
+    loss. Once the limit is reached, the gates are folded into the norms and the rest of the epochs is fine-tuning.
+
+    The gates start from 1. The authors move the norms' scales into them, which gives the same function and the same
+    scores, but divides biases by scales that may be near zero; SNIP-it's program draws them from N(0, 1), which
+    destroys a trained network, and its penalty has no gradient. The factor of the penalty is the authors' for VGG-16.
+    """
+
+    implies = {"prune_criterion": "GateDecorators"}
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the penalty of Tock."""
+        help_text = "penalty on the sum of |gate| in Tock (default: %(default)s)"
+        parser.add_argument("--gate_penalty", type=number(float, 0), default=1e-3, metavar="FACTOR", help=help_text)
+
+    def __init__(self, run: Run) -> None:
+        flags = run.arguments
+        if not isinstance(run.criterion, GateDecorators):
+            raise UserError(
+                f"--train_scheme TickTock prunes by the criterion GateDecorators, not {flags.prune_criterion}"
+            )
+        if flags.enable_rewinding or flags.reinitialise:
+            raise UserError("--train_scheme TickTock cannot go back to earlier weights, which had other gates")
+        self.gates = NormGates(run.network)
+        super().__init__(run)
+        head = run.network.get_submodule(execution_order(run.network, run.example)[-1])
+        trained_in_tick = set(head.parameters())
+        self.rests_in_tick = [
+            parameter
+            for parameter in run.network.parameters()
+            if parameter.requires_grad and parameter not in trained_in_tick
+        ]
+        #: Whether the gates of this epoch have a price.
+        self.is_tock = False
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of the network's parameters and the gates."""
+        flags = self.arguments
+        parameters = [*self.network.parameters(), *self.gates.gates.values()]
+        return build_optimizer(flags.optimizer, parameters, flags.learning_rate, flags.l2_reg)
+
+    def train_epoch(self) -> None:
+        """One epoch of Tick or of Tock, or of neither: before the first and after the last pruning."""
+        epoch = self.epoch - self.arguments.pre_epochs
+        gated = bool(self.events) and epoch >= 0
+        is_tick = gated and self.criterion.is_tick(epoch)
+        self.is_tock = gated and not is_tick
+        if gated and not self.gates.attached:
+            self.gates.attach()
+        resting = self.rests_in_tick if is_tick else []
+        for parameter in resting:
+            parameter.requires_grad_(False)  # without a gradient the optimizer leaves it as it is
+        try:
+            super().train_epoch()
+        finally:
+            for parameter in resting:
+                parameter.requires_grad_(True)
+
+    def compute_loss(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, in Tock with the penalty of the gates, and the logits (B, K)."""
+        loss, logits = super().compute_loss(inputs, targets)
+        if self.is_tock:
+            loss = loss + self.arguments.gate_penalty * sum(gate.abs().sum() for gate in self.gates.gates.values())
+        return loss, logits
+
+    def prune_as_planned(self) -> None:
+        """Prune with the gates folded into the norms; after the last time they stay so."""
+        with self.gates.folded():
+            super().prune_as_planned()
+        if self.gates.attached and not self.events:
+            self.gates.fold()
+
+    def follow(self, event: PruningEvent) -> None:
+        """Cut along what belongs to parameters and gates that have lost channels."""
+        super().follow(event)
+        self.gates.cut(event.cuts)
+        for name, gate in self.gates.gates.items():
+            if f"{name}.weight" in event.cuts and (moments := self.optimizer.state.get(gate)):
+                cut_moments(moments, event.cuts[f"{name}.weight"])
+
+    def save(self, name: str, **facts: object) -> None:
+        """Write a checkpoint of the network with its gates folded: a plain one."""
+        with self.gates.folded():
+            super().save(name, **facts)
+
+    def conclude(self) -> dict[str, object]:
+        """Fold the gates where pruning did not get to its end, and judge the network a last time."""
+        if self.gates.attached:
+            self.gates.fold()
+        return super().conclude()
