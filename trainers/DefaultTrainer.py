@@ -138,6 +138,8 @@ class DefaultTrainer:
             self.seconds["pruning"] += event.seconds
             self.collapsed += [name for name in event.collapsed if name not in self.collapsed]
             self.run.hooks.pruned(run=self.run, event=event)
+            for notice in event.notices:
+                self.notify(notice)
         if last and self.arguments.reinitialise:
             fresh = self.run.fresh_network(self.arguments.seed + 1).to(self.run.device)
             replay(fresh, self.run.example, self.run.history)
@@ -146,6 +148,12 @@ class DefaultTrainer:
             self.start_again(self.snapshot, at=self.arguments.rewind_to * len(self.data.train))
         self.evaluation = None
         self.flops = self.run.flops.effective(self.run.sparsity().densities)
+
+    def notify(self, notice: str) -> None:
+        """Tell the user something once, and keep it in results.json."""
+        if notice not in self.run.notices:
+            self.run.notices.append(notice)
+            self.run.log.warning(notice)
 
     def follow(self, event: PruningEvent) -> None:
         """Cut along what belongs to parameters that have lost channels, and keep a record of the cuts."""
@@ -319,8 +327,7 @@ class DefaultTrainer:
             notice = f"stopped by --max_training_minutes in epoch {self.epoch} of {self.epochs}"
             left = sum(map(len, self.events.values()))
             notice += f", with {left} pruning event{'s' if left > 1 else ''} still to come" if left else ""
-            self.run.notices.append(notice)
-            self.run.log.warning(notice)
+            self.notify(notice)
         results = self.results()
         self.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
         for leftover in self.run.folder.models.glob("last.*"):

@@ -48,6 +48,8 @@ class PruningEvent:
     cuts: dict[str, Tensor] = field(default_factory=dict, repr=False)
     #: The layers and channels that were removed, which repeats the event on a network as it was before.
     history: list[tuple[str, list[int]]] = field(default_factory=list, repr=False)
+    #: Told to the user and kept in results.json.
+    notices: list[str] = field(default_factory=list, repr=False)
     #: What it did to weights before it removed channels, where it did both; of their shapes before that.
     weights: PruningEvent | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Iterable
 
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.pruning.compensation import compensate
 from utils.pruning.criterion import Criterion, PruningEvent
 from utils.pruning.moments import Plan, Timing
 from utils.pruning.saliency import Batch
 from utils.pruning.surgery import Cut, Group, Surgery
+from utils.ranges import number
 
 
 class StructuredCriterion(Criterion):
@@ -23,6 +26,38 @@ class StructuredCriterion(Criterion):
     """
 
     unit = "nodes"
+    #: The groups of channels as `trace` found them last, by their root layer's name.
+    groups: dict[str, Group] = {}
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare how removed channels are made up for."""
+        parser.add_argument(
+            "--compensate",
+            choices=("none", "merge", "least_squares"),
+            default="none",
+            help="how the layers behind removed channels are changed: neuron merging (Kim et al., 2020), or fitted to "
+            "what they gave before on --saliency_batches batches (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--merge_threshold",
+            type=number(float, 0, 1),
+            metavar="T",
+            help="merge filters whose cosine is at least T (default: 0.45, before batch norm 0.1)",
+        )
+        parser.add_argument(
+            "--merge_lambda",
+            type=number(float, 0, 1),
+            default=0.8,
+            metavar="L",
+            help="the say of the cosine in the choice of filters before batch norm (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--merge_formula",
+            choices=("published", "algebraic"),
+            default="published",
+            help="merge through batch norm as the paper's experiments did, or exactly (default: %(default)s)",
+        )
 
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Return the score of each channel of each group in `self.groups`, tensors (C,): the smallest are removed.
@@ -43,8 +78,8 @@ class StructuredCriterion(Criterion):
 
     def trace(self) -> Surgery:
         """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
-        surgery = Surgery(self.network, self.example)
-        self.groups: dict[str, Group] = surgery.groups
+        surgery = Surgery(self.network, self.example, self.groups or None)
+        self.groups = surgery.groups
         return surgery
 
     @property
@@ -60,6 +95,8 @@ class StructuredCriterion(Criterion):
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningEvent:
         """Remove channels until this share of the competing nodes is gone, as nearly as whole groups allow."""
         start = time.perf_counter()
+        if self.arguments.compensate == "least_squares":
+            batches = list(batches)  # they are looked at twice
         surgery = self.trace()
         event = self.remove_by(self.channel_scores(batches), surgery, batches, sparsity, epoch)
         event.seconds = time.perf_counter() - start
@@ -88,6 +125,7 @@ class StructuredCriterion(Criterion):
             masks[root][channels] = False
         gone = sum(len(units) * self.groups[root].nodes_per_unit for root, units in chosen.items())
         kept = round(self.nodes - gone)
+        notices = compensate(surgery, cuts, batches, self.masks, self.arguments)
         changed = surgery.remove(cuts)
         self.masks.cut(changed)
         return PruningEvent(
@@ -100,6 +138,7 @@ class StructuredCriterion(Criterion):
             unit=self.unit,
             cuts=changed,
             history=cuts,
+            notices=notices,
         )
 
     def unit_scores(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -198,7 +198,8 @@ def _outputs_of_transposed(layer: nn.Module) -> Tensor:
 def _graph(network: nn.Module, example: Tensor) -> Any:
     with evaluation_mode(network), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
+        # In a list: else it would first be tried as an image without a batch, which flows through other operations.
+        return torch_pruning.DependencyGraph().build_dependency(network, [example], verbose=False)
 
 
 def _tensors(network: nn.Module) -> Iterable[tuple[str, Tensor]]:
