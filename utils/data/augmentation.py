@@ -23,8 +23,8 @@ class HorizontalFlip:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return the images, some of them mirrored."""
-        chosen = torch.rand(len(images), generator=generator) < self.probability
-        return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(3), images)
+        chosen = (torch.rand(len(images), generator=generator) < self.probability).nonzero().flatten().to(images.device)
+        return images.index_copy(0, chosen, images.index_select(0, chosen).flip(3))
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,9 @@ class RandomCrop:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return the images, each shifted by up to `padding` pixels in both directions."""
-        number, channels, height, width = images.shape
+        number, _, height, width = images.shape
         padded = functional.pad(images, [self.padding] * 4)
-        shifts = torch.randint(0, 2 * self.padding + 1, (2, number), generator=generator).to(images.device)
-        rows = shifts[0, :, None] + torch.arange(height, device=images.device)
-        columns = shifts[1, :, None] + torch.arange(width, device=images.device)
-        image = torch.arange(number, device=images.device)[:, None, None, None]
-        channel = torch.arange(channels, device=images.device)[None, :, None, None]
-        return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+        rows, columns = torch.randint(0, 2 * self.padding + 1, (2, number), generator=generator).to(images.device)
+        # A view of all places the window can be in, (N, C, shifts, shifts, H, W): only the chosen ones are copied.
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        return windows[torch.arange(number, device=images.device), :, rows, columns]
