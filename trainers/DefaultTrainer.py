@@ -16,6 +16,7 @@ from utils.measure.figures import network_figures
 from utils.measure.flops import TRAINING_FACTOR
 from utils.pruning.criterion import PruningEvent
 from utils.pruning.surgery import replay
+from utils.run.compact import save_compact
 from utils.run.run import Run
 from utils.training.means import RunningMeans
 from utils.training.optimizers import (
@@ -322,7 +323,7 @@ class DefaultTrainer:
         return 0 < minutes < (time.perf_counter() - self.started) / 60
 
     def conclude(self) -> dict[str, object]:
-        """Judge the network a last time, keep it as `<Model>_finished`, and return the results."""
+        """Judge the network a last time, keep it as `<Model>_finished` and `_compact`, and return the results."""
         if self.events or self.cut_short or self.epoch < self.epochs:
             notice = f"stopped by --max_training_minutes in epoch {self.epoch} of {self.epochs}"
             left = sum(map(len, self.events.values()))
@@ -332,6 +333,7 @@ class DefaultTrainer:
         self.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
         for leftover in self.run.folder.models.glob("last.*"):
             leftover.unlink()
+        results["compact"] = save_compact(self.run, self.epoch)
         return results
 
     def results(self) -> dict[str, object]:

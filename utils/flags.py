@@ -173,6 +173,7 @@ def _pruning(group: Group) -> None:
     )
     _option(group, "--pre_epochs", "N", "train this long before the first pruning; --epochs follow", number(int, 0), 0)
     _switch(group, "--outer_layer_pruning", "let the first and the last layer compete too")
+    _switch(group, "--no_compact", "do not keep the network without the channels it does not need, <Model>_compact")
     _switch(group, "--disable_masking", "set pruned weights to zero once, without holding them there")
     _option(
         group,

@@ -200,7 +200,11 @@ def names(run):
 def test_checkpoints_are_kept_before_pruning_and_at_the_end(make_run):
     run = make_run("--model LeNet300 --prune_criterion SNIP --epochs 2 --N 50")
     DefaultTrainer(run).train()
-    assert names(run) == ["LeNet300_epoch_0.safetensors", "LeNet300_finished.safetensors"]
+    assert names(run) == [
+        "LeNet300_compact.safetensors",
+        "LeNet300_epoch_0.safetensors",
+        "LeNet300_finished.safetensors",
+    ]
 
 
 def test_save_freq_keeps_more(make_run):

@@ -155,6 +155,8 @@ class Console:
         table.add_row("parameters kept", f"{kept:,} of {parameters:,}")
         flops, effective = results["flops_dense"], results["flops_effective"]
         table.add_row("FLOPs a sample, zeros free", f"{effective:,} of {flops:,}")
+        if left := results.get("compact"):
+            table.add_row("compacted to", f"{left['parameters']:,} parameters, {left['flops']:,} FLOPs a sample")
         if "epochs" in results:
             seconds = f"{results['seconds_training']:.1f} s training, {results['seconds_pruning']:.1f} s pruning"
             table.add_row("time", f"{seconds} ({_counted(results['epochs'], 'epoch')})")

@@ -185,7 +185,7 @@ def _outputs_first(layer: nn.Module, tensor: Tensor) -> Tensor:
 def _readers(network: nn.Module, example: Tensor) -> dict[str, _Reader]:
     """Describe each layer that is not grouped, by name; of one that is used twice, what it reads is never constant."""
     constant = _constant_inputs(network, example)
-    norms = _following_norms(network, example, constant)
+    norms = _following_norms(network, example)
     readers = {}
     for name, layer in _layers(network).items():
         if getattr(layer, "groups", 1) > 1:
@@ -236,51 +236,51 @@ def _constant_inputs(network: nn.Module, example: Tensor) -> dict[str, Tensor]:
     """Return what each layer reads of an image of which nothing is known: constants, and NaN for all else.
 
     NaN spreads through every operation as the dependence on the image does; only from layers whose zero weights hold
-    it off must it be taken away. A layer that is used more than once, or shares its weight, is left out.
+    it off must it be taken away. Operations that lose it, as comparisons do in `where(x > 0, ...)`, are found out by
+    layers that put out nothing else, and nothing behind them is held to be constant. A layer that is used more than
+    once, or shares its weight, is left out.
     """
+    layers = _layers(network)
+    image = torch.full_like(example, torch.nan)
+    arrives: dict[str, list[Tensor]] = {name: [] for name in layers}
+
+    def all_unknown(name: str) -> Callable:
+        def look(_layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            arrives[name].append(args[0].isnan())
+            return torch.full_like(output, torch.nan)
+
+        return look
+
     seen: dict[str, Tensor] = {}
     calls: Counter[int] = Counter()
 
-    def hook(name: str) -> Callable:
-        def read(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    def unknown_where_it_depends(name: str) -> Callable:
+        def look(layer: nn.Module, args: tuple[Tensor, ...], _output: Tensor) -> Tensor:
             calls[id(layer.weight)] += 1
-            if not args:
-                return None
-            seen[name] = args[0].clone()
-            unknown = args[0].isnan()
-            reach = copy.deepcopy(layer)
-            reach.weight.data = (layer.weight != 0).to(layer.weight)
-            reach.bias = None
-            reach._forward_hooks.clear()
-            depends = reach(unknown.to(args[0])) > 0
+            unknown = args[0].isnan() | ~arrives[name].pop(0)
+            seen[name] = args[0].masked_fill(unknown, torch.nan)
+            paths = copy.deepcopy(layer)
+            paths.weight.data, paths.bias = (layer.weight != 0).to(layer.weight), None
             value = type(layer).forward(layer, args[0].masked_fill(unknown, 0))
-            return value.masked_fill(depends, torch.nan)
+            return value.masked_fill(type(layer).forward(paths, unknown.to(args[0])) > 0, torch.nan)
 
-        return read
+        return look
 
-    layers = _layers(network)
-    with evaluation_mode(network), _hooked((layer.register_forward_hook, hook(name)) for name, layer in layers.items()):
-        network(torch.full_like(example, torch.nan))
+    for hook in (all_unknown, unknown_where_it_depends):
+        with evaluation_mode(network), _hooked({layer: hook(name) for name, layer in layers.items()}):
+            network(image)
     return {name: inputs for name, inputs in seen.items() if calls[id(layers[name].weight)] == 1}
 
 
-def _following_norms(network: nn.Module, example: Tensor, constant: dict[str, Tensor]) -> dict[str, str]:
-    """Return by layer the batch norm that alone reads what the layer puts out, channel by channel.
-
-    A comparison forgets NaN, as in `where(x > 0, ...)`: what an image shows not to be constant is made NaN in
-    `constant`.
-    """
+def _following_norms(network: nn.Module, example: Tensor) -> dict[str, str]:
+    """Return by layer the batch norm that alone reads what the layer puts out, channel by channel."""
     made: dict[str, object] = {}
     read: dict[object, list[str]] = {}
 
     def after_layer(name: str) -> Callable:
-        def look(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        def look(layer: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> None:
             if output.dim() == layer.weight.dim():
                 made[name] = output.grad_fn
-            if name in constant:
-                given = args[0].detach()
-                scale = ROUNDING * given.abs().max()
-                constant[name].masked_fill_((given - constant[name]).abs() > scale, torch.nan)
 
         return look
 
@@ -290,13 +290,10 @@ def _following_norms(network: nn.Module, example: Tensor, constant: dict[str, Te
 
         return look
 
-    norms = {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is not None
-    }
-    hooks = [(layer.register_forward_hook, after_layer(name)) for name, layer in _layers(network).items()]
-    hooks += [(norm.register_forward_hook, after_norm(name)) for name, norm in norms.items()]
+    hooks = {layer: after_layer(name) for name, layer in _layers(network).items()}
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is not None:
+            hooks[module] = after_norm(name)
     with evaluation_mode(network), torch.enable_grad(), _hooked(hooks):
         outputs = network(_random_images(example, 1).requires_grad_())
     uses = _uses(outputs.grad_fn)
@@ -332,8 +329,9 @@ def _random_images(example: Tensor, count: int) -> Tensor:
 
 
 @contextmanager
-def _hooked(hooks: object) -> Iterator[None]:
-    handles = [register(hook) for register, hook in hooks]
+def _hooked(hooks: dict[nn.Module, Callable]) -> Iterator[None]:
+    """Let each module call its hook after its forward pass, for a while."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
         yield
     finally:
