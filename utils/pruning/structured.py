@@ -72,7 +72,7 @@ class StructuredCriterion(Criterion):
         Raises `UserError` where no channel of the network can be removed.
         """
         self.trace()
-        if all(len(group.units) == 1 for group in self.groups.values()):
+        if not any(group.removable(range(len(group.units))) for group in self.groups.values()):
             raise UserError("no channels of this network can be removed: they are all coupled with inputs or classes")
         return self.plan_of_axes(timing)
 
@@ -83,14 +83,17 @@ class StructuredCriterion(Criterion):
         return surgery
 
     @property
-    def dense_nodes(self) -> float:
+    def dense_nodes(self) -> int:
         """The nodes that competed before anything was removed."""
-        return sum(self.dense_outputs[name] for group in self.groups.values() for name, _, _ in group.outputs)
+        return sum(self._dense_nodes(group) for group in self.groups.values())
 
     @property
-    def nodes(self) -> float:
+    def nodes(self) -> int:
         """The nodes that compete now."""
-        return sum(len(group.units) * group.nodes_per_unit for group in self.groups.values())
+        return sum(int(group.nodes.sum()) for group in self.groups.values())
+
+    def _dense_nodes(self, group: Group) -> int:
+        return sum(self.dense_outputs[name] for name, _, _ in group.outputs)
 
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningEvent:
         """Remove channels until this share of the competing nodes is gone, as nearly as whole groups allow."""
@@ -112,19 +115,20 @@ class StructuredCriterion(Criterion):
     ) -> PruningEvent:
         """Remove channels as `prune` does, by these scores; `batches` are for what makes up for them."""
         shapes = {root: torch.Size([group.channels]) for root, group in self.groups.items()}
+        unscored = {root: score.isposinf() for root, score in scores.items()}
         scores = self.checked(scores, shapes, "channel_scores", "group")
         if self.arguments.invert_scores:
             scores = {root: -score for root, score in scores.items()}
+        scores = {root: score.masked_fill(unscored[root], torch.inf) for root, score in scores.items()}
         chosen = self.choose(self.unit_scores(scores), sparsity)
-        competing = round(self.dense_nodes)
+        competing = self.dense_nodes
         cuts: list[Cut] = [
             (root, sorted(self.groups[root].units[units].flatten().tolist())) for root, units in chosen.items()
         ]
         masks = {root: torch.ones_like(score, dtype=torch.bool) for root, score in scores.items()}
         for root, channels in cuts:
             masks[root][channels] = False
-        gone = sum(len(units) * self.groups[root].nodes_per_unit for root, units in chosen.items())
-        kept = round(self.nodes - gone)
+        kept = self.nodes - sum(int(self.groups[root].nodes[units].sum()) for root, units in chosen.items())
         notices = compensate(surgery, cuts, batches, self.masks, self.arguments)
         changed = surgery.remove(cuts)
         self.masks.cut(changed)
@@ -147,25 +151,30 @@ class StructuredCriterion(Criterion):
 
     def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
         """Say which units of which group go, given the scores of each group's units (N,)."""
-        if self.axis("distribution") == "global":
-            return self._choose_globally(scores, self.nodes - (1 - sparsity) * self.dense_nodes)
-        if self.axis("distribution") != "uniform":
-            raise UserError(f"--distribution {self.axis('distribution')} is for weights; for channels: global, uniform")
-        chosen = {}
-        for root, score in scores.items():
-            wanted = max(round((1 - sparsity) * self.dense_outputs[root] * len(score) / self.groups[root].channels), 1)
-            chosen[root] = score.argsort(stable=True)[: max(len(score) - wanted, 0)].tolist()
-        return {root: units for root, units in chosen.items() if units}
+        named = self.axis("distribution")
+        if named not in ("global", "uniform"):
+            raise UserError(f"--distribution {named} is for weights; for channels: global, uniform")
+        alone = [[root] for root in scores] if named == "uniform" else [list(scores)]
+        chosen: dict[str, list[int]] = {}
+        for roots in alone:
+            groups = [self.groups[root] for root in roots]
+            wanted = (1 - sparsity) * sum(self._dense_nodes(group) for group in groups)
+            excess = sum(int(group.nodes.sum()) for group in groups) - wanted
+            chosen |= self._lowest({root: scores[root] for root in roots}, excess)
+        return chosen
 
-    def _choose_globally(self, scores: dict[str, Tensor], excess: float) -> dict[str, list[int]]:
+    def _lowest(self, scores: dict[str, Tensor], excess: float) -> dict[str, list[int]]:
+        """Take the units of the smallest scores, with about `excess` nodes; of equal scores the last ones go first."""
         candidates = []
         for root, score in scores.items():
-            nodes = self.groups[root].nodes_per_unit
-            best = int(score.argmax())  # a layer keeps at least this one
-            candidates += [(value, root, unit, nodes) for unit, value in enumerate(score.tolist()) if unit != best]
+            values, nodes = score.tolist(), self.groups[root].nodes.tolist()
+            order = sorted(range(len(values)), key=lambda unit, values=values: (values[unit], -unit))
+            going = self.groups[root].removable(order)
+            # What a criterion gives an infinite score, it has no score for.
+            candidates += [(values[unit], root, unit, nodes[unit]) for unit in going if values[unit] < torch.inf]
         candidates.sort(key=lambda candidate: candidate[0])
         chosen: dict[str, list[int]] = {}
-        gone = 0.0
+        gone = 0
         for _, root, unit, nodes in candidates:
             if gone + nodes / 2 > excess:  # without it the target is nearer
                 break

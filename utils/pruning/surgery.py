@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,10 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from utils.errors import UserError, one_line
 from utils.modes import evaluation_mode
 from utils.pruning.layers import execution_order
+from utils.seeds import seeded_generator
 
 #: (layer, channels): these outputs of the layer are removed, and what is coupled to them.
 Cut = tuple[str, list[int]]
@@ -29,9 +31,21 @@ Cuts = dict[str, Tensor]
 
 #: How far apart outputs may be of a network whose channels are zero and of one that has lost them, relative.
 TOLERANCE = 1e-4
+#: What torch-pruning and torch raise on a network, or a list of channels, that they cannot deal with.
+CANNOT = (
+    RuntimeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    ArithmeticError,
+    NotImplementedError,
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Output channels that can only go together: those of one layer, and of all layers that it is coupled with.
 
@@ -48,6 +62,8 @@ class Group:
     norms: list[tuple[str, Tensor, Tensor]]
     #: The modules that read the channels, with their inputs, likewise.
     inputs: list[tuple[str, Tensor, Tensor]]
+    #: The operations that the channels go through; those of repeated blocks are alike.
+    kind: tuple[type, ...]
 
     @property
     def channels(self) -> int:
@@ -55,28 +71,62 @@ class Group:
         return self.units.numel()
 
     @property
+    def nodes(self) -> Tensor:
+        """How many outputs of layers go with each unit, (N,)."""
+        return sum(self._losses().values())
+
+    @property
     def nodes_per_unit(self) -> float:
-        """How many outputs of layers go with one unit."""
+        """How many outputs of layers go with one unit, in the mean."""
         return sum(len(outputs) for _, outputs, _ in self.outputs) / len(self.units)
+
+    def removable(self, order: Iterable[int]) -> list[int]:
+        """Leave out of units, which go in this order, those that are the last ones of a layer."""
+        losses = [counts.tolist() for counts in self._losses().values()]
+        left = [sum(counts) for counts in losses]
+        going = []
+        for unit in order:
+            lost = [counts[unit] for counts in losses]
+            if all(here == 0 or here < there for here, there in zip(lost, left, strict=True)):
+                going.append(unit)
+                left = [there - here for here, there in zip(lost, left, strict=True)]
+        return going
+
+    def _losses(self) -> dict[str, Tensor]:
+        """How many outputs each layer loses with each unit, (N,).
+
+        Where a depthwise convolution follows a concatenation, each unit is of one of the layers before that.
+        """
+        number = torch.empty(self.channels, dtype=torch.long)
+        number[self.units] = torch.arange(len(self.units)).unsqueeze(1)
+        return {name: number[root].bincount(minlength=len(self.units)) for name, _, root in self.outputs}
 
 
 class Surgery:
     """The channels of a network, as they are coupled.
 
-    Parameters: `network`; `example`, an image (1, C, H, W) on its device, for tracing. The channels that the network's
-    inputs and outputs consist of are in no group, nor are those whose removal torch-pruning cannot trace: their layers
-    are in `fixed`.
+    Parameters: `network`; `example`, an image (1, C, H, W) on its device, for tracing; `roots`, those of the groups
+    that are known to work, which they still do after a cut. The channels that the network's inputs and outputs consist
+    of are in no group, nor are those whose removal torch-pruning cannot trace: their layers are in `fixed`. Raises
+    `UserError` where the network cannot be traced at all.
     """
 
-    def __init__(self, network: nn.Module, example: Tensor) -> None:
+    def __init__(self, network: nn.Module, example: Tensor, roots: Container[str] | None = None) -> None:
         self.network = network
         self.example = example
         self._names = {module: name for name, module in network.named_modules()}
         order = execution_order(network, example)
-        self._graph = _graph(network, example)
+        try:
+            self._graph = _graph(network, example)
+        except CANNOT as error:
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise UserError(
+                f"no channels of this network can be removed: torch-pruning cannot trace it ({reason})"
+            ) from error
         found = [self._described(group) for group in self._graph.get_all_groups()]
         free = [group for group in found if group and all(name != order[-1] for name, _, _ in group.outputs)]
-        self.groups = {group.root: group for group in self._that_work(free)}
+        free = self._that_work(free) if roots is None else [group for group in free if group.root in roots]
+        self.groups = {group.root: group for group in free}
         in_groups = {name for group in self.groups.values() for name, _, _ in group.outputs}
         #: Layers, but the last, whose outputs cannot be removed.
         self.fixed = [name for name in dict.fromkeys(order[:-1]) if name not in in_groups]
@@ -94,12 +144,15 @@ class Surgery:
 
     def _described(self, found: Any) -> Group | None:
         root = self._names.get(found[0].dep.target.module)
-        outputs, norms, inputs, sets = [], [], [], 1
+        outputs, norms, inputs, kind, sets = [], [], [], [], 1
         for item in found:
             module, name = item.dep.target.module, self._names.get(item.dep.target.module)
+            kind.append(type(module))
             out = self._graph.is_out_channel_pruning_fn(item.dep.handler)
             if isinstance(module, nn.MultiheadAttention):
                 return None  # its heads are not single channels
+            if isinstance(module, nn.LayerNorm):
+                return None  # the mean over the channels is not the same without some
             if isinstance(module, _ConvNd) and 1 < module.groups < module.out_channels:
                 sets = max(sets, module.groups)
             if isinstance(module, nn.GroupNorm):
@@ -107,47 +160,69 @@ class Surgery:
             entry = (name, torch.tensor(item.idxs), torch.tensor(item.root_idxs))
             if isinstance(module, nn.Linear | _ConvNd) and out:
                 outputs.append(entry)
-            elif isinstance(module, nn.modules.batchnorm._BatchNorm | nn.LayerNorm | nn.GroupNorm):
+            elif isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm):
                 norms.append(entry)
             elif name is not None and not out:
                 inputs.append(entry)
         channels = len(found[0].idxs)
         if channels % sets:
             return None
-        return Group(root, torch.arange(channels).view(sets, -1).T, _once(outputs), _once(norms), _once(inputs))
+        units = torch.arange(channels).view(sets, -1).T
+        return Group(root, units, _once(outputs), _once(norms), _once(inputs), tuple(kind))
 
     def _that_work(self, groups: list[Group]) -> list[Group]:
         """Leave out the groups whose removal changes more than the zeroing of their channels does.
 
         The graph does not see through everything that a network may do with numbers of channels.
         """
-        cuttable = [group for group in groups if len(group.units) > 1]
-        if self._is_exact(cuttable):
+        if self._is_exact(groups):
             return groups
-        return [group for group in groups if len(group.units) == 1 or self._is_exact([group])]
+        kinds: dict[tuple[type, ...], list[Group]] = {}
+        for group in groups:
+            kinds.setdefault(group.kind, []).append(group)
+        working = []
+        for alike in kinds.values():
+            together = len(alike) > 1 and self._is_exact(alike)
+            working += [group for group in alike if together or self._is_exact([group])]
+        return [group for group in groups if group in working]
 
     def _is_exact(self, groups: list[Group]) -> bool:
-        zeroed, removed = copy.deepcopy(self.network), copy.deepcopy(self.network)
+        cuts = []
+        for group in groups:
+            number = len(group.units)
+            if units := group.removable(dict.fromkeys((0, number // 2, number - 1))):
+                cuts.append((group, group.units[units].flatten()))
+        if not cuts:
+            return True
+        zeroed = copy.deepcopy(self.network)
+        generator = seeded_generator(0, "surgery")
+        _vary(zeroed, generator)
+        removed = copy.deepcopy(zeroed)
+        inputs = torch.rand((2, *self.example.shape[1:]), generator=generator).to(self.example)
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
                 graph = _graph(removed, self.example)
-                cuts = [(group.root, group.units[0].tolist()) for group in groups]
-                for group in groups:
-                    zero_channels(zeroed, group, group.units[0])
-                cut(removed, graph, cuts)
-                inputs = torch.rand_like(self.example.expand(2, *self.example.shape[1:]))
+                cut(removed, graph, [(group.root, channels.tolist()) for group, channels in cuts])
+                for group, channels in cuts:
+                    zero_channels(zeroed, group, channels)
                 with evaluation_mode(zeroed), evaluation_mode(removed):
                     expected, found = zeroed(inputs), removed(inputs)
             return bool(torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max())))
-        except (RuntimeError, ValueError, IndexError, KeyError, AttributeError, TypeError, AssertionError):
+        except CANNOT:
             return False  # it cannot even be run
 
 
 def replay(network: nn.Module, example: Tensor, history: Iterable[Iterable[Cut]]) -> None:
-    """Repeat all cuts of a `history` on a network that is as it was before the first of them."""
+    """Repeat all cuts of a `history` on a network that is as it was before the first of them.
+
+    Raises `ValueError` where a layer or a channel is not there.
+    """
     for cuts in history:
-        cut(network, _graph(network, example), cuts)
+        try:
+            cut(network, _graph(network, example), cuts)
+        except CANNOT as error:
+            raise ValueError(f"{type(error).__name__}: {one_line(error)}") from error
 
 
 def cut(network: nn.Module, graph: Any, cuts: Iterable[Cut]) -> Cuts:
@@ -161,6 +236,10 @@ def cut(network: nn.Module, graph: Any, cuts: Iterable[Cut]) -> Cuts:
     modules = dict(network.named_modules())
     for root, channels in cuts:
         layer = modules[root]
+        # torch-pruning would take other channels for what they are not.
+        there = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+        if len(channels) >= there or len({*range(there)} & {*channels}) < len(channels):
+            raise IndexError(f"channels {min(channels)} to {max(channels)} of {root}, which has {there}")
         pruner = graph.get_pruner_of_module(layer)
         graph.get_pruning_group(layer, pruner.prune_out_channels, list(channels)).prune(record_history=False)
     changed = {}
@@ -193,6 +272,17 @@ def zero_channels(network: nn.Module, group: Group, channels: Tensor) -> None:
 def _outputs_of_transposed(layer: nn.Module) -> Tensor:
     """The weight of a transposed convolution without groups, outputs first."""
     return layer.weight.transpose(0, 1)
+
+
+@torch.no_grad()
+def _vary(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw anew, from [0.5, 1.5), each tensor whose numbers are all equal, as norms and scales are at first.
+
+    A scale near zero would hide what is behind it, and neutral norms cannot tell one channel from another.
+    """
+    for _, tensor in _tensors(network):
+        if tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
 
 
 def _graph(network: nn.Module, example: Tensor) -> Any:
