@@ -59,17 +59,15 @@ class CNIP(SNAP):
     def shares(self, weights: dict[str, Tensor], nodes: dict[str, Tensor], sparsity: float) -> tuple[float, float]:
         """Return which share of the weights that are there, and which of the nodes that there were, is to be gone.
 
-        The scores are those of the weights and of the nodes that are there, coupled nodes once. With T of both in the
-        dense network, the best round((1 - sparsity) * T) stay.
+        The scores are those of the weights and of the units of channels that are there, a unit counting as many nodes
+        as go with it. With T weights and nodes in the dense network, the best round((1 - sparsity) * T) stay.
         """
         kept = self.kept()
         alive = {name: score.masked_fill(~kept[name], -torch.inf).flatten() for name, score in weights.items()}
-        of_weights, of_nodes = torch.cat(list(alive.values())), torch.cat(list(nodes.values()))
-        dense_nodes = sum(
-            self.dense_outputs[root] * len(score) / self.groups[root].channels for root, score in nodes.items()
-        )
-        keep = round((1 - sparsity) * (self.dense_weight_count + dense_nodes))
+        of_weights = torch.cat(list(alive.values()))
+        of_nodes = torch.cat([score.repeat_interleave(self.groups[root].nodes) for root, score in nodes.items()])
+        keep = round((1 - sparsity) * (self.dense_weight_count + self.dense_nodes))
         left = sum(int(mask.sum()) for mask in kept.values()) + len(of_nodes)
         stays = keep_largest(torch.cat([of_weights, of_nodes.to(of_weights.device)]), min(keep, left))
         weights_stay, nodes_stay = (int(part.sum()) for part in stays.split([len(of_weights), len(of_nodes)]))
-        return 1 - weights_stay / len(of_weights), 1 - nodes_stay / dense_nodes
+        return 1 - weights_stay / len(of_weights), 1 - nodes_stay / self.dense_nodes

@@ -20,7 +20,7 @@ class GateDecorators(SNAP):
     """Gates on batch norms (You et al., 2019, "Gate Decorator: Global Filter Pruning", sections 3.1 to 3.3).
 
     score(c) = the sum over batches of |dL/dg * g| for the gate g in y = g * BN(x); channels of several norms are scored
-    by the sum, channels without one go last. A twentieth of the limit goes after each epoch of Tick, of which there are
+    by the sum, channels without one stay. A twentieth of the limit goes after each epoch of Tick, of which there are
     `--tick_epochs`, then `--tock_epochs` of Tock, and so on to the limit; the rest of the epochs is fine-tuning.
     TickTock trains so. The statistics are those of the norms' running means, so that looking changes nothing.
     """

@@ -38,9 +38,10 @@ class GroupHoyerSquare(StructuredCriterion):
         return filter_scores(self.network, self.groups, lambda filters: (filters.abs() > threshold).sum(1))
 
     def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
-        """All channels without such a weight; a layer that has no other keeps the first."""
+        """All channels without such a weight; a layer that has no other keeps its last one."""
         small = {root: (score == 0).nonzero().flatten().tolist() for root, score in scores.items()}
-        return {root: units[len(units) == len(scores[root]) :] for root, units in small.items() if units}
+        chosen = {root: self.groups[root].removable(units) for root, units in small.items()}
+        return {root: units for root, units in chosen.items() if units}
 
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningEvent:
         """Remove the channels, and end the penalty."""
