@@ -133,7 +133,7 @@ class Criterion:
         #: The weights that compete, by layer name.
         self.weights = {name: masks.weights[name] for name in competing}
         self.pattern = read_pattern(arguments.pattern)
-        self._check_axes()
+        self.check_axes()
         #: What pruned weights were before, where they may come back to it.
         self._values: dict[str, Tensor] = {}
 
@@ -281,7 +281,7 @@ class Criterion:
             for name, mask in masks.items()
         }
 
-    def _check_axes(self) -> None:
+    def check_axes(self) -> None:
         """Refuse an axis that does not exist, naming the class, and flags that contradict each other."""
         who = type(self).__name__
         known: dict[str, dict[str, Callable[..., Any] | None]] = {

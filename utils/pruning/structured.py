@@ -76,6 +76,19 @@ class StructuredCriterion(Criterion):
             raise UserError("no channels of this network can be removed: they are all coupled with inputs or classes")
         return self.plan_of_axes(timing)
 
+    def check_axes(self) -> None:
+        """Refuse what is for weights alone."""
+        super().check_axes()
+        flags, who = self.arguments, type(self).__name__
+        if self.axis("distribution") not in ("global", "uniform"):
+            named = self.axis("distribution")
+            raise UserError(f"--distribution {named} is for weights; {who} removes channels: global or uniform")
+        for flag in ("shuffle_masks", "disable_masking"):
+            if getattr(flags, flag):
+                raise UserError(f"--{flag} is for masks of weights, and {who} removes channels: leave it out")
+        if self.pattern:
+            raise UserError(f"--pattern {flags.pattern} is for weights, and {who} removes channels: leave it out")
+
     def trace(self) -> Surgery:
         """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
         surgery = Surgery(self.network, self.example, self.groups or None)
@@ -152,8 +165,6 @@ class StructuredCriterion(Criterion):
     def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
         """Say which units of which group go, given the scores of each group's units (N,)."""
         named = self.axis("distribution")
-        if named not in ("global", "uniform"):
-            raise UserError(f"--distribution {named} is for weights; for channels: global, uniform")
         alone = [[root] for root in scores] if named == "uniform" else [list(scores)]
         chosen: dict[str, list[int]] = {}
         for roots in alone:
