@@ -80,6 +80,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _several_of(*available: str) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        return list(dict.fromkeys(map(_one_of(*available), text.split(","))))
+
+    return read
+
+
 def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -251,6 +258,9 @@ def _training(group: Group) -> None:
 def _testing(group: Group) -> None:
     _switch(group, "--eval", "test a checkpoint instead of training; its network and data set need not be named")
     _option(group, "--test_scheme", "NAME", "a class in testers/ or of a plugin", str, "DefaultTester")
+    _switch(
+        group, "--latency", "measure the latency, which runs do that have removed channels, beside the dense network's"
+    )
     _not_yet(group, "--attack", feature="adversarial evaluation")
     _not_yet(group, "--attack_epsilons", feature="adversarial evaluation")
     _not_yet(group, "--attack_samples", feature="adversarial evaluation")
@@ -270,6 +280,13 @@ def _results(group: Group) -> None:
         "keep a checkpoint so often; 0: only before pruning and at the end",
         number(int, 0),
         0,
+    )
+    _option(
+        group,
+        "--export",
+        "FORMATS",
+        "write the finished network as onnx (needs the packages onnx and onnxscript), torch_export or both: A,B",
+        _several_of("onnx", "torch_export"),
     )
     _not_yet(group, "--resume", feature="going on with an interrupted run")
 

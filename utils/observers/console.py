@@ -157,6 +157,10 @@ class Console:
         table.add_row("FLOPs a sample, zeros free", f"{effective:,} of {flops:,}")
         if left := results.get("compact"):
             table.add_row("compacted to", f"{left['parameters']:,} parameters, {left['flops']:,} FLOPs a sample")
+        for row in _latency_row(results):
+            table.add_row(*row)
+        if size := results.get("checkpoint_bytes"):
+            table.add_row("checkpoint on disk", f"{size:,} bytes")
         if "epochs" in results:
             seconds = f"{results['seconds_training']:.1f} s training, {results['seconds_pruning']:.1f} s pruning"
             table.add_row("time", f"{seconds} ({_counted(results['epochs'], 'epoch')})")
@@ -182,6 +186,16 @@ def _what_is_left(event: PruningEvent) -> str:
         f"{shown_share(1 - event.kept / event.competing)}: {event.kept:,} of {event.competing:,} competing "
         f"{event.unit} kept{f', {grown:,} of them new' if grown else ''}"
     )
+
+
+def _latency_row(results: dict[str, object]) -> list[tuple[str, str]]:
+    """The latency, where it was measured, with how many times as long the dense network takes."""
+    told = []
+    for size in (1, 64):
+        now, dense = (results.get(f"{kind}_batch_{size}") for kind in ("latency_ms", "latency_dense_ms"))
+        if now and dense:
+            told.append(f"{now:.2f} of {dense:.2f} ms for {_counted(size, 'image')} ({dense / now:.1f} x)")
+    return [("latency", ", ".join(told))] if told else []
 
 
 def _counted(number: int, thing: str) -> str:

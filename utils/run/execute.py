@@ -13,10 +13,13 @@ import pluggy
 from utils.errors import UserError
 from utils.hooks import plugin_versions
 from utils.measure.figures import network_figures
+from utils.measure.latency import latency_figures
 from utils.observers import project_observers
 from utils.observers.guard import guard_observers
 from utils.registry import Registry
 from utils.run.assemble import assemble
+from utils.run.checkpoint_facts import beside
+from utils.run.export import check_packages, export
 from utils.run.failures import disk_reason, explain, explained, is_disk_error, quiet_threads
 from utils.run.folder import RunFolder
 from utils.run.log import FileLog
@@ -31,6 +34,7 @@ def execute(
     Raises `UserError` before anything is written where the parts do not fit together.
     """
     with explained(arguments), quiet_threads():
+        check_packages(arguments.export or ())
         run = assemble(arguments, registry, hooks)
         kind, flag = ("testers", "test_scheme") if arguments.eval else ("trainers", "train_scheme")
         scheme = registry.find(kind, getattr(arguments, flag)).load()(run)
@@ -52,7 +56,7 @@ def execute(
                 run.log.warning(notice)
             results = _checked(scheme.evaluate() if arguments.eval else scheme.train(), scheme)
             # A scheme of another package may leave out what every result holds.
-            results = {**network_figures(run), **results, "notices": run.notices}
+            results = {**network_figures(run), **results, **_of_the_finished(run), "notices": run.notices}
             run.hooks.run_finished(run=run, results=results)
         except BaseException as error:
             _note_the_end(log, error, run)
@@ -64,6 +68,21 @@ def execute(
             with contextlib.suppress(OSError):  # of a full disk, which has been told by now
                 log.close()
     return 0
+
+
+def _of_the_finished(run: Run) -> dict[str, object]:
+    """What is measured of the network as it will be used: its latency, its size on disk, its exported files."""
+    figures: dict[str, object] = {}
+    if run.history or run.arguments.latency:
+        figures |= latency_figures(run)
+    checkpoint = run.arguments.checkpoint
+    path = checkpoint.path if run.arguments.eval else run.folder.models / f"{run.model_name}_finished"
+    parts = [beside(path, ending) for ending in (".safetensors", ".json")]
+    if all(part.exists() for part in parts):  # a scheme of another package may keep none
+        figures["checkpoint_bytes"] = sum(part.stat().st_size for part in parts)
+    if run.arguments.export:
+        figures["exported"] = export(run)
+    return figures
 
 
 def _checked(results: Any, scheme: object) -> dict[str, object]:

@@ -1,0 +1,79 @@
+"""How long a network takes, by the clock."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from utils.modes import evaluation_mode
+
+if TYPE_CHECKING:
+    from utils.run.run import Run
+
+BATCH_SIZES = (1, 64)
+#: Each batch size is measured for so long, but at most so often.
+SECONDS, MOST_TIMES = 1.0, 200
+#: A batch that would take longer, going by a single image, is left out.
+LONGEST = 10.0
+
+
+def latency_figures(run: Run) -> dict[str, object]:
+    """Return the milliseconds of a batch of 1 and of 64 images, of the network as it is and of the dense one.
+
+    On the run's device and in its precision; None where a batch takes too long to try.
+    """
+    dense = run.fresh_network(run.arguments.seed).to(run.device)
+    layout = torch.channels_last if run.arguments.channels_last else torch.contiguous_format
+    networks = {"latency_ms": run.network, "latency_dense_ms": dense.to(memory_format=layout)}
+    figures: dict[str, object] = {}
+    longest = 0.0
+    for size in BATCH_SIZES:
+        taken: dict[str, float | None] = dict.fromkeys(networks)
+        if longest * size < LONGEST:
+            images = torch.rand(size, *run.example.shape[1:], device=run.device).contiguous(memory_format=layout)
+            with run.precision.autocast():
+                seconds = median_seconds(networks, images)
+            longest = max(seconds.values())
+            taken = {name: 1000 * value for name, value in seconds.items()}
+        figures |= {f"{name}_batch_{size}": value for name, value in taken.items()}
+    return figures
+
+
+@torch.no_grad()
+def median_seconds(
+    networks: dict[str, nn.Module],
+    images: Tensor,
+    budget: float = SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Return the median seconds of each network for `images` (N, C, H, W), in evaluation mode.
+
+    The networks take turns, so that whatever else the machine does meets all of them. The first turn warms up, and
+    counts where it has used up the `budget` of seconds by itself.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    start = clock()
+    while True:
+        for name, network in networks.items():
+            with evaluation_mode(network):
+                _wait(images.device)
+                before = clock()
+                network(images)
+                _wait(images.device)
+                seconds[name].append(clock() - before)
+        turns = len(next(iter(seconds.values())))
+        if clock() - start > budget or turns > MOST_TIMES:
+            return {name: statistics.median(times[1:] or times) for name, times in seconds.items()}
+
+
+def _wait(device: torch.device) -> None:
+    """Wait until an accelerator has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
