@@ -44,23 +44,27 @@ class TickTock(DefaultTrainer):
             )
         if flags.enable_rewinding or flags.reinitialise:
             raise UserError("--train_scheme TickTock cannot go back to earlier weights, which had other gates")
+        if flags.optimizer.upper() == "LBFGS":
+            raise UserError("--optimizer LBFGS trains all parameters or none, but in Tick some rest: name another")
         self.gates = NormGates(run.network)
-        super().__init__(run)
         head = run.network.get_submodule(execution_order(run.network, run.example)[-1])
-        trained_in_tick = set(head.parameters())
+        self.trained_in_tick = [parameter for parameter in head.parameters() if parameter.requires_grad]
+        chosen = set(self.trained_in_tick)
         self.rests_in_tick = [
-            parameter
-            for parameter in run.network.parameters()
-            if parameter.requires_grad and parameter not in trained_in_tick
+            parameter for parameter in run.network.parameters() if parameter.requires_grad and parameter not in chosen
         ]
         #: Whether the gates of this epoch have a price.
         self.is_tock = False
+        super().__init__(run)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network's parameters and the gates."""
         flags = self.arguments
-        parameters = [*self.network.parameters(), *self.gates.gates.values()]
-        return build_optimizer(flags.optimizer, parameters, flags.learning_rate, flags.l2_reg)
+        optimizer = build_optimizer(flags.optimizer, self.rests_in_tick, flags.learning_rate, flags.l2_reg)
+        # In groups of their own: torch's fused SGD wants all of a group to have momentum, or none.
+        for parameters in (self.trained_in_tick, list(self.gates.gates.values())):
+            optimizer.add_param_group({"params": parameters})
+        return optimizer
 
     def train_epoch(self) -> None:
         """One epoch of Tick or of Tock, or of neither: before the first and after the last pruning."""
