@@ -237,7 +237,7 @@ def test_behind_an_activation_written_as_a_comparison_nothing_is_taken_for_const
     assert same(network, result.network, 2)
 
 
-def test_a_layer_that_is_used_twice_folds_nothing_that_differs_between_its_uses():
+def test_a_constant_that_a_layer_reads_in_one_of_two_uses_stays():
     class Twice(nn.Module):
         def __init__(self):
             super().__init__()
@@ -248,8 +248,7 @@ def test_a_layer_that_is_used_twice_folds_nothing_that_differs_between_its_uses(
 
     network = Twice()
     nn.init.zeros_(network.first.weight[0].data)
-    result = compacted(network, 3)
-    assert result is None or same(network, result.network, 3)
+    assert compacted(network, 3) is None
 
 
 def pruned(name, density, *shape, **options):
