@@ -74,6 +74,7 @@ class TickTock(DefaultTrainer):
         self.is_tock = gated and not is_tick
         if gated and not self.gates.attached:
             self.gates.attach()
+            self.forget_compiled()
         resting = self.rests_in_tick if is_tick else []
         for parameter in resting:
             parameter.requires_grad_(False)  # without a gradient the optimizer leaves it as it is
@@ -96,6 +97,12 @@ class TickTock(DefaultTrainer):
             super().prune_as_planned()
         if self.gates.attached and not self.events:
             self.gates.fold()
+            self.forget_compiled()
+
+    def forget_compiled(self) -> None:
+        """Have the network compiled anew where gates have come or gone, which compiled code does not look for."""
+        if self.arguments.compile:
+            torch.compiler.reset()
 
     def follow(self, event: PruningEvent) -> None:
         """Cut along what belongs to parameters and gates that have lost channels."""

@@ -183,3 +183,12 @@ def test_the_scheme_brings_its_criterion(make_arguments):
 def test_what_cannot_be_is_said_in_a_line(make_run, flags, message):
     with pytest.raises(UserError, match=message):
         TickTock(make_run(f"{SHORT} --epochs 70 --train_scheme TickTock {flags}"))
+
+
+def test_compiled_code_is_forgotten_when_gates_come_and_when_they_go(make, monkeypatch):
+    resets = []
+    monkeypatch.setattr(torch, "compile", lambda network: network)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(trainer.step))
+    trainer = make("--compile")
+    trainer.train()
+    assert resets == [0, 2 * 5]  # the fourth and last event follows the fifth epoch
