@@ -4,7 +4,8 @@
 
 Each network is pruned by SNAPit at initialisation, on random images of 3x32x32: what is left computes as fast trained
 as untrained. The pruned and the dense network take turns in one process, for `--seconds` a batch size; the table shows
-how many times the FLOPs, the parameters and the median time of a forward pass have become smaller.
+how many times the FLOPs, the parameters and the median time of a forward pass have become smaller. In the last rows
+98 % of the weights of ResNet18 are zero by SNIPit, against what compaction leaves of it, the same function.
 """
 
 import argparse
@@ -26,11 +27,14 @@ from torch import nn
 from torch.nn import functional
 
 from criterions.SNAPit import SNAPit
+from criterions.SNIPit import SNIPit
 from utils.arguments import parse
 from utils.hooks import plugin_manager
 from utils.measure.flops import count_flops
 from utils.measure.latency import BATCH_SIZES, median_seconds
 from utils.measure.sparsity import layer_outputs
+from utils.pruning.compaction import compact, difference
+from utils.pruning.criterion import Criterion
 from utils.pruning.masks import Masks
 from utils.pruning.schedules import SCHEDULES
 from utils.registry import Registry
@@ -55,29 +59,41 @@ def main() -> None:
     where = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     table = Table(title=f"SNAPit to {arguments.limit} of the nodes, {where}: dense against pruned")
     table.add_column("network")
-    for heading in ("FLOPs", "parameters"):
-        table.add_column(f"{heading},\ntimes fewer", justify="right")
-    for size in BATCH_SIZES:
-        table.add_column(f"batch of {size},\ndense ms", justify="right")
-        table.add_column("pruned ms", justify="right")
-        table.add_column("times\nfaster", justify="right")
+    for heading in ("FLOPs", "parameters", "batch", "dense, ms", "pruned, ms", "speed"):
+        table.add_column(heading, justify="right")
     for name in arguments.networks:
-        table.add_row(name, *compare(name, arguments.limit, arguments.seconds, device))
+        left = prune(SNAPit, build(name).to(device), arguments.limit).network
+        for cells in compare(build(name), left, arguments.seconds, device):
+            table.add_row(name, *cells)
+    zeros, compacted = compaction(device)
+    for cells in compare(zeros, compacted, arguments.seconds, device):
+        table.add_row("ResNet18 compacted", *cells)
     Console().print(table)
 
 
-def compare(name: str, limit: float, seconds: float, device: torch.device) -> list[str]:
-    """Return the cells of one network: FLOPs, parameters, and each batch size."""
-    networks = {"dense": build(name).to(device), "pruned": pruned(build(name).to(device), limit)}
+def compaction(device: torch.device) -> tuple[nn.Module, nn.Module]:
+    """Return ResNet18 with the zeros that SNIPit leaves, and what compaction makes of it."""
+    criterion = prune(SNIPit, build("ResNet18").to(device), 0.98)
+    example = torch.zeros(1, *SHAPE, device=device)
+    smaller = compact(criterion.network, example, criterion.masks)
+    if smaller is None or difference(criterion.network, smaller.network, example) > 1e-5:
+        raise SystemExit("compaction has found nothing to remove, or has changed the outputs")
+    return criterion.network, smaller.network
+
+
+def compare(dense: nn.Module, left: nn.Module, seconds: float, device: torch.device) -> list[list[str]]:
+    """Return the rows of two networks, one a batch size: how many times fewer or faster, and the milliseconds."""
+    networks = {"dense": dense, "pruned": left}
     flops = {key: count_flops(network.cpu(), torch.zeros(1, *SHAPE)).total for key, network in networks.items()}
     sizes = {key: sum(weight.numel() for weight in network.parameters()) for key, network in networks.items()}
-    cells = [f"{counts['dense'] / counts['pruned']:.1f}" for counts in (flops, sizes)]
+    fewer = [f"{counts['dense'] / counts['pruned']:.1f}x" for counts in (flops, sizes)]
     networks = {key: network.to(device) for key, network in networks.items()}
+    rows = []
     for size in BATCH_SIZES:
         times = median_seconds(networks, torch.rand(size, *SHAPE, device=device), seconds)
-        dense, left = 1000 * times["dense"], 1000 * times["pruned"]
-        cells += [f"{dense:.2f}", f"{left:.2f}", f"{dense / left:.1f}"]
-    return cells
+        shown = [f"{1000 * times[key]:.2f}" for key in networks]
+        rows.append([*fewer, str(size), *shown, f"{times['dense'] / times['pruned']:.1f}x"])
+    return rows
 
 
 def build(name: str) -> nn.Module:
@@ -86,12 +102,12 @@ def build(name: str) -> nn.Module:
     return getattr(import_module(f"models.{name}"), name)(SHAPE, CLASSES)
 
 
-def pruned(network: nn.Module, limit: float) -> nn.Module:
-    """Remove channels as `--prune_criterion SNAPit --pruning_limit <limit>` does before training."""
+def prune(kind: type[Criterion], network: nn.Module, limit: float) -> Criterion:
+    """Prune as `--prune_criterion <kind> --pruning_limit <limit> --outer_layer_pruning` does before training."""
     hooks, _problems = plugin_manager()
-    arguments = parse(["--prune_criterion", "SNAPit", "--pruning_limit", str(limit)], Registry(ROOT, hooks), hooks)
+    arguments = parse(["--prune_criterion", kind.__name__, "--pruning_limit", str(limit)], Registry(ROOT, hooks), hooks)
     masks = Masks(network)
-    criterion = SNAPit(network, masks, functional.cross_entropy, masks.weights, arguments)
+    criterion = kind(network, masks, functional.cross_entropy, masks.weights, arguments)
     device = next(network.parameters()).device
     criterion.example, criterion.dense_outputs = torch.zeros(1, *SHAPE, device=device), layer_outputs(network)
     generator = torch.Generator().manual_seed(0)
@@ -102,7 +118,7 @@ def pruned(network: nn.Module, limit: float) -> nn.Module:
             targets = torch.randint(CLASSES, (IMAGES,), generator=generator)
             batches.append((images.to(device), targets.to(device)))
         criterion.prune(sparsity, batches)
-    return network
+    return criterion
 
 
 if __name__ == "__main__":
