@@ -51,7 +51,8 @@ class CNIP(SNAP):
         weights, nodes = self.snip.scores(batches), self.channel_scores(batches)
         of_weights, of_nodes = self.shares(weights, self.unit_scores(nodes), sparsity)
         masked = self.snip.prune_by(weights, of_weights, epoch, last)
-        masked.competing = self.dense_weight_count  # as nodes are counted: those that have been removed compete too
+        # As nodes are counted: those that have been removed compete too.
+        masked.competing, masked.sparsity = self.dense_weight_count, 1 - masked.kept / self.dense_weight_count
         event = self.remove_by(nodes, surgery, batches, of_nodes, epoch)
         event.weights, event.collapsed, event.seconds = masked, masked.collapsed, time.perf_counter() - start
         return event
