@@ -39,7 +39,12 @@ def compensate(
         return notices
     if arguments.enable_rewinding or arguments.experiment == "multishot":
         notices.append(f"--compensate {way} has no effect where training goes back to earlier weights")
-    left = _merge_all(surgery, cuts, arguments) if way == "merge" else _refit_all(surgery, cuts, batches, masks)
+    if way == "merge":
+        left, some = _merge_all(surgery, cuts, arguments)
+        if not some and len(left) < len(cuts):
+            notices.append("--compensate merge finds no filters alike: --merge_threshold is above all their cosines")
+    else:
+        left = _refit_all(surgery, cuts, batches, masks)
     masks.apply_to_weights()
     if left:
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
@@ -47,8 +52,11 @@ def compensate(
     return notices
 
 
-def _merge_all(surgery: Surgery, cuts: list[Cut], arguments: argparse.Namespace) -> list[str]:
-    """Merge the channels of all layers where that can be done; returns the others that lose channels."""
+def _merge_all(surgery: Surgery, cuts: list[Cut], arguments: argparse.Namespace) -> tuple[list[str], bool]:
+    """Merge the channels of all layers where that can be done.
+
+    Returns the others that lose channels, and whether any two channels were alike.
+    """
     chains = find_chains(surgery)
     merged = [
         merge(surgery.network, chains[root], torch.tensor(removed), arguments)
@@ -58,7 +66,8 @@ def _merge_all(surgery: Surgery, cuts: list[Cut], arguments: argparse.Namespace)
     for additions in merged:
         for name, addition in additions.items():
             surgery.network.get_submodule(name).weight.add_(addition)
-    return [root for root, _ in cuts if root not in chains]
+    some = any(bool(addition.any()) for additions in merged for addition in additions.values())
+    return [root for root, _ in cuts if root not in chains], some
 
 
 def _refit_all(surgery: Surgery, cuts: list[Cut], batches: Iterable[Batch], masks: Masks) -> list[str]:

@@ -201,7 +201,8 @@ def test_below_the_threshold_nothing_is_merged(pruned):
         merged = randomised(nn.Sequential(*layers()))
         plain = nn.Sequential(*layers())
         plain.load_state_dict(merged.state_dict())
-        pruned(merged, torch.zeros(shape), [("0", [1, 3])], "merge --merge_threshold 1")
+        (notice,) = pruned(merged, torch.zeros(shape), [("0", [1, 3])], "merge --merge_threshold 1")
+        assert notice.startswith("--compensate merge finds no filters alike")
         pruned(plain, torch.zeros(shape), [("0", [1, 3])], "none")
         for name, tensor in plain.state_dict().items():
             assert torch.equal(merged.state_dict()[name], tensor)
@@ -245,7 +246,10 @@ def test_only_chains_that_keep_multiples_are_found():
 
 def test_what_merging_leaves_as_it_is_is_named_once(pruned):
     cuts = [("clipped", [0]), ("left", [1])]
-    (notice,) = pruned(Wired(), torch.zeros(1, 1, 2, 2), cuts, "merge")
+    network = Wired()
+    with torch.no_grad():
+        network.left.weight[1], network.left.bias[1] = network.left.weight[0], network.left.bias[0]
+    (notice,) = pruned(network, torch.zeros(1, 1, 2, 2), cuts, "merge")
     assert notice.startswith("--compensate merge does not apply to clipped: ")
 
 
@@ -317,6 +321,7 @@ def test_flags_of_merging_alone_and_rewinding_are_told(pruned):
     network = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
     (idle,) = pruned(network, torch.zeros(1, 6), [("0", [1])], "none --merge_lambda 0.5")
     assert idle == "--merge_lambda has no effect without --compensate merge"
+    double(network[0])
     (idle,) = pruned(network, torch.zeros(1, 6), [("0", [1])], "merge --enable_rewinding")
     assert idle == "--compensate merge has no effect where training goes back to earlier weights"
 
