@@ -5,8 +5,8 @@
 The network is ResNet18 on 3x32x32 images with all layers competing: 11 million weights. A decision is one pruning
 event, from the scores on `--batches` batches to the masks; a training step is DefaultTrainer's on a batch of the same
 size. SynFlow and FORCE make many such decisions in a row, of which this is one. Each row has a process of its own, in
-which decisions and training steps take turns; the table shows medians. The first row is a training step itself, the
-last one the selection alone: from 11 million scores to the masks.
+which training steps and decisions, each the first of a run, take turns; the table shows medians. The first row is a
+training step itself, the last one the selection alone: from 11 million scores to the masks.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from trainers.DefaultTrainer import DefaultTrainer
 from utils.arguments import parse
 from utils.hooks import plugin_manager
 from utils.pruning.dynamic_sparse import DynamicSparse
-from utils.pruning.masks import Masks
 from utils.pruning.selection import select
 from utils.registry import Registry
 from utils.run.assemble import assemble
@@ -82,9 +81,21 @@ def measured_apart(name: str, arguments: argparse.Namespace) -> dict[str, float]
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Return the median seconds of a decision and of a training step, and the memory that a decision takes."""
-    trainer = build_trainer("SNIP" if name in (STEP, SELECTION) else name, arguments.batch_size)
+    seconds: dict[str, list[float]] = {"decision": [], "step": []}
+    memory = []
+    for _ in range(arguments.repeats + 1):  # each decision is the first one of its run; the first run is for warmth
+        trainer = build_trainer("SNIP" if name in (STEP, SELECTION) else name, arguments.batch_size)
+        step, decision = works(name, trainer, arguments.batches)
+        step()
+        seconds["step"].append(timed(step))
+        memory.append(peak(lambda decision=decision: seconds["decision"].append(timed(decision))))
+    return {key: statistics.median(times[1:]) for key, times in seconds.items()} | {"memory": max(memory)}
+
+
+def works(name: str, trainer: DefaultTrainer, batches: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return a training step and a decision of this name, to be timed."""
     run = trainer.run
-    batches = [batch for batch, _ in zip(trainer.data.train, range(arguments.batches), strict=False)]
+    batches = [batch for batch, _ in zip(trainer.data.train, range(batches), strict=False)]
     scores = {layer: torch.rand_like(weight) for layer, weight in run.masks.weights.items()}
     keep = round((1 - LIMIT) * sum(score.numel() for score in scores.values()))
 
@@ -96,18 +107,14 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
 
     if isinstance(run.criterion, DynamicSparse):  # whose start is random: the updates are what costs
         decide()
-    decision = {STEP: step, SELECTION: lambda: select(scores, keep)}.get(name, decide)
-    memory = peak(decision)
-    seconds: dict[str, list[float]] = {"decision": [], "step": []}
-    for _ in range(arguments.repeats):
-        if not isinstance(run.criterion, DynamicSparse):  # each decision is the first one of its run
-            run.masks = Masks(run.network)
-            run.criterion = type(run.criterion)(run.network, run.masks, run.loss, run.masks.weights, run.arguments)
-        for key, work in (("step", step), ("decision", decision)):
-            start = time.perf_counter()
-            work()
-            seconds[key].append(time.perf_counter() - start)
-    return {key: statistics.median(times) for key, times in seconds.items()} | {"memory": memory}
+    return step, {STEP: step, SELECTION: lambda: select(scores, keep)}.get(name, decide)
+
+
+def timed(work: Callable[[], None]) -> float:
+    """How many seconds it takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def peak(work: Callable[[], None]) -> float:

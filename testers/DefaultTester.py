@@ -7,21 +7,48 @@ import time
 from utils.measure.evaluation import evaluate
 from utils.measure.figures import network_figures
 from utils.run.run import Run
+from utils.tables import Table
+
+#: What the table of several networks shows of each, and how.
+COMPARED = {
+    "test_accuracy": "{:.2%}",
+    "validation_accuracy": "{:.2%}",
+    "test_loss": "{:.4f}",
+    "validation_loss": "{:.4f}",
+    "weight_sparsity": "{:.2%}",
+    "node_sparsity": "{:.2%}",
+    "parameters_kept": "{:,}",
+    "flops_effective": "{:,}",
+}
 
 
 class DefaultTester:
-    """Loss, accuracy and confusion matrix of a checkpoint over the whole test set."""
+    """Loss, accuracy and confusion matrix of a checkpoint, or of several, over the whole test set."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
     def evaluate(self) -> dict[str, object]:
-        """Measure, and return what goes to results.json."""
-        run = self.run
+        """Measure each network of `run.compared`, and return what goes to results.json: of the first, then of all."""
+        measured = {label: self.measure(run) for label, run in self.run.compared.items()}
+        results = next(iter(measured.values()))
+        if len(measured) == 1:
+            return results
+        rows = [
+            {"network": label, **{name: figures[name] for name in COMPARED if figures.get(name) is not None}}
+            for label, figures in measured.items()
+        ]
+        title = f"{len(rows)} networks on {results['data_set']}"
+        self.run.hooks.tabulated(run=self.run, table=Table("compared", title, rows, COMPARED))
+        return {**results, "compared": measured}
+
+    def measure(self, run: Run) -> dict[str, object]:
+        """Test one network."""
         start = time.perf_counter()
         judged = evaluate(run.network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
         seconds = time.perf_counter() - start
-        run.hooks.evaluated(run=run, evaluation=judged)
+        if run is self.run:
+            run.hooks.evaluated(run=run, evaluation=judged)
         results = network_figures(run, judged)
         if judged.confusion is not None:
             images = judged.confusion.sum(1).clamp(min=1)

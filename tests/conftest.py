@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import main
+from tests.commands import Outcome
 from utils.arguments import parse
 from utils.hooks import plugin_manager
 from utils.registry import Registry
@@ -12,6 +14,19 @@ from utils.run.assemble import assemble
 from utils.run.folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Call main.main as a user calls main.py, here, which spares importing torch; returns its `Outcome`."""
+
+    def start(command):
+        before = set(tmp_path.glob("results/*"))
+        status = main.main([*command.split(), "--results_dir", str(tmp_path / "results")])
+        new = set(tmp_path.glob("results/*")) - before
+        return Outcome(status, *capsys.readouterr(), new.pop() if new else None)
+
+    return start
 
 
 @pytest.fixture

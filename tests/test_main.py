@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 import main
+from tests.commands import QUICK, results
 
 ROOT = Path(__file__).parent.parent
-QUICK = "--disable_histograms --disable_saliency --disable_confusion --disable_weightplot --disable_netplot"
 
 
 def call(command, folder=ROOT, **options):
@@ -28,24 +28,6 @@ def call(command, folder=ROOT, **options):
         timeout=300,
         **options,
     )
-
-
-@pytest.fixture
-def run(tmp_path, capsys):
-    """Call main.main here, which spares importing torch; returns status, output, errors and the new run folder."""
-
-    def start(command):
-        before = set(tmp_path.glob("results/*"))
-        status = main.main([*command.split(), "--results_dir", str(tmp_path / "results")])
-        out, err = capsys.readouterr()
-        new = set(tmp_path.glob("results/*")) - before
-        return status, out, err, new.pop() if new else None
-
-    return start
-
-
-def results(folder):
-    return json.loads((folder / "output" / "results.json").read_text())
 
 
 def test_a_run_leaves_everything_in_its_folder_and_can_be_repeated_from_there(tmp_path):
@@ -142,6 +124,31 @@ def test_a_finished_network_is_tested_by_its_run_alone(run):
     status, _, err, folder = run("--eval --checkpoint_name latest --model LeNet300")
     assert (status, folder) == (2, None)
     assert "is of another network: its model is MLP5, not LeNet300" in err
+
+
+def test_several_checkpoints_are_tested_side_by_side(run):
+    common = f"--data_set RUBBISH --epochs 1 --N 64 {QUICK}"
+    first = run(f"--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --run_name sparse {common}")
+    second = run(f"--model LogisticRegression --run_name small {common}")
+    tested = run(f"--eval --checkpoint_name {first.folder.name},{second.folder.name}")
+    assert tested.status == 0, tested.err
+    with (tested.folder / "output" / "compared.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["network"] for row in rows] == ["sparse", "small"]
+    for row, trained in zip(rows, (first, second), strict=True):
+        assert float(row["test_accuracy"]) == trained.results["test_accuracy"]
+        assert float(row["weight_sparsity"]) == trained.results["weight_sparsity"]
+        assert int(row["parameters_kept"]) == trained.results["parameters_kept"]
+    assert tested.results["test_accuracy"] == first.results["test_accuracy"]
+    assert tested.results["compared"]["small"]["model"] == "LogisticRegression"
+    assert "2 networks on RUBBISH" in tested.out
+
+    other = run(f"--model LogisticRegression --data_set DIGITS --epochs 1 --N 64 {QUICK}")
+    refused = run(f"--eval --checkpoint_name {first.folder.name},{other.folder.name}")
+    assert refused.status == 2
+    assert "compares networks on the same images: the data_set of" in refused.err
+    trains = run(f"--checkpoint_name {first.folder.name},{second.folder.name}")
+    assert "training starts from one checkpoint, and these are 2" in trains.err
 
 
 def test_training_goes_on_from_a_checkpoint_with_its_masks(run):

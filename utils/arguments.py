@@ -70,8 +70,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
 
     Returns the arguments, with these additions: `explicit`, the names of those that were typed rather than left at
     their default; `general`, the flags of every run, whichever components it has, with the group each is in;
-    `checkpoint`, the one that was named (else None); and `help`, the rendered text where `--help` was asked for (else
-    None).
+    `checkpoint`, the first one that was named (else None), and `checkpoints`, all of them; and `help`, the rendered
+    text where `--help` was asked for (else None).
 
     Raises `UserError` for anything that cannot be right.
     """
@@ -85,9 +85,9 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     first, _ = _read(parser, argv)
     if first.list is not None:
         return first
-    checkpoint = None
-    if first.checkpoint_name:
-        checkpoint = find_checkpoint(first.results_dir, first.checkpoint_name, first.checkpoint_model)
+    checkpoints = _named_checkpoints(first)
+    checkpoint = checkpoints[0] if checkpoints else None
+    if checkpoint:
         parser.set_defaults(**_taken_over(checkpoint, first.eval))
         first, _ = _read(parser, argv)
     parser.set_defaults(**_implied(_named_components(first, registry), first.explicit))
@@ -103,15 +103,38 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
             raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
         raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
     arguments.general = general
-    arguments.checkpoint = checkpoint
+    arguments.checkpoint, arguments.checkpoints = checkpoint, checkpoints
     arguments.help = _help(parser) if first.help else None
     if arguments.help is None:
         _cross_check(arguments)
     arguments.data_dir, arguments.results_dir = arguments.data_dir.absolute(), arguments.results_dir.absolute()
     if checkpoint:
         # What `latest` was, and where a relative path led to, is no longer known later.
-        arguments.checkpoint_name, arguments.checkpoint_model = str(checkpoint.path.parent.parent), checkpoint.path.name
+        arguments.checkpoint_name = ",".join(str(one.path.parent.parent) for one in checkpoints)
+        arguments.checkpoint_model = ",".join(one.path.name for one in checkpoints)
     return arguments
+
+
+def _named_checkpoints(arguments: argparse.Namespace) -> list[Checkpoint]:
+    """Find what `--checkpoint_name` and `--checkpoint_model` name: several of either are compared, or one of each."""
+    folders = (arguments.checkpoint_name or "").split(",")
+    models = (arguments.checkpoint_model or "").split(",")
+    if folders == [""]:
+        return []
+    if 1 not in (len(folders), len(models)) and len(folders) != len(models):
+        counts = f"{len(folders)} runs and {len(models)} models"
+        raise UserError(f"--checkpoint_name and --checkpoint_model name {counts}: as many of both, or one of either")
+    number = max(len(folders), len(models))
+    if number > 1 and not arguments.eval:
+        raise UserError(f"--checkpoint_name: training starts from one checkpoint, and these are {number}")
+    if number > len(folders):
+        folders *= number
+    elif number > len(models):
+        models *= number
+    return [
+        find_checkpoint(arguments.results_dir, folder, model or None)
+        for folder, model in zip(folders, models, strict=True)
+    ]
 
 
 def _refuse_empty(argv: list[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from matplotlib.axes import Axes
@@ -17,7 +17,8 @@ BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#BBBBBB"
 MAP_SIZE = 256
 
 
-class ScoreHistogram(Protocol):
+@dataclass
+class ScoreHistogram:
     """The distribution of scores at one pruning event; edges and counts over a logarithm of the score."""
 
     title: str

@@ -268,7 +268,12 @@ def _testing(group: Group) -> None:
 
 
 def _results(group: Group) -> None:
-    _option(group, "--checkpoint_name", "RUN", "start from a checkpoint of this run folder: a name, a path, or latest")
+    _option(
+        group,
+        "--checkpoint_name",
+        "RUN",
+        "start from a checkpoint of this run folder: a name, a path, or latest; with --eval a,b,c compares several",
+    )
     _option(group, "--checkpoint_model", "NAME", "which checkpoint of it (default: <Model>_finished)")
     _option(group, "--run_name --expid", "TEXT", "added to the run folder's name", str, "")
     _option(group, "--results_dir", "PATH", "where run folders are made (default: gitignored/results)", Path)

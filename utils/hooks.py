@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from utils.measure.evaluation import Evaluation
     from utils.pruning.criterion import PruningEvent
     from utils.run.run import Run
+    from utils.tables import Table
     from utils.training.means import RunningMeans
 
 PROJECT = "secateur"
@@ -73,6 +74,10 @@ class Specification:
     @hookspec
     def evaluated(self, run: Run, evaluation: Evaluation) -> None:
         """Called with what was measured on the held-out set: after an epoch (`--eval_freq`), at the end, by testers."""
+
+    @hookspec
+    def tabulated(self, run: Run, table: Table) -> None:
+        """Called with each table that a tester makes."""
 
     @hookspec
     def run_finished(self, run: Run, results: dict[str, object]) -> None:

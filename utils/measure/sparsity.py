@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from utils.pruning.layers import prunable_layers
+from utils.pruning.layers import outputs_first, prunable_layers
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def measure_sparsity(network: nn.Module, dense: Sparsity | None = None) -> Spars
     layers = prunable_layers(network)
     weights = {name: layer.weight for name, layer in layers.items()}
     counts = [weight.count_nonzero() for weight in weights.values()]
-    hidden = [_outputs_first(layer).flatten(1).any(1) for layer in layers.values()][:-1]
+    hidden = [outputs_first(layer).flatten(1).any(1) for layer in layers.values()][:-1]
     totals = torch.stack([*counts, *(nodes.sum() for nodes in hidden)]).tolist() if layers else []
     sizes = {name: weight.numel() for name, weight in weights.items()}
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -77,11 +77,4 @@ def measure_sparsity(network: nn.Module, dense: Sparsity | None = None) -> Spars
 
 def layer_outputs(network: nn.Module) -> dict[str, int]:
     """Return how many outputs each prunable layer has, neurons or channels, by name."""
-    return {name: len(_outputs_first(layer)) for name, layer in prunable_layers(network).items()}
-
-
-def _outputs_first(layer: nn.Module) -> Tensor:
-    """The weight with its outputs in the first dimension, where transposed convolutions have their inputs."""
-    if not getattr(layer, "transposed", False):
-        return layer.weight
-    return layer.weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
+    return {name: len(outputs_first(layer)) for name, layer in prunable_layers(network).items()}

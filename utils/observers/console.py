@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 
+from rich import box
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from utils.hooks import hookimpl
 from utils.measure.evaluation import Evaluation
@@ -15,6 +16,7 @@ from utils.measure.sparsity import shown_share
 from utils.pruning.criterion import PruningEvent
 from utils.run.log import StreamLog
 from utils.run.run import Run
+from utils.tables import Table
 from utils.terminal import Terminal
 from utils.training.means import RunningMeans
 
@@ -144,10 +146,21 @@ class Console:
         run.log.info(" · ".join(parts))
 
     @hookimpl
+    def tabulated(self, run: Run, table: Table) -> None:
+        """Show a tester's table."""
+        shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for column in table.columns:
+            text = any(isinstance(row.get(column), str) for row in table.rows)
+            shown.add_column(column, justify="left" if text else "right", overflow="fold", no_wrap=False)
+        for row in table.rows:
+            shown.add_row(*table.shown(row))
+        self.terminal.print(shown)
+
+    @hookimpl
     def run_finished(self, run: Run, results: dict[str, object]) -> None:
         """The closing table."""
         self._close()
-        table = Table(title=f"{results['model']} on {results['data_set']}", title_justify="left", show_header=False)
+        table = RichTable(title=f"{results['model']} on {results['data_set']}", title_justify="left", show_header=False)
         for key, label, form in CLOSING:
             if results.get(key) is not None:
                 table.add_row(label, form.format(results[key]))

@@ -13,7 +13,16 @@ from utils.run.failures import is_disk_error
 from utils.run.run import Run
 
 #: The hooks that observe a run.
-EVENTS = ("run_started", "batch_finished", "epoch_finished", "pruned", "evaluated", "run_finished", "run_failed")
+EVENTS = (
+    "run_started",
+    "batch_finished",
+    "epoch_finished",
+    "pruned",
+    "evaluated",
+    "tabulated",
+    "run_finished",
+    "run_failed",
+)
 
 
 def guard_observers(hooks: pluggy.PluginManager, run: Run) -> None:

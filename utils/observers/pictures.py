@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -15,25 +13,12 @@ from utils.pruning.criterion import PruningEvent
 from utils.run.run import Run
 
 
-@dataclass
-class _Scores:
-    """The scores of one pruning event as histograms over a logarithm of them."""
-
-    title: str
-    unit: str
-    scale: str
-    at_zero: int
-    edges: list[float]
-    kept: list[float]
-    pruned: list[float]
-
-
 class Pictures:
     """Draws curves, confusion matrix, scores, weights and what is left of each layer."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
-        self.events: list[_Scores] = []
+        self.events: list[drawing.ScoreHistogram] = []
         self.evaluation: Evaluation | None = None
 
     @hookimpl
@@ -78,7 +63,7 @@ class Pictures:
         drawing.weight_maps(weights, run.identity["model"], run.folder.output / file_name)
 
 
-def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
+def _binned(event: PruningEvent, bins: int = 60) -> drawing.ScoreHistogram | None:
     """Histogram the finite scores, of what was kept and what was pruned just now.
 
     Scores that may be negative are drawn on both sides of zero, the logarithm beginning at their median size.
@@ -99,7 +84,7 @@ def _binned(event: PruningEvent, bins: int = 60) -> _Scores | None:
     def counts(part: Tensor) -> list[float]:
         return torch.histc(part, bins, low, high).tolist()
 
-    return _Scores(
+    return drawing.ScoreHistogram(
         at_zero=at_zero,
         unit=event.unit,
         scale="signed ln(1 + |score| / median)" if signed else "log10 of the score",

@@ -1,4 +1,4 @@
-"""metrics.csv, a row an epoch, and results.json."""
+"""metrics.csv, a row an epoch, the testers' tables, and results.json."""
 
 import csv
 from typing import TextIO
@@ -6,6 +6,7 @@ from typing import TextIO
 from utils.hooks import hookimpl
 from utils.run.files import write_json
 from utils.run.run import Run
+from utils.tables import Table
 
 
 class Records:
@@ -22,6 +23,14 @@ class Records:
             csv.writer(self.file).writerow(figures)
         csv.writer(self.file).writerow("" if value is None else value for value in figures.values())
         self.file.flush()
+
+    @hookimpl
+    def tabulated(self, run: Run, table: Table) -> None:
+        """Write the table to a file of its name."""
+        with (run.folder.output / f"{table.name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, table.columns)
+            writer.writeheader()
+            writer.writerows(table.rows)
 
     @hookimpl
     def run_finished(self, run: Run, results: dict[str, object]) -> None:

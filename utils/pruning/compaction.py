@@ -63,7 +63,7 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
     unread = _unread(groups, readers)
     cuts: list[Cut] = []
     stays: dict[str, Tensor] = {}
-    nodes = 0.0
+    nodes = 0
     for group in groups:
         gone = unread[group.root].clone()
         if gone.all():
@@ -71,7 +71,7 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
         stays[group.root] = unread[group.root] & ~gone
         if gone.any():
             cuts.append((group.root, gone.nonzero().flatten().tolist()))
-            nodes += float(gone.sum()) * group.nodes_per_unit
+            nodes += int(group.nodes[gone].sum())
     if not cuts:
         return None
     kept = dict(masks.kept)
@@ -82,7 +82,7 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
     smaller_masks = Masks(smaller, masks.hold)
     smaller_masks.set(kept)
     smaller_masks.cut(surgery.remove(cuts))
-    return Compacted(smaller, smaller_masks, cuts, round(nodes))
+    return Compacted(smaller, smaller_masks, cuts, nodes)
 
 
 @torch.no_grad()
@@ -129,10 +129,15 @@ class _Reader:
 def _has_zero_channel(network: nn.Module) -> bool:
     """Whether any output of a layer has no weights, or any input is not read."""
     for layer in prunable_layers(network).values():
-        read = (layer.weight != 0).flatten(2).any(2) if layer.weight.dim() > 2 else layer.weight != 0
+        read = _connected(layer.weight)
         if not (read.any(0).all() and read.any(1).all()):
             return True
     return False
+
+
+def _connected(weight: Tensor) -> Tensor:
+    """Which pairs of the first two dimensions have a weight that is not zero, boolean, of a weight with any kernel."""
+    return (weight != 0).flatten(2).any(2) if weight.dim() > 2 else weight != 0
 
 
 def _unread(groups: list[Group], readers: dict[str, _Reader]) -> dict[str, Tensor]:
@@ -191,7 +196,7 @@ def _readers(network: nn.Module, example: Tensor) -> dict[str, _Reader]:
         if getattr(layer, "groups", 1) > 1:
             continue
         weight = _outputs_first(layer, layer.weight.detach())
-        needed = (weight != 0).flatten(2).any(2) if weight.dim() > 2 else weight != 0
+        needed = _connected(weight)
         constants = torch.zeros_like(needed, dtype=torch.float64)
         if name in constant:
             can_fold = layer.bias is not None or name in norms

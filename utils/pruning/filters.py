@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from utils.pruning.layers import outputs_first
 from utils.pruning.surgery import Group
 
 
@@ -31,7 +32,4 @@ def filter_scores(
 
 def filters_of(layer: nn.Module) -> Tensor:
     """The weight of a Linear layer or a convolution as a row (O, F) for each output."""
-    weight = layer.weight.detach()
-    if getattr(layer, "transposed", False):
-        weight = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
-    return weight.flatten(1)
+    return outputs_first(layer).detach().flatten(1)

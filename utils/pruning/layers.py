@@ -29,6 +29,13 @@ def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
     return {name: layer.weight for name, layer in prunable_layers(network).items()}
 
 
+def outputs_first(layer: nn.Module) -> Tensor:
+    """The layer's weight as (O, ...), its outputs first, where transposed convolutions have their inputs."""
+    if not getattr(layer, "transposed", False):
+        return layer.weight
+    return layer.weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
+
+
 def execution_order(network: nn.Module, example: Tensor) -> list[str]:
     """Return the names of the prunable layers that a forward pass reaches, in that order; one reached twice, twice.
 

@@ -41,7 +41,6 @@ CANNOT = (
     TypeError,
     AssertionError,
     ArithmeticError,
-    NotImplementedError,
 )
 
 
@@ -74,11 +73,6 @@ class Group:
     def nodes(self) -> Tensor:
         """How many outputs of layers go with each unit, (N,)."""
         return sum(self._losses().values())
-
-    @property
-    def nodes_per_unit(self) -> float:
-        """How many outputs of layers go with one unit, in the mean."""
-        return sum(len(outputs) for _, outputs, _ in self.outputs) / len(self.units)
 
     def removable(self, order: Iterable[int]) -> list[int]:
         """Leave out of units, which go in this order, those that are the last ones of a layer."""
@@ -262,16 +256,11 @@ def zero_channels(network: nn.Module, group: Group, channels: Tensor) -> None:
         module = modules[name]
         weight = module.weight
         if getattr(module, "transposed", False):
-            _outputs_of_transposed(module)[rows] = 0
+            weight.transpose(0, 1)[rows] = 0  # without groups: its outputs come second
         elif weight is not None:
             weight[rows] = 0
         if module.bias is not None:
             module.bias[rows] = 0
-
-
-def _outputs_of_transposed(layer: nn.Module) -> Tensor:
-    """The weight of a transposed convolution without groups, outputs first."""
-    return layer.weight.transpose(0, 1)
 
 
 @torch.no_grad()

@@ -6,31 +6,34 @@ import argparse
 import logging
 import os
 import random
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import pluggy
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from utils.arguments import NAMED_BY
-from utils.data.prepare import prepare_data
+from utils.data.prepare import Data, prepare_data
 from utils.errors import UserError
-from utils.measure.flops import count_flops
-from utils.measure.sparsity import layer_outputs, measure_sparsity
+from utils.measure.flops import Flops, count_flops
+from utils.measure.sparsity import Sparsity, layer_outputs, measure_sparsity
 from utils.pruning.layers import outer_layers
 from utils.pruning.masks import Masks
 from utils.pruning.moments import Plan, Timing
+from utils.pruning.surgery import Cut
 from utils.registry import Registry
 from utils.run.checkpoint import replay_cuts, restore_checkpoint
-from utils.run.checkpoint_facts import Checkpoint
+from utils.run.checkpoint_facts import Checkpoint, labels
 from utils.run.networks import build_network, network_options
 from utils.run.run import Run
 from utils.training.cpu import tune_cpu
 from utils.training.precision import Precision, choose_device
 
-#: Flags that have no say in how a finished network is tested, beside those of pruning and training.
+#: Flags that only some criteria, losses and trainers read.
 READ_BY_SOME = (
     "snip_steps",
     "prune_delay",
@@ -41,6 +44,7 @@ READ_BY_SOME = (
     "l0_reg",
     "beta_ema",
 )
+#: Flags that have no say in how a finished network is tested, beside those of pruning and training.
 ONLY_IN_TRAINING = (
     "compile",
     "disable_saliency",
@@ -70,38 +74,22 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         typed = {name: value for name, value in options.items() if name in arguments.explicit}
         options = options | checkpoint.facts["options"] | typed
         _check_same_network(checkpoint, names["model"], data.num_classes, options)
-
-    def fresh_network(seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return build_network(classes["model"], names["model"], data.input_shape, data.num_classes, options)
-
-    network = fresh_network(arguments.seed)
     # What is drawn from now on must not depend on what was drawn while the data was loaded.
     torch.manual_seed(arguments.seed)
     example = torch.zeros(1, *data.input_shape, device=device)
-    flops = count_flops(network, example.cpu())
-    network = network.to(device)
-    dense, dense_outputs = measure_sparsity(network), layer_outputs(network)
-    history = checkpoint.facts.get("cuts", []) if checkpoint else []
-    if history:
-        replay_cuts(checkpoint, network, example)
+    built = _build(classes["model"], names["model"], options, data, arguments, checkpoint, example)
+    network, masks = built.network, built.masks
     single = 1 in (data.train.batch_size, len(data.train.images))
     if single and not arguments.eval and any(isinstance(module, _BatchNorm) for module in network.modules()):
         raise UserError(
             f"--batch_size 1: the batch normalisation of {names['model']} needs at least 2 images to train on"
         )
-    masks = Masks(network, hold=not arguments.disable_masking)
-    if checkpoint:
-        restore_checkpoint(checkpoint, network, masks)
-    if arguments.channels_last:
-        network = network.to(memory_format=torch.channels_last)
     outer = set() if arguments.outer_layer_pruning else outer_layers(network, example)
     competing = [name for name, weight in masks.weights.items() if name not in outer and weight.requires_grad]
     loss = classes["loss"](masks, arguments)
     precision = Precision(arguments.precision, device)
     criterion = classes["prune_criterion"](network, masks, loss, competing, arguments)
-    criterion.example, criterion.dense_outputs = example, dense_outputs
+    criterion.example, criterion.dense_outputs = example, built.dense_outputs
     batches = len(data.train)
     timing = Timing(arguments.pre_epochs, arguments.epochs, arguments.prune_delay, arguments.prune_freq, batches)
     run = Run(
@@ -117,11 +105,11 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         criterion=criterion,
         plan=Plan(0) if arguments.eval else criterion.plan(timing),
         precision=precision,
-        flops=flops,
+        flops=built.flops,
         example=example,
-        fresh_network=fresh_network,
-        dense=dense,
-        history=history,
+        fresh_network=built.fresh_network,
+        dense=built.dense,
+        history=built.history,
         identity={
             "model": names["model"],
             "input_shape": data.input_shape,
@@ -135,9 +123,86 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
         },
     )
     if checkpoint and (arguments.eval or "prune_criterion" not in arguments.explicit):
-        run.identity["prune_criterion"] = checkpoint.facts.get("prune_criterion", names["prune_criterion"])
+        run.identity |= _came_about(checkpoint)
     run.notices = _notices(run, classes["train_scheme"])
+    if arguments.eval:
+        run.compared = _compared(run, registry, classes["loss"])
     return run
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A network and what is known of it; the names are those of `Run`."""
+
+    network: nn.Module
+    masks: Masks
+    flops: Flops
+    dense: Sparsity
+    dense_outputs: dict[str, int]
+    history: list[list[Cut]]
+    fresh_network: Callable[[int], nn.Module]
+
+
+def _build(
+    model: Callable[..., nn.Module],
+    name: str,
+    options: dict[str, Any],
+    data: Data,
+    arguments: argparse.Namespace,
+    checkpoint: Checkpoint | None,
+    example: Tensor,
+) -> _Built:
+    """Build the network of a class, and make it what the checkpoint holds."""
+
+    def fresh_network(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build_network(model, name, data.input_shape, data.num_classes, options)
+
+    network = fresh_network(arguments.seed)
+    flops = count_flops(network, example.cpu())
+    network = network.to(example.device)
+    dense, dense_outputs = measure_sparsity(network), layer_outputs(network)
+    history = checkpoint.facts.get("cuts", []) if checkpoint else []
+    if history:
+        replay_cuts(checkpoint, network, example)
+    masks = Masks(network, hold=not arguments.disable_masking)
+    if checkpoint:
+        restore_checkpoint(checkpoint, network, masks)
+    if arguments.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    return _Built(network, masks, flops, dense, dense_outputs, history, fresh_network)
+
+
+def _compared(run: Run, registry: Registry, loss: type) -> dict[str, Run]:
+    """A run for each checkpoint that `--checkpoint_name` names, by a short name of it; the first is `run` itself.
+
+    Raises `UserError` where one of them was trained on other images or classes.
+    """
+    arguments, first = run.arguments, run.arguments.checkpoint
+    compared = {}
+    for label, checkpoint in zip(labels(arguments.checkpoints), arguments.checkpoints, strict=True):
+        compared[label] = run
+        if checkpoint is first:
+            continue
+        facts = checkpoint.facts
+        for what in ("data_set", "input_shape", "num_classes"):
+            if facts[what] != first.facts[what]:
+                raise UserError(
+                    f"--checkpoint_name compares networks on the same images: the {what} of {label} is {facts[what]}, "
+                    f"not {first.facts[what]}"
+                )
+        component = registry.find("models", facts["model"])
+        built = _build(component.load(), component.name, facts["options"], run.data, arguments, checkpoint, run.example)
+        parts = {field.name: getattr(built, field.name) for field in fields(built) if field.name != "dense_outputs"}
+        identity = {**run.identity, "model": component.name, "options": facts["options"], **_came_about(checkpoint)}
+        compared[label] = replace(run, **parts, loss=loss(built.masks, arguments), identity=identity)
+    return compared
+
+
+def _came_about(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint says of how its network was pruned; those of the first versions did not."""
+    return {name: checkpoint.facts[name] for name in ("prune_criterion",) if name in checkpoint.facts}
 
 
 def _prepare_torch(arguments: argparse.Namespace) -> torch.device:
@@ -177,7 +242,7 @@ def _only_trains(flag: str, flags: argparse.Namespace) -> bool:
 def _notices(run: Run, trainer: type) -> list[str]:
     """What the user should know before the run: flags without effect, slow choices."""
     flags, criterion = run.arguments, run.criterion
-    parts = [f"{kind.__name__}" for kind in (type(criterion), type(run.loss), trainer)]
+    parts = [kind.__name__ for kind in (type(criterion), type(run.loss), trainer)]
     notices = [
         f"--{flag} has no effect with {', '.join(parts)}"
         for flag in READ_BY_SOME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from utils.errors import UserError, nearest, one_line
 
 #: The layout of a checkpoint's two files; another number is refused rather than misread.
 FORMAT = 1
+#: What the name of a run folder begins with.
+DATE = re.compile(r"\d{4}-\d\d-\d\d_\d\d\.\d\d\.\d\d(\.\d+)?_?")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,16 @@ def find_checkpoint(results: Path, run: str, model: str | None) -> Checkpoint:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"the checkpoint {path}.json cannot be read: {one_line(error)}") from error
     return Checkpoint(path, facts)
+
+
+def labels(checkpoints: list[Checkpoint]) -> list[str]:
+    """Return a short name for each checkpoint: its run's without the date, where that is enough to tell them apart."""
+    folders = [checkpoint.path.parent.parent.name for checkpoint in checkpoints]
+    full = [f"{folder}/{checkpoint.path.name}" for folder, checkpoint in zip(folders, checkpoints, strict=True)]
+    for names in ([DATE.sub("", folder) or folder for folder in folders], folders, full):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} {number}" for number, name in enumerate(full, start=1)]
 
 
 def beside(path: Path, ending: str) -> Path:

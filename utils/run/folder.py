@@ -20,7 +20,7 @@ from utils.run.files import write_atomically, write_json
 
 PARTS = ("codebase", "output", "models", "progress")
 #: Of the arguments, what is no setting of the run.
-NO_SETTINGS = ("checkpoint", "explicit", "general", "help", "list")
+NO_SETTINGS = ("checkpoint", "checkpoints", "explicit", "general", "help", "list")
 #: Packages whose version can change a result.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors", "pluggy")
 

@@ -57,6 +57,8 @@ class Run:
     dense: Sparsity
     #: The channels that were removed, event by event, which repeats it on a fresh network.
     history: list[list[Cut]] = field(default_factory=list)
+    #: In an evaluation: each network that is compared, as a run of its own, by a short name; this one is the first.
+    compared: dict[str, Run] = field(default_factory=dict, repr=False)
     #: Told to the user at the start and kept in results.json.
     notices: list[str] = field(default_factory=list)
 

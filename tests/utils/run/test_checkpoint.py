@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from utils.errors import UserError
 from utils.pruning.masks import Masks
 from utils.run.checkpoint import restore_checkpoint, save_checkpoint
-from utils.run.checkpoint_facts import find_checkpoint
+from utils.run.checkpoint_facts import Checkpoint, find_checkpoint, labels
 
 FACTS = {"model": "Tiny", "input_shape": (1, 2, 2), "num_classes": 3, "options": {}, "data_set": "DIGITS"}
 
@@ -177,3 +178,20 @@ def test_a_mask_of_another_type_or_shape_is_refused(saved, mask):
 def test_a_name_longer_than_any_file_is_refused(saved):
     with pytest.raises(UserError, match="--checkpoint_name: File name too long: 'xxx"):
         find_checkpoint(saved[2], "x" * 5000, None)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.44_b/models/x"], ["a", "b"]),
+        (["2026-11-21_03.41.44/models/x", "elsewhere/models/x"], ["2026-11-21_03.41.44", "elsewhere"]),
+        (
+            ["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.45_a/models/x"],
+            ["2026-11-21_03.41.44_a", "2026-11-21_03.41.45_a"],
+        ),
+        (["r/models/x", "r/models/y"], ["r/x", "r/y"]),
+        (["r/models/x", "r/models/x"], ["r/x 1", "r/x 2"]),
+    ],
+)
+def test_labels_are_as_short_as_they_tell_checkpoints_apart(paths, names):
+    assert labels([Checkpoint(Path(path), {}) for path in paths]) == names
