@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -13,6 +14,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#BBBBBB"
+#: Colours and markers of things drawn side by side, as networks; yellow, which white swallows, is left out.
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX*"
 #: A weight map is not drawn larger than this; larger weights are averaged down to it.
 MAP_SIZE = 256
 
@@ -125,6 +129,18 @@ def layers_left(sizes: dict[str, int], nonzero: dict[str, int], title: str, path
     figure.savefig(path, dpi=120)
 
 
+def line_style(number: int) -> dict[str, Any]:
+    """How the line of a thing is drawn, going by its number: seven colours, and other markers, which repeat later."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 5}
+
+
+def small_map(weight: Tensor) -> Tensor:
+    """A weight as a picture, outputs down, inputs (with their kernel) across, averaged down to at most MAP_SIZE."""
+    matrix = weight.flatten(1)
+    size = tuple(min(extent, MAP_SIZE) for extent in matrix.shape)
+    return torch.nn.functional.adaptive_avg_pool2d(matrix[None], size)[0].cpu()
+
+
 def weight_maps(weights: dict[str, Tensor], title: str, path: Path) -> None:
     """Each layer's weights as a picture, outputs down, inputs (with their kernel) across; white is zero."""
     columns = min(len(weights), 4)
@@ -132,9 +148,7 @@ def weight_maps(weights: dict[str, Tensor], title: str, path: Path) -> None:
     figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, (name, weight) in zip(panels, weights.items(), strict=False):
-        matrix = weight.flatten(1)
-        size = tuple(min(extent, MAP_SIZE) for extent in matrix.shape)
-        small = torch.nn.functional.adaptive_avg_pool2d(matrix[None], size)[0].cpu().numpy()
+        small = small_map(weight).numpy()
         limit = float(abs(small).max()) or 1.0
         image = axes.imshow(small, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
         figure.colorbar(image, ax=axes)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.ranges import number
+from utils.ranges import number, numbers
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,12 @@ def test_no_text_raises_anything_else(text):
     with contextlib.suppress(ArgumentTypeError):
         value = number(float, 0, 5)(text)
     assert 0 <= value <= 5
+
+
+def test_several_numbers_are_read_one_by_one():
+    read = numbers(int, 1, 256)
+    assert read("64") == [64]
+    assert read("8,1,8") == [8, 1]
+    for text in ("", "1,", "1,257", "1;8", "1,x"):
+        with pytest.raises(ArgumentTypeError):
+            read(text)
