@@ -1,4 +1,4 @@
-"""Types for command-line options: numbers checked against their range. Free of torch: `--help` stays instant."""
+"""Types for command-line options: numbers within a range, names of a list. Free of torch: `--help` stays instant."""
 
 import math
 from argparse import ArgumentTypeError
@@ -31,6 +31,23 @@ def number(
 def numbers(kind: type = float, low: float = -math.inf, high: float = math.inf, **ends: bool) -> Callable[[str], list]:
     """Return an argparse type that reads numbers such as 1,8,64, each as `number` does; twice the same is once."""
     read = number(kind, low, high, **ends)
+    return lambda text: list(dict.fromkeys(map(read, text.split(","))))
+
+
+def one_of(*available: str) -> Callable[[str], str]:
+    """Return an argparse type that reads one of these names."""
+
+    def read(text: str) -> str:
+        if text not in available:
+            raise ArgumentTypeError(f"'{text}' is not one of {', '.join(available)}")
+        return text
+
+    return read
+
+
+def several_of(*available: str) -> Callable[[str], list[str]]:
+    """Return an argparse type that reads some of these names, separated by commas."""
+    read = one_of(*available)
     return lambda text: list(dict.fromkeys(map(read, text.split(","))))
 
 

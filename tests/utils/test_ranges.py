@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.ranges import number, numbers
+from utils.ranges import number, numbers, several_of
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_several_numbers_are_read_one_by_one():
     for text in ("", "1,", "1,257", "1;8", "1,x"):
         with pytest.raises(ArgumentTypeError):
             read(text)
+
+
+def test_names_of_a_list():
+    assert several_of("a", "b")("b,a,b") == ["b", "a"]
+    for text in ("", "a,", "c", "a, b"):
+        with pytest.raises(ArgumentTypeError, match="is not one of a, b"):
+            several_of("a", "b")(text)
