@@ -20,12 +20,14 @@ from utils.run.compact import save_compact
 from utils.run.run import Run
 from utils.training.means import RunningMeans
 from utils.training.optimizers import (
+    begin_anew,
     build_optimizer,
     build_schedule,
     clip_norm,
     cut_moments,
     decays_weights,
     forget,
+    remembers_all_in_one,
 )
 from utils.training.rewinding import Snapshot
 
@@ -162,6 +164,11 @@ class DefaultTrainer:
             return
         self.run.history.append(event.history)
         parameters = dict(self.network.named_parameters())
+        if remembers_all_in_one(self.optimizer):
+            begin_anew(self.optimizer)
+            if self.snapshot:
+                self.snapshot.forget_optimizer()
+            self.notify(f"--optimizer {self.arguments.optimizer} begins anew whenever channels are removed")
         for name, places in event.cuts.items():
             if moments := self.optimizer.state.get(parameters.get(name)):
                 cut_moments(moments, places)

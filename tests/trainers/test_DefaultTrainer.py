@@ -294,3 +294,15 @@ def test_max_training_minutes_stops_cleanly_with_results(make_run, monkeypatch):
 def test_fp16_and_lbfgs_exclude_each_other(make_run):
     with pytest.raises(UserError, match="LBFGS"):
         DefaultTrainer(make_run("--model LeNet300 --optimizer LBFGS --precision fp16"))
+
+
+@pytest.mark.parametrize("rewinding", ["", "--enable_rewinding --rewind_to 1"])
+@pytest.mark.parametrize("optimizer", ["LBFGS", "Adafactor"])
+def test_optimizers_that_cannot_follow_a_cut_begin_anew(make_run, optimizer, rewinding):
+    command = "--model LeNet300 --prune_criterion SNAPitDuring --pruning_limit 0.75 --snip_steps 1 --prune_delay 1"
+    run = make_run(f"{command} --epochs 4 --N 96 --batch_size 32 --optimizer {optimizer} {rewinding}")
+    results = DefaultTrainer(run).train()
+    assert results["node_sparsity"] == 0.75
+    assert math.isfinite(results["train_loss"])
+    told = run.notices.count("--optimizer LBFGS begins anew whenever channels are removed")
+    assert told == (optimizer == "LBFGS")

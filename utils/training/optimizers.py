@@ -89,14 +89,33 @@ def forget(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, where: Ten
 def cut_moments(moments: dict[str, Any], places: Tensor) -> None:
     """Follow a parameter that has lost channels: keep the moments of what is left.
 
-    `places` says where that was in the flattened parameter. What an optimizer remembers in another form is forgotten.
+    `places` says where that was in the flattened parameter. An optimizer that remembers anything in another form, as
+    Adafactor's sums over rows and columns, begins anew with this parameter.
     """
-    for kind, moment in list(moments.items()):
-        if isinstance(moment, Tensor) and moment.dim() == places.dim() and moment.dim():
-            moments[kind] = moment.flatten()[places]
-        elif isinstance(moment, Tensor) and moment.dim():
-            moments.clear()
-            return
+    numbers = {kind: moment for kind, moment in moments.items() if isinstance(moment, Tensor) and moment.dim()}
+    if all(_had_shape_of(moment, places) for moment in numbers.values()):
+        moments.update({kind: moment.flatten()[places] for kind, moment in numbers.items()})
+    else:
+        moments.clear()
+
+
+def _had_shape_of(moment: Tensor, places: Tensor) -> bool:
+    """Whether the moment can have a number for each of the parameter's before it was cut."""
+    larger = moment.dim() == places.dim() and all(
+        before >= now for before, now in zip(moment.shape, places.shape, strict=True)
+    )
+    return larger and int(places.max()) < moment.numel()
+
+
+def remembers_all_in_one(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether what it remembers is of all parameters in one row, as that of LBFGS, which cannot follow a cut."""
+    return isinstance(optimizer, torch.optim.LBFGS)
+
+
+def begin_anew(optimizer: torch.optim.Optimizer) -> None:
+    """Forget all steps of an optimizer that remembers all in one; its parameters may have other shapes now."""
+    optimizer.state.clear()
+    optimizer._numel_cache = None  # how many numbers there were
 
 
 def build_schedule(text: str, optimizer: torch.optim.Optimizer, epochs: float, batches: int, at: int = 0) -> LambdaLR:

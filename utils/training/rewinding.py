@@ -25,6 +25,10 @@ class Snapshot:
             if names[number] in cuts:
                 cut_moments(moments, cuts[names[number]])
 
+    def forget_optimizer(self) -> None:
+        """Be from now on as if the optimizer had seen nothing."""
+        self.optimizer = None
+
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put everything back: weights, biases, statistics of norms, and what the optimizer remembers."""
         network.load_state_dict(self.network)

@@ -3,7 +3,14 @@ import torch
 from torch import nn
 
 from utils.errors import UserError
-from utils.training.optimizers import build_optimizer, build_schedule
+from utils.pruning.surgery import Surgery
+from utils.training.optimizers import begin_anew, build_optimizer, build_schedule, cut_moments, remembers_all_in_one
+
+#: All of torch.optim but those that `build_optimizer` refuses, and how many numbers they remember of each weight.
+MOMENTS = {
+    "Adafactor": 0, "Adadelta": 2, "Adagrad": 1, "Adam": 2, "AdamW": 2, "Adamax": 2, "ASGD": 1, "LBFGS": 0, "NAdam": 2,
+    "RAdam": 2, "RMSprop": 1, "Rprop": 2, "SGD": 1,
+}  # fmt: skip
 
 
 def weights():
@@ -41,6 +48,46 @@ def test_sgd_has_momentum():
 def test_optimizers_that_cannot_be_are_refused(name, message):
     with pytest.raises(UserError, match=message):
         build_optimizer(name, weights(), 0.1, 0)
+
+
+def test_no_optimizer_is_forgotten():
+    there = {name for name, kind in vars(torch.optim).items() if isinstance(kind, type)}
+    assert there - {"Optimizer", "SparseAdam", "Muon"} == MOMENTS.keys()  # the last takes matrices alone
+
+
+@pytest.mark.parametrize(("name", "moments"), MOMENTS.items())
+def test_every_optimizer_goes_on_after_channels_were_removed(name, moments):
+    network = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(64, 10), nn.ReLU(), nn.Linear(10, 3),
+    )  # fmt: skip
+    images, targets = torch.randn(8, 1, 8, 8), torch.arange(8) % 3
+    optimizer = build_optimizer(name, network.parameters(), 1e-3, 0.0)
+
+    def gradients():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(images), targets)
+        loss.backward()
+        return loss
+
+    for _ in range(2):
+        optimizer.step(gradients)
+    before = {parameter: dict(optimizer.state[parameter]) for parameter in network.parameters()}
+    cuts = Surgery(network, images[:1]).remove([("0", [1, 3]), ("3", [0]), ("6", [2, 5])])
+    parameters = dict(network.named_parameters())
+    if remembers_all_in_one(optimizer):
+        begin_anew(optimizer)
+    for key, places in cuts.items():
+        if key in parameters:
+            cut_moments(optimizer.state[parameters[key]], places)
+    for key in cuts.keys() & parameters.keys():
+        kept = {name: moment for name, moment in optimizer.state[parameters[key]].items() if torch.is_tensor(moment)}
+        kept = {name: moment for name, moment in kept.items() if moment.dim()}
+        assert len(kept) == (moments or (parameters[key].dim() == 1 and name == "Adafactor"))
+        for what, moment in kept.items():
+            assert torch.equal(moment, before[parameters[key]][what].flatten()[cuts[key]])
+    losses = [optimizer.step(gradients).item() for _ in range(2)]
+    assert losses[1] < losses[0] < 10
 
 
 def rates(text, epochs=4, batches=2):
