@@ -167,18 +167,26 @@ class Surgery:
     def _that_work(self, groups: list[Group]) -> list[Group]:
         """Leave out the groups whose removal changes more than the zeroing of their channels does.
 
-        The graph does not see through everything that a network may do with numbers of channels.
+        The graph does not see through everything that a network may do with numbers of channels. Groups of one kind and
+        one shape are those of repeated blocks: where the first of them does not work, none is tried further.
         """
         if self._is_exact(groups):
             return groups
-        kinds: dict[tuple[type, ...], list[Group]] = {}
+        kinds: dict[Any, list[Group]] = {}
         for group in groups:
-            kinds.setdefault(group.kind, []).append(group)
+            kinds.setdefault((group.kind, self._shapes(group)), []).append(group)
         working = []
         for alike in kinds.values():
-            together = len(alike) > 1 and self._is_exact(alike)
-            working += [group for group in alike if together or self._is_exact([group])]
+            if self._is_exact(alike):
+                working += alike
+            elif len(alike) > 1 and self._is_exact(alike[:1]):
+                working += alike[:1] + [group for group in alike[1:] if self._is_exact([group])]
         return [group for group in groups if group in working]
+
+    def _shapes(self, group: Group) -> tuple[torch.Size | None, ...]:
+        """The shapes of the weights that lose channels with a group."""
+        modules = [self.network.get_submodule(name) for name, *_ in (*group.outputs, *group.norms, *group.inputs)]
+        return tuple(module.weight.shape if getattr(module, "weight", None) is not None else None for module in modules)
 
     def _is_exact(self, groups: list[Group]) -> bool:
         cuts = []
@@ -239,11 +247,12 @@ def cut(network: nn.Module, graph: Any, cuts: Iterable[Cut]) -> Cuts:
     changed = {}
     for name, left in list(_tensors(network)):
         own = tensors[name]
-        places = left.data.round().long()
-        own.data = before[name].flatten()[places.flatten()].view(places.shape)
+        if left.shape == before[name].shape:
+            own.data = before[name]
+        else:
+            changed[name] = places = left.data.round().long()
+            own.data = before[name].flatten()[places.flatten()].view(places.shape)
         _put(network, name, own)
-        if places.shape != before[name].shape:
-            changed[name] = places
     return changed
 
 
