@@ -81,8 +81,13 @@ def _answer(argv: list[str]) -> int:
         return 0
     os.environ.update(ENVIRONMENT | os.environ)
     from utils.run.execute import execute
+    from utils.run.train_first import train_first
 
-    return execute(arguments, registry, hooks, ROOT, argv)
+    origin = None
+    if arguments.eval and not arguments.checkpoint:  # a tester that trains
+        arguments, argv, origin = train_first(arguments, registry, hooks, ROOT, argv)
+    execute(arguments, registry, hooks, ROOT, argv, origin)
+    return 0
 
 
 def _say(text: str, *, error: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from utils.errors import UserError
 from utils.measure.evaluation import evaluate
 from utils.measure.figures import network_figures
 from utils.run.run import Run
@@ -25,7 +26,14 @@ COMPARED = {
 class DefaultTester:
     """Loss, accuracy and confusion matrix of a checkpoint, or of several, over the whole test set."""
 
+    #: Whether a run of its own trains the network first where no checkpoint is named; see utils/run/train_first.py.
+    trains: bool = False
+    #: Whether several checkpoints can be tested side by side.
+    compares: bool = True
+
     def __init__(self, run: Run) -> None:
+        if len(run.compared) > 1 and not self.compares:
+            raise UserError(f"{type(self).__name__} tests one network: name one run with --checkpoint_name")
         self.run = run
 
     def evaluate(self) -> dict[str, object]:

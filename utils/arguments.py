@@ -75,7 +75,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
 
     Raises `UserError` for anything that cannot be right.
     """
-    argv = [_with_underscores(word) for word in argv]
+    argv = [with_underscores(word) for word in argv]
     _refuse_empty(argv)
     parser = Parser()
     add_flags(parser)
@@ -106,7 +106,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     arguments.checkpoint, arguments.checkpoints = checkpoint, checkpoints
     arguments.help = _help(parser) if first.help else None
     if arguments.help is None:
-        _cross_check(arguments)
+        _cross_check(arguments, _tester_trains(arguments, registry))
     arguments.data_dir, arguments.results_dir = arguments.data_dir.absolute(), arguments.results_dir.absolute()
     if checkpoint:
         # What `latest` was, and where a relative path led to, is no longer known later.
@@ -182,7 +182,8 @@ def _implied(components: list[Component], explicit: set[str]) -> dict[str, str]:
     return {flag: value for flag, value in implied.items() if flag not in explicit}
 
 
-def _with_underscores(word: str) -> str:
+def with_underscores(word: str) -> str:
+    """A word of the command line, a flag's dashes turned into underscores."""
     if not word.startswith("--"):
         return word
     flag, equals, value = word.partition("=")
@@ -192,8 +193,19 @@ def _with_underscores(word: str) -> str:
 def _named_components(arguments: argparse.Namespace, registry: Registry) -> list[Component]:
     kinds = {flag: kind for flag, kind in NAMED_BY.items() if getattr(arguments, flag)}
     # A run trains or tests: the options of the other half would have no effect.
-    kinds.pop("train_scheme" if arguments.eval else "test_scheme", None)
+    if not arguments.eval:
+        kinds.pop("test_scheme")
+    elif not _tester_trains(arguments, registry):
+        kinds.pop("train_scheme")
     return [registry.find(kind, getattr(arguments, flag)) for flag, kind in kinds.items()]
+
+
+def _tester_trains(arguments: argparse.Namespace, registry: Registry) -> bool:
+    """Whether this tests a network that is trained first where no checkpoint is named; see utils/run/train_first.py."""
+    if not (arguments.eval and arguments.test_scheme):
+        return False
+    source = registry.find("testers", arguments.test_scheme).source
+    return source is not None and source.trains
 
 
 def _add_options_of(component: Component, parser: Parser) -> None:
@@ -220,15 +232,17 @@ def _help(parser: Parser) -> str:
         raise
 
 
-def _cross_check(arguments: argparse.Namespace) -> None:
+def _cross_check(arguments: argparse.Namespace, tester_trains: bool) -> None:
     """Refuse flags that contradict each other, and fold `--compression` into `--pruning_limit`."""
     explicit = arguments.explicit
     if arguments.compression is not None:
         if "pruning_limit" in explicit:
             raise UserError("--compression and --pruning_limit say the same in two ways: give one of them")
         arguments.pruning_limit = 1 - 1 / arguments.compression
-    if arguments.eval and not arguments.checkpoint_name:
+    if arguments.eval and not arguments.checkpoint_name and not tester_trains:
         raise UserError("--eval needs --checkpoint_name: the name or path of a run folder, or latest")
+    if arguments.force_train and (arguments.checkpoint_name or not tester_trains):
+        raise UserError("--force_train is for --eval --test_scheme Sparsification without --checkpoint_name")
     if arguments.checkpoint_model and not arguments.checkpoint_name:
         raise UserError("--checkpoint_model needs --checkpoint_name: the run folder that it lies in")
     if "test_scheme" in explicit and not arguments.eval:

@@ -89,15 +89,23 @@ class ComponentSource:
     @property
     def implies(self) -> dict[str, str]:
         """The flags that naming this class sets: its attribute `implies`, or that of the first base that has one."""
-        if self.class_node is None:
-            return {}
-        own = self._attribute("implies")
-        if own is not None:
-            return own if isinstance(own, dict) else {}
+        found = self._inherited("implies")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def trains(self) -> bool:
+        """Whether a tester trains its network itself where none is named: its attribute `trains`, or that of a base."""
+        return self._inherited("trains") is True
+
+    def _inherited(self, name: str) -> Any:
+        """A class attribute as `_attribute` reads it, or that of the first base that has it."""
+        found = self._attribute(name)
+        if found is not None or self.class_node is None:
+            return found
         try:
-            return next((implied for base in self.bases() if (implied := base.implies)), {})
+            return next((value for base in self.bases() if (value := base._inherited(name)) is not None), None)
         except NeedsImportError:
-            return {}
+            return None
 
     def bases(self) -> list[ComponentSource]:
         """The sources of the classes that this one is derived from.

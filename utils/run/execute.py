@@ -27,11 +27,17 @@ from utils.run.run import Run
 
 
 def execute(
-    arguments: argparse.Namespace, registry: Registry, hooks: pluggy.PluginManager, root: Path, argv: list[str]
-) -> int:
-    """Train or test as the arguments say; returns the exit status 0.
+    arguments: argparse.Namespace,
+    registry: Registry,
+    hooks: pluggy.PluginManager,
+    root: Path,
+    argv: list[str],
+    origin: str | None = None,
+) -> Path:
+    """Train or test as the arguments say; returns the run folder.
 
-    Raises `UserError` before anything is written where the parts do not fit together.
+    `origin` is for the log: where the network that is tested comes from, if the command does not say it. Raises
+    `UserError` before anything is written where the parts do not fit together.
     """
     with explained(arguments), quiet_threads():
         check_packages(arguments.export or ())
@@ -52,6 +58,8 @@ def execute(
         guard_observers(hooks, run)
         try:
             run.hooks.run_started(run=run)
+            if origin:
+                run.log.info(origin)
             for notice in run.notices:
                 run.log.warning(notice)
             results = _checked(scheme.evaluate() if arguments.eval else scheme.train(), scheme)
@@ -67,7 +75,7 @@ def execute(
         finally:
             with contextlib.suppress(OSError):  # of a full disk, which has been told by now
                 log.close()
-    return 0
+    return run.folder.path
 
 
 def _of_the_finished(run: Run) -> dict[str, object]:

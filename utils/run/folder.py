@@ -55,7 +55,7 @@ class RunFolder:
     ) -> None:
         """Write down everything that makes the run repeatable: code, command, arguments, environment."""
         copy_sources(root, self.codebase)
-        settings = {name: value for name, value in vars(arguments).items() if name not in NO_SETTINGS}
+        settings = settings_of(arguments)
         write_atomically(self.output / "calling_command.txt", self._command(argv, settings))
         write_json(self.output / "arguments.json", {**settings, "explicit": arguments.explicit})
         write_json(self.output / "environment.json", environment(root, device, plugins))
@@ -69,6 +69,11 @@ class RunFolder:
             f"# called in {Path.cwd()}; to repeat it with the code as it was:\n"
             f"# cd {shlex.quote(str(self.codebase))} && {shlex.join(['python3', 'main.py', *argv, *elsewhere])}\n"
         )
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, object]:
+    """What arguments.json holds of the arguments, beside the names of those that were typed."""
+    return {name: value for name, value in vars(arguments).items() if name not in NO_SETTINGS}
 
 
 def _make_new(results: Path, name: str) -> Path:

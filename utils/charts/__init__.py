@@ -1,0 +1,1 @@
+"""Figures of the testers, in the colours and manners of utils/drawing.py."""
