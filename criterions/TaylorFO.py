@@ -19,6 +19,8 @@ class TaylorFO(StructuredCriterion):
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """The mean of the squared gradients of the gates."""
         sums: dict[str, Tensor] = {}
+        count = 0
         for gradients in gate_gradients(self.network, self.groups, self.loss, batches):
             sums = {root: gradient.square() + sums.get(root, 0) for root, gradient in gradients.items()}
-        return sums
+            count += 1
+        return {root: total / count for root, total in sums.items()}
