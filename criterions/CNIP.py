@@ -26,6 +26,8 @@ class CNIP(SNAP):
     during it.
     """
 
+    reads = ("outer_layer_pruning",)
+
     def __init__(
         self,
         network: nn.Module,

@@ -25,6 +25,7 @@ class GroupHoyerSquare(StructuredCriterion):
     implies = {"loss": "GroupHoyerSquareCrossEntropy"}
     moment = "late"
     reads = ("hoyer_reg",)
+    has_limit = False
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.criterion import Criterion
+from losses.HoyerSquareCrossEntropy import HoyerSquareCrossEntropy
+from utils.pruning.criterion import Criterion, PruningEvent
 from utils.pruning.saliency import Batch
 from utils.ranges import number
 
@@ -22,6 +23,7 @@ class HoyerSquare(Criterion):
     implies = {"loss": "HoyerSquareCrossEntropy"}
     moment = "late"
     reads = ("hoyer_reg",)
+    has_limit = False
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,3 +38,10 @@ class HoyerSquare(Criterion):
     def select(self, scores: dict[str, Tensor], keep: int) -> dict[str, Tensor]:
         """All weights above the threshold."""
         return {name: score > self.arguments.hoyer_threshold for name, score in scores.items()}
+
+    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningEvent:
+        """Prune the weights, and end the penalty."""
+        event = super().prune(sparsity, batches, epoch, last)
+        if last and isinstance(self.loss, HoyerSquareCrossEntropy):
+            self.loss.has_pruned = True
+        return event

@@ -82,7 +82,15 @@ def test_deep_hoyer_brings_its_loss_and_prunes_what_it_made_small(run):
     )
     results, out = run(f"--model LeNet300 {QUICK} --outer_layer_pruning {command}")
     assert 0.3 < results["weight_sparsity"] < 1
-    assert "HoyerSquare, 1 pruning event" in out
+    assert "HoyerSquare, 1 pruning event by a threshold; 20 epochs" in out
+    assert results["notices"] == []
+
+
+def test_deep_hoyer_ends_its_penalty_for_the_outer_layers_too(make_run):
+    run = make_run(f"--model LeNet300 --hoyer_square {QUICK}")
+    assert run.loss.penalty() is not None
+    run.criterion.prune(0.5, [], last=True)
+    assert run.loss.penalty() is None
 
 
 def test_l0_brings_its_loss_and_its_trainer(run):
@@ -97,6 +105,10 @@ def test_l0_brings_its_loss_and_its_trainer(run):
         ("--prune_criterion SNIP --rewind_to 1", "--rewind_to has no effect without --enable_rewinding"),
         ("--prune_criterion SNIP --growing_rate 0.1", "--growing_rate has no effect with SNIP, CrossEntropy"),
         ("--l0_reg 0.1", "--l0_reg has no effect with EmptyCrit"),
+        ("--hoyer_square --pruning_limit 0.9", "--pruning_limit has no effect with HoyerSquare, HoyerSquareCrossEnt"),
+        ("--group_hoyer_square --compression 5", "--compression has no effect with GroupHoyerSquare, GroupHoyerSq"),
+        ("--prune_criterion SNAP --outer_layer_pruning", "--outer_layer_pruning has no effect with SNAP, CrossEntropy"),
+        ("--shuffle_masks", "--shuffle_masks has no effect with EmptyCrit"),
     ],
 )
 def test_flags_without_effect_are_told(run, flags, notice):

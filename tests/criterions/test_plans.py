@@ -119,6 +119,22 @@ def test_axes_that_contradict_each_other_are_refused(build, flags, message):
         build(SNIP, nn.Linear(4, 4), flags)
 
 
+@pytest.mark.parametrize(
+    ("kind", "flags", "message"),
+    [
+        (HoyerSquare, "--pattern 2:4", "leave out --pattern"),
+        (HoyerSquare, "--distribution uniform", "leave out --distribution"),
+        (RigL, "--pattern 2:4", "would not outlast the updates of RigL"),
+        (SET, "--prune_schedule cubic", "SET starts at the limit and stays there"),
+        (SET, "--prune_moment during", "SET starts at the limit and stays there"),
+        (RigL, "--experiment multishot --pre_epochs 1", "RigL starts at the limit and stays there"),
+    ],
+)
+def test_axes_that_a_method_would_not_keep_to_are_refused(build, kind, flags, message):
+    with pytest.raises(UserError, match=message):
+        build(kind, nn.Linear(4, 4), flags)
+
+
 def test_what_brings_weights_back_needs_to_hold_its_masks(build):
     with pytest.raises(UserError, match="FORCE brings weights back"):
         build(FORCE, nn.Linear(4, 4), "--disable_masking")

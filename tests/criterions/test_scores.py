@@ -157,5 +157,5 @@ def test_movement_adds_up_what_moves_away_from_zero(build):
 def test_hoyer_square_prunes_below_its_threshold_however_many(build):
     network = line([0.5, 0.01, -0.02, -0.011])
     event = build(HoyerSquare, network, "--hoyer_threshold 0.011 --pruning_limit 0.1").prune(0.1, [])
-    assert event.kept == 2
+    assert (event.kept, event.sparsity) == (2, 0.5)
     assert network.weight.tolist() == [[0.5, 0.0, pytest.approx(-0.02), 0.0]]

@@ -68,11 +68,8 @@ class Console:
         if not flags.eval:
             epochs = run.plan.epochs
             events = sum(map(len, run.plan.events.values()))
-            pruning = (
-                f"{_counted(events, 'pruning event')} to sparsity {shown_share(run.criterion.limit)}"
-                if events
-                else "no pruning"
-            )
+            target = f"to sparsity {shown_share(run.criterion.limit)}" if run.criterion.has_limit else "by a threshold"
+            pruning = f"{_counted(events, 'pruning event')} {target}" if events else "no pruning"
             run.log.info(f"{type(run.criterion).__name__}, {pruning}; {_counted(epochs, 'epoch')}, seed {flags.seed}")
             if self.terminal.is_terminal and epochs:
                 self._open(epochs * len(run.data.train))

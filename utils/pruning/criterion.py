@@ -28,7 +28,7 @@ class PruningEvent:
 
     #: Epochs of training before it.
     epoch: int
-    #: Its target: the share of the competing weights that is gone after it.
+    #: Its target: the share of what competes that is gone after it; without one, what that has come to.
     sparsity: float
     #: Weights that compete, and those of them that are kept now.
     competing: int
@@ -87,6 +87,8 @@ class Criterion:
     implies: dict[str, str] = {}
     #: Of the flags that only some criteria read, those that this one does, beside those of its schedule and moment.
     reads: tuple[str, ...] = ()
+    #: Whether `--pruning_limit` says how much goes; where not, the criterion finds that out, as by a threshold.
+    has_limit: bool = True
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +176,9 @@ class Criterion:
             "snip_steps": self.axis("schedule") != "one_shot",
             "prune_delay": self.axis("moment") in ("during", "rounds", "late"),
             "prune_freq": self.axis("moment") in ("during", "rounds"),
+            "pruning_limit": self.has_limit,
+            "compression": self.has_limit,
+            "outer_layer_pruning": self.unit == "weights",
         }
         return flag in self.reads or read.get(flag, False)
 
@@ -251,11 +256,12 @@ class Criterion:
         if last and self.arguments.shuffle_masks:
             masks = self._shuffled(masks)
         grown = self._apply(masks, before)
+        kept = sum(int(mask.sum()) for mask in masks.values())
         return PruningEvent(
             epoch,
-            sparsity,
+            sparsity if self.has_limit else 1 - kept / competing,
             competing,
-            sum(int(mask.sum()) for mask in masks.values()),
+            kept,
             scores,
             masks,
             {name: mask for name, mask in grown.items() if mask.any()},
@@ -300,6 +306,9 @@ class Criterion:
             raise UserError(f"--shuffle_masks would destroy the --pattern {flags.pattern}: give one of them")
         if self.pattern and flags.distribution not in (None, "uniform"):
             raise UserError(f"--pattern {flags.pattern} prunes all layers alike: leave out --distribution")
+        if not self.has_limit and (self.pattern or flags.distribution):
+            flag = "pattern" if self.pattern else "distribution"
+            raise UserError(f"{who} takes all weights that are small, wherever they are: leave out --{flag}")
         if self.revival and flags.disable_masking:
             raise UserError(f"{who} brings weights back, which --disable_masking leaves no record of: give one of them")
         if self.in_levels and flags.prune_moment:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from utils.errors import UserError
 from utils.pruning.criterion import Criterion
 from utils.pruning.moments import Plan, Timing
 from utils.pruning.saliency import Batch
@@ -31,6 +32,18 @@ class DynamicSparse(Criterion):
     reads = ("pruning_rate", "growing_rate", "prune_delay", "prune_freq")
     #: Updates done, of those planned.
     updates = planned_updates = 0
+
+    def check_axes(self) -> None:
+        """Refuse what the updates would not keep to."""
+        super().check_axes()
+        flags, who = self.arguments, type(self).__name__
+        if self.pattern:
+            raise UserError(f"--pattern {flags.pattern} would not outlast the updates of {who}: leave it out")
+        if flags.prune_schedule or flags.prune_moment or self.in_levels:
+            raise UserError(
+                f"{who} starts at the limit and stays there: leave out --prune_schedule, --prune_moment, "
+                "--experiment multishot"
+            )
 
     def growth_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Return for each weight, of those that are zero, how much it is wanted."""

@@ -22,7 +22,8 @@ class StructuredCriterion(Criterion):
     """Base of the criteria of channels: most define `channel_scores` alone.
 
     A node is an output of a Linear layer or a channel of a convolution. Channels that are coupled, as by a residual
-    addition, have one score and go together; a layer never loses its last one. Inputs and classes always stay.
+    addition, have one score and go together; a layer never loses its last one. Those of the first layer compete like
+    all others, whether `--outer_layer_pruning` is given or not; the network's inputs and its classes always stay.
     """
 
     unit = "nodes"
@@ -147,7 +148,7 @@ class StructuredCriterion(Criterion):
         self.masks.cut(changed)
         return PruningEvent(
             epoch,
-            sparsity,
+            sparsity if self.has_limit else 1 - kept / competing,
             competing,
             kept,
             scores,

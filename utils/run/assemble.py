@@ -38,11 +38,24 @@ READ_BY_SOME = (
     "snip_steps",
     "prune_delay",
     "prune_freq",
+    "pruning_limit",
+    "compression",
+    "outer_layer_pruning",
     "pruning_rate",
     "growing_rate",
     "hoyer_reg",
     "l0_reg",
     "beta_ema",
+)
+#: Flags of every criterion that have no say where nothing is pruned.
+IDLE_WITHOUT_PRUNING = (
+    "saliency_batches",
+    "prune_schedule",
+    "distribution",
+    "shuffle_masks",
+    "invert_scores",
+    "reinitialise",
+    "enable_rewinding",
 )
 #: Flags that have no say in how a finished network is tested, beside those of pruning and training.
 ONLY_IN_TRAINING = (
@@ -253,7 +266,7 @@ def _notices(run: Run, trainer: type) -> list[str]:
         idle = [f"--{flag}" for flag in ("rewind_to", "rewind_weights_only") if flag in flags.explicit]
         notices += [f"{flag} has no effect without --enable_rewinding" for flag in idle]
     if not flags.eval and not run.plan.events:
-        idle = ["pruning_limit", "compression", "outer_layer_pruning", "saliency_batches"]
+        idle = ["pruning_limit", "compression", "outer_layer_pruning", *IDLE_WITHOUT_PRUNING]
         if not flags.checkpoint:  # which may bring masks
             idle.append("disable_masking")
         notices += [
