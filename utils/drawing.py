@@ -134,6 +134,13 @@ def line_style(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 5}
 
 
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """One legend for all panels, below them, in as many columns as the labels leave room for."""
+    handles, names = axes.get_legend_handles_labels()
+    room = int(10 * figure.get_figwidth() // (8 + max(map(len, names))))  # at ten characters an inch
+    figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(room, len(names))))
+
+
 def small_map(weight: Tensor) -> Tensor:
     """A weight as a picture, outputs down, inputs (with their kernel) across, averaged down to at most MAP_SIZE."""
     matrix = weight.flatten(1)

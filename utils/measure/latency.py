@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BATCH_SIZES = (1, 64)
 #: Each batch size is measured for so long, but at most so often.
 SECONDS, MOST_TIMES = 1.0, 200
-#: A batch that would take longer, going by a single image, is left out.
+#: A batch that would take longer, going by smaller ones, is left out.
 LONGEST = 10.0
 
 
@@ -27,21 +27,41 @@ def latency_figures(run: Run) -> dict[str, object]:
 
     On the run's device and in its precision; None where a batch takes too long to try.
     """
-    dense = run.fresh_network(run.arguments.seed).to(run.device)
-    layout = torch.channels_last if run.arguments.channels_last else torch.contiguous_format
-    networks = {"latency_ms": run.network, "latency_dense_ms": dense.to(memory_format=layout)}
-    figures: dict[str, object] = {}
-    longest = 0.0
-    for size in BATCH_SIZES:
-        taken: dict[str, float | None] = dict.fromkeys(networks)
-        if longest * size < LONGEST:
-            images = torch.rand(size, *run.example.shape[1:], device=run.device).contiguous(memory_format=layout)
+    networks = {"latency_ms": run.network, "latency_dense_ms": dense_network(run)}
+    return {
+        f"{name}_batch_{size}": value
+        for size, taken in latencies(run, networks, BATCH_SIZES).items()
+        for name, value in taken.items()
+    }
+
+
+def dense_network(run: Run) -> nn.Module:
+    """The run's network before anything was pruned, with fresh weights, on its device and in its layout."""
+    return run.fresh_network(run.arguments.seed).to(run.device, memory_format=_layout(run))
+
+
+def latencies(
+    run: Run, networks: dict[str, nn.Module], batch_sizes: Sequence[int], budget: float = SECONDS
+) -> dict[int, dict[str, float | None]]:
+    """Return the milliseconds of a batch, by its size and by network, in the run's precision, on random images.
+
+    The networks take turns for `budget` seconds at each size; None where a batch takes too long to try.
+    """
+    figures: dict[int, dict[str, float | None]] = {}
+    slowest = 0.0  # in seconds an image, at the size before
+    for size in sorted(batch_sizes):
+        figures[size] = dict.fromkeys(networks)
+        if slowest * size < LONGEST:
+            images = torch.rand(size, *run.example.shape[1:], device=run.device)
             with run.precision.autocast():
-                seconds = median_seconds(networks, images)
-            longest = max(seconds.values())
-            taken = {name: 1000 * value for name, value in seconds.items()}
-        figures |= {f"{name}_batch_{size}": value for name, value in taken.items()}
+                seconds = median_seconds(networks, images.contiguous(memory_format=_layout(run)), budget)
+            slowest = max(seconds.values()) / size
+            figures[size] = {name: 1000 * value for name, value in seconds.items()}
     return figures
+
+
+def _layout(run: Run) -> torch.memory_format:
+    return torch.channels_last if run.arguments.channels_last else torch.contiguous_format
 
 
 @torch.no_grad()

@@ -43,10 +43,14 @@ def find_checkpoint(results: Path, run: str, model: str | None) -> Checkpoint:
 
 
 def labels(checkpoints: list[Checkpoint]) -> list[str]:
-    """Return a short name for each checkpoint: its run's without the date, where that is enough to tell them apart."""
+    """Return a short name for each checkpoint: its run's without the date, with as much more as tells them apart."""
     folders = [checkpoint.path.parent.parent.name for checkpoint in checkpoints]
-    full = [f"{folder}/{checkpoint.path.name}" for folder, checkpoint in zip(folders, checkpoints, strict=True)]
-    for names in ([DATE.sub("", folder) or folder for folder in folders], folders, full):
+    short = [DATE.sub("", folder) or folder for folder in folders]
+    with_model, full = (
+        [f"{name}/{checkpoint.path.name}" for name, checkpoint in zip(names, checkpoints, strict=True)]
+        for names in (short, folders)
+    )
+    for names in (short, with_model, folders, full):
         if len(set(names)) == len(names):
             return names
     return [f"{name} {number}" for number, name in enumerate(full, start=1)]

@@ -48,7 +48,7 @@ def test_quick_networks_are_not_measured_for_ever(monkeypatch):
 def test_a_run_measures_the_network_and_the_dense_one(make_run, monkeypatch):
     asked = []
 
-    def measured(networks, images):
+    def measured(networks, images, _budget):
         asked.append((networks, images.shape))
         return {"latency_ms": 0.001, "latency_dense_ms": 0.004}
 
@@ -69,7 +69,7 @@ def test_a_run_measures_the_network_and_the_dense_one(make_run, monkeypatch):
 
 
 def test_a_batch_that_takes_too_long_is_left_out(make_run, monkeypatch):
-    monkeypatch.setattr(latency, "median_seconds", lambda networks, _images: dict.fromkeys(networks, 1.0))
+    monkeypatch.setattr(latency, "median_seconds", lambda networks, *_: dict.fromkeys(networks, 1.0))
     figures = latency_figures(make_run("--model LeNet300"))
     assert figures["latency_ms_batch_1"] == 1000
     assert figures["latency_ms_batch_64"] is figures["latency_dense_ms_batch_64"] is None

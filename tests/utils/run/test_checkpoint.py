@@ -190,6 +190,7 @@ def test_a_name_longer_than_any_file_is_refused(saved):
             ["2026-11-21_03.41.44_a", "2026-11-21_03.41.45_a"],
         ),
         (["r/models/x", "r/models/y"], ["r/x", "r/y"]),
+        (["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.44_a/models/y"], ["a/x", "a/y"]),
         (["r/models/x", "r/models/x"], ["r/x 1", "r/x 2"]),
     ],
 )
