@@ -1,5 +1,6 @@
 """What is done for channels that go: exact where it can be, never worse than nothing, on any network."""
 
+import copy
 import importlib
 import itertools
 
@@ -113,6 +114,26 @@ def test_the_algebraic_form_loses_nothing_through_batch_norm(pruned, kind):
     flags = "merge --merge_formula algebraic --merge_threshold 0.99 --merge_lambda 1"
     assert pruned(network, torch.zeros(shape), [("0", [1, 3])], flags) == []
     torch.testing.assert_close(outputs(network, images), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("model", "layers"), [pytest.param("VGG16", 13, marks=pytest.mark.slow), ("ResNet20", 9)])
+def test_the_algebraic_form_loses_nothing_in_whole_networks(pruned, model, layers):
+    network = randomised(getattr(importlib.import_module(f"models.{model}"), model)((3, 32, 32), 10)).double()
+    example = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
+    chains = find_chains(Surgery(network, example))
+    normed = {root: network.get_submodule(found[0].norm[0]) for root, found in chains.items() if found[0].norm}
+    assert len(normed) == layers
+    for root, norm in normed.items():
+        double(network.get_submodule(root), norm)
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    expected = outputs(network, images)
+    removed = copy.deepcopy(network)
+    flags = "merge --merge_formula algebraic --merge_threshold 0.99 --merge_lambda 1"
+    cuts = [(root, [1, 3]) for root in normed]
+    assert pruned(network, example, cuts, flags) == []
+    torch.testing.assert_close(outputs(network, images), expected, rtol=1e-8, atol=1e-8 * float(expected.abs().max()))
+    pruned(removed, example, cuts, "none")
+    assert float((outputs(removed, images) - expected).abs().max() / expected.abs().max()) > 0.01
 
 
 def test_partners_have_the_largest_cosine_and_the_ratio_of_sizes():
