@@ -1,14 +1,15 @@
 """Any folder of image files."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from PIL import Image
 
 from utils.data.augmentation import HorizontalFlip, RandomCrop
 from utils.data.data_set import DataSet, Images
-from utils.data.image_folder import class_folders, load_image_folder
+from utils.data.image_files import ImageFiles, class_folders, list_classes, load_image_files
+from utils.data.statistics import channel_statistics
+from utils.data.streaming import StreamedImages
 from utils.errors import UserError
 from utils.ranges import number
 
@@ -17,7 +18,8 @@ class IMAGEFOLDER(DataSet):
     """The images below `--data_dir`: train/ and test/ (or val/), each with a folder for every class.
 
     They are decoded once, to `--image_size` or the size of the first one, and kept in a hidden folder .secateur beside
-    the classes. Training images are shifted by up to an eighth of their size and mirrored half of the time.
+    the classes; where they do not fit into memory they are streamed from their files instead. Training images are
+    shifted by up to an eighth of their size and mirrored half of the time.
     """
 
     # Known once the folder was read.
@@ -32,8 +34,8 @@ class IMAGEFOLDER(DataSet):
         help_text = "height and width of the images (default: those of the first one)"
         parser.add_argument("--image_size", type=number(int, 8, 4096), metavar="PIXELS", help=help_text)
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
-        """Decode both parts, or map what was decoded before."""
+    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images | StreamedImages, ...]:
+        """List both parts; decode them, or map what was decoded before, or leave them to be streamed."""
         train = folder / "train"
         test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), folder / "test")
         for part in (train, test):
@@ -45,27 +47,20 @@ class IMAGEFOLDER(DataSet):
             raise UserError(f"IMAGEFOLDER: {train} must hold a folder of images for each of at least two classes")
         if unknown := sorted(set(class_folders(test)) ^ set(classes)):
             raise UserError(f"IMAGEFOLDER: {train} and {test} hold different classes: {unknown[0]}")
-        size = (arguments.image_size,) * 2 if arguments.image_size else self._size_of_first(train, classes)
-        parts = tuple(load_image_folder(part, classes, size, _report) for part in (train, test))
+        parts = [list_classes(part, classes) for part in (train, test)]
+        size = (arguments.image_size,) * 2 if arguments.image_size else _size_of_first(parts[0])
         self.input_shape, self.num_classes = (3, *size), len(classes)
         self.augmentation = (RandomCrop(max(size) // 8), HorizontalFlip(0.5))
-        some = parts[0].pixels[:: max(len(parts[0]) // 10_000, 1)].float() / 255
-        self.mean, self.std = some.mean((0, 2, 3)).tolist(), some.std((0, 2, 3)).clamp(min=1e-3).tolist()
-        return parts
-
-    @staticmethod
-    def _size_of_first(train: Path, classes: list[str]) -> tuple[int, int]:
-        for path in sorted((train / classes[0]).rglob("*")):
-            try:
-                with Image.open(path) as image:
-                    return image.height, image.width
-            except OSError:
-                continue  # no image; what should be one is refused when it is decoded
-        raise UserError(f"IMAGEFOLDER: {train / classes[0]} holds no images")
+        loaded = load_image_files(parts, self.input_shape, arguments)
+        self.mean, self.std = channel_statistics(loaded[0])
+        return tuple(loaded)
 
 
-def _report(done: int, of: int) -> None:
-    """Show on a terminal how far the decoding is."""
-    if sys.stderr.isatty():
-        end = "\n" if done == of else ""
-        sys.stderr.write(f"\rdecoding images: {done:,} of {of:,}{end}")
+def _size_of_first(part: ImageFiles) -> tuple[int, int]:
+    for path in part.files:
+        try:
+            with Image.open(path) as image:
+                return image.height, image.width
+        except OSError:
+            continue  # no image; what should be one is refused when it is decoded
+    raise UserError(f"IMAGEFOLDER: {part.folder} holds no images")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from data_sets.IMAGEFOLDER import IMAGEFOLDER
-from utils.data import image_folder
+from utils.data import image_files
 from utils.errors import UserError
 
 COLOURS = {"blue": (0, 0, 255), "red": (255, 0, 0)}
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 def load(folder, size=None):
     data = IMAGEFOLDER()
-    return data, *data.load(folder, argparse.Namespace(image_size=size))
+    return data, *data.load(folder, argparse.Namespace(image_size=size, preload_all_data=False, device="cpu"))
 
 
 def test_images_and_classes_are_read_in_the_order_of_their_names(folder):
@@ -53,7 +53,7 @@ def test_the_second_time_nothing_is_decoded(folder, monkeypatch):
     def refuse(*_):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(image_folder, "_decoded", refuse)
+    monkeypatch.setattr(image_files, "_decoded", refuse)
     _, again, _ = load(folder)
     assert again.pixels.equal(first.pixels)
     with pytest.raises(AssertionError, match="decoded again"):
@@ -63,7 +63,7 @@ def test_the_second_time_nothing_is_decoded(folder, monkeypatch):
 @pytest.mark.parametrize("change", ["added", "rewritten", "touched", "torn", "scribbled", "no note"])
 def test_a_stale_or_damaged_cache_is_made_anew(folder, change):
     load(folder)
-    cached = folder / "train" / ".secateur" / "8x8.npy"
+    cached = folder / "train" / ".secateur" / "3x8x8.npy"
     if change == "added":
         picture(folder / "train" / "red" / "9.png", COLOURS["red"])
     elif change == "rewritten":
@@ -94,7 +94,7 @@ def test_larger_images_are_shrunk_until_they_cover_the_size(tmp_path):
 
 
 def test_without_permission_to_write_the_images_are_decoded_each_time(folder, monkeypatch):
-    monkeypatch.setattr(image_folder, "CACHE", "missing/deeper")  # as a folder that cannot be made
+    monkeypatch.setattr(image_files, "CACHE", "missing/deeper")  # as a folder that cannot be made
     _, train, _ = load(folder)
     assert len(train) == 6
     assert not (folder / "train" / "missing").exists()

@@ -1,5 +1,6 @@
 """Augmentation of whole batches, on the device they are on. Each image draws its own luck."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,3 +42,28 @@ class RandomCrop:
         # A view of all places the window can be in, (N, C, shifts, shifts, H, W): only the chosen ones are copied.
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         return windows[torch.arange(number, device=images.device), :, rows, columns]
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """Cuts out a part of each image, somewhere, and enlarges it to the size of the image (Szegedy et al., 2015).
+
+    The part has at least `smallest` of the area, and up to `stretch` times the proportions of the image.
+    """
+
+    smallest: float = 0.08
+    stretch: float = 4 / 3
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the enlarged parts."""
+        area, stretch, *place = torch.rand(4, len(images), generator=generator)
+        area = self.smallest + (1 - self.smallest) * area
+        stretch = torch.exp((2 * stretch - 1) * math.log(self.stretch))
+        # Shares of the width and the height; a part that is wider or higher than the image ends where the image does.
+        shares = torch.stack([(area * stretch).sqrt(), (area / stretch).sqrt()]).clamp(max=1)
+        centres = (2 * torch.stack(place) - 1) * (1 - shares)
+        # The coordinates of torch run from -1 to 1 over the image: x' = share * x + centre.
+        affine = torch.cat([torch.diag_embed(shares.T), centres.T[:, :, None]], 2).to(images.device)
+        grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+        enlarged = functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+        return enlarged.round().to(images.dtype)

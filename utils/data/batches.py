@@ -1,8 +1,7 @@
-"""Batches from images in memory: gathered, augmented and normalised on the device, with no Python code a sample."""
+"""Batches of images: gathered, augmented and normalised on the device, with no Python code a sample."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from utils.data.augmentation import Augmentation
 from utils.data.data_set import Images
+from utils.data.streaming import StreamedImages
 from utils.seeds import seeded_generator
 
 
@@ -22,7 +22,7 @@ class Batches:
 
     def __init__(
         self,
-        images: Images,
+        images: Images | StreamedImages,
         batch_size: int,
         mean: Sequence[float],
         std: Sequence[float],
@@ -33,7 +33,7 @@ class Batches:
         self.batch_size = batch_size
         self.augmentation = augmentation
         self.seed = seed
-        device = images.pixels.device
+        device = images.labels.device
         # (pixel / 255 - mean) / std as one multiplication and one addition
         std_tensor = torch.tensor(std, dtype=torch.float32, device=device)
         mean_tensor = torch.tensor(mean, dtype=torch.float32, device=device)
@@ -41,30 +41,26 @@ class Batches:
         self.shift = (-mean_tensor / std_tensor)[:, None, None]
 
     def __len__(self) -> int:
-        return len(self._starts()) - 1
+        return len(self._edges()) - 1
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start, stop in itertools.pairwise(self._starts()):
-            yield self.normalise(self.images.pixels[start:stop]), self.images.labels[start:stop]
+        for pixels, labels in self.images.batches(self._edges()):
+            yield self.normalise(pixels), labels
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of training epoch `number`, shuffled and augmented."""
         generator = seeded_generator(self.seed, f"epoch {number}")
-        pixels, labels = self.images.pixels, self.images.labels
-        order = torch.randperm(len(self.images), generator=generator).to(pixels.device)
-        labels = labels.index_select(0, order)
-        for start, stop in itertools.pairwise(self._starts()):
-            chosen = order[start:stop]
-            batch = pixels.index_select(0, chosen)
+        order = torch.randperm(len(self.images), generator=generator)
+        for pixels, labels in self.images.batches(self._edges(), order):
             for augment in self.augmentation:
-                batch = augment(batch, generator)
-            yield self.normalise(batch), labels[start:stop]
+                pixels = augment(pixels, generator)
+            yield self.normalise(pixels), labels
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn uint8 pixels (B, C, H, W) into float32 of mean 0 and standard deviation 1 over the training set."""
         return pixels.to(torch.float32).mul_(self.scale).add_(self.shift)
 
-    def _starts(self) -> list[int]:
+    def _edges(self) -> list[int]:
         """Where each batch starts, and the end of the last one.
 
         A single left-over image joins the batch before it: batch normalisation cannot train on one.

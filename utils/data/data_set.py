@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +12,27 @@ import torch
 from torch import Tensor
 
 from utils.data.augmentation import Augmentation
+from utils.data.conversion import converted
 from utils.errors import UserError
 
 
 @dataclass
 class Images:
-    """Labelled images: `pixels` uint8 (N, C, H, W), `labels` int64 (N,) in [0, num_classes)."""
+    """Labelled images in memory: `pixels` uint8 (N, C, H, W), `labels` int64 (N,) in [0, num_classes).
+
+    `StreamedImages` in utils/data/streaming.py are images that stay in their files, with the same methods.
+    """
 
     pixels: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return tuple(self.pixels.shape[1:])
 
     def subset(self, positions: Tensor) -> Images:
         """The images at these positions, int64 (n,)."""
@@ -31,6 +41,23 @@ class Images:
     def to(self, device: torch.device) -> Images:
         """The same images in the memory of `device`."""
         return Images(self.pixels.to(device), self.labels.to(device))
+
+    def converted(self, shape: tuple[int, int, int]) -> Images:
+        """The images resized, and turned from grey to colour or the other way, to `shape` (C, H, W)."""
+        return Images(converted(self.pixels, shape), self.labels)
+
+    def batches(self, edges: Sequence[int], order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pixels (B, C, H, W) and labels (B,) from each of `edges` to the next, on the device of the images.
+
+        The positions that the edges count are those in `order`, int64 (N,), where it is given.
+        """
+        order = None if order is None else order.to(self.pixels.device)
+        for start, stop in itertools.pairwise(edges):
+            if order is None:
+                yield self.pixels[start:stop], self.labels[start:stop]
+            else:
+                chosen = order[start:stop]
+                yield self.pixels.index_select(0, chosen), self.labels.index_select(0, chosen)
 
 
 class DataSet:
@@ -48,7 +75,7 @@ class DataSet:
     batch_size: int = 512
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
-        """Return the training and the test images.
+        """Return the training and the test images, as `Images` or `StreamedImages`.
 
         `folder` is `--data_dir`. Raises `UserError` naming the files that are missing or damaged, where they belong
         and where they come from.

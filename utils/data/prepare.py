@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 
 from utils.data.batches import Batches
 from utils.data.data_set import DataSet, Images, check_labels
+from utils.data.streaming import StreamedImages
 from utils.errors import UserError
 from utils.seeds import seeded_generator
 
@@ -39,7 +39,7 @@ def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path,
     mean, std, augmentation = data_set.mean, data_set.std, data_set.augmentation
     batch_size = arguments.batch_size or data_set.batch_size
     if arguments.disable_autoconfig:
-        channels = train.pixels.shape[1]
+        channels = train.shape[0]
         mean, std, augmentation = [0.0] * channels, [1.0] * channels, ()
         batch_size = arguments.batch_size or PLAIN_BATCH_SIZE
     num_classes = arguments.output_dim or data_set.num_classes
@@ -55,13 +55,13 @@ def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path,
         held_out_name = "validation"
     if arguments.random_shuffle_labels:
         order = torch.randperm(len(train), generator=seeded_generator(arguments.seed, "labels"))
-        train = Images(train.pixels, train.labels[order])
+        train = replace(train, labels=train.labels[order])
     if arguments.input_dim:
         shape = tuple(arguments.input_dim)
         mean, std = _for_channels(mean, shape[0]), _for_channels(std, shape[0])
-        train, held_out = _converted(train, shape), _converted(held_out, shape)
+        train, held_out = train.converted(shape), held_out.converted(shape)
     return Data(
-        input_shape=tuple(train.pixels.shape[1:]),
+        input_shape=train.shape,
         num_classes=num_classes,
         train=Batches(train.to(device), batch_size, mean, std, augmentation, arguments.seed),
         held_out=Batches(held_out.to(device), batch_size, mean, std),
@@ -69,25 +69,29 @@ def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path,
     )
 
 
-def _check(data_set: DataSet, train: Images, test: Images) -> None:
+def _check(data_set: DataSet, train: Images | StreamedImages, test: Images | StreamedImages) -> None:
     """Refuse what a data set must not return, naming it."""
     who = type(data_set).__name__
     missing = [fact for fact in ("input_shape", "num_classes", "mean", "std") if not hasattr(data_set, fact)]
     if missing:
         raise UserError(f"the data set {who} does not say its {missing[0]}")
     for part, images in (("training", train), ("test", test)):
-        pixels, labels = images.pixels, images.labels
-        if not (isinstance(pixels, torch.Tensor) and isinstance(labels, torch.Tensor) and pixels.dtype == torch.uint8):
-            raise UserError(f"{who}: the {part} images must be tensors, the pixels of type uint8")
-        if pixels.shape[1:] != torch.Size(data_set.input_shape) or len(pixels) != len(labels) or not len(pixels):
-            shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
-            raise UserError(
-                f"{who}: the {part} images and labels are {shapes}, not (N, *{data_set.input_shape}) and (N,)"
-            )
-        check_labels(labels, data_set.num_classes, f"{who}: the {part} labels")
+        if isinstance(images, Images):
+            _check_tensors(data_set, part, images)
+        check_labels(images.labels, data_set.num_classes, f"{who}: the {part} labels")
 
 
-def _split(images: Images) -> tuple[Images, Images]:
+def _check_tensors(data_set: DataSet, part: str, images: Images) -> None:
+    """Refuse tensors of another type or shape than the data set says."""
+    who, pixels, labels = type(data_set).__name__, images.pixels, images.labels
+    if not (isinstance(pixels, torch.Tensor) and isinstance(labels, torch.Tensor) and pixels.dtype == torch.uint8):
+        raise UserError(f"{who}: the {part} images must be tensors, the pixels of type uint8")
+    if pixels.shape[1:] != torch.Size(data_set.input_shape) or len(pixels) != len(labels) or not len(pixels):
+        shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
+        raise UserError(f"{who}: the {part} images and labels are {shapes}, not (N, *{data_set.input_shape}) and (N,)")
+
+
+def _split(images: Images | StreamedImages) -> tuple[Images | StreamedImages, Images | StreamedImages]:
     """Hold out a tenth of each class: always the same one, so that no run trains on what another is judged by."""
     generator = seeded_generator(0, "validation split")
     held_out = torch.zeros(len(images), dtype=torch.bool)
@@ -105,21 +109,3 @@ def _for_channels(numbers: list[float], channels: int) -> list[float]:
     if len(numbers) == channels:
         return list(numbers)
     return [sum(numbers) / len(numbers)] * channels
-
-
-def _converted(images: Images, shape: tuple[int, int, int]) -> Images:
-    """Resize images, and turn grey into colour or the other way, to `shape` (C, H, W)."""
-    pixels = images.pixels
-    channels, *size = shape
-    if pixels.shape[1] != channels:
-        if 1 not in (pixels.shape[1], channels):
-            raise UserError(f"--input_dim {channels} ...: images of {pixels.shape[1]} channels convert to 1 only")
-        pixels = pixels.float().mean(1, keepdim=True).round().byte().expand(-1, channels, -1, -1)
-    if list(pixels.shape[2:]) != size:
-        # In pieces, so that the float copy of a large data set does not have to fit in memory.
-        pieces = [
-            functional.interpolate(piece.float(), size, mode="bilinear", antialias=True).round().clamp(0, 255).byte()
-            for piece in pixels.split(4096)
-        ]
-        pixels = torch.cat(pieces)
-    return Images(pixels.contiguous(), images.labels)

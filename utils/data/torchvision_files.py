@@ -53,21 +53,25 @@ def load_cifar(name: str, folder: Path) -> tuple[Images, Images]:
     )
 
 
+def fetch(name: str, folder: Path, where: Path, advice: Callable[[], str], **options: Any) -> Any:
+    """Let torchvision's data set `name` read, and where needed download, its files below `folder`, into `where`.
+
+    Raises `UserError` with the `advice` where that fails.
+    """
+    try:
+        # torchvision reports its attempts with print
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return getattr(torchvision.datasets, name)(str(folder), download=True, **options)
+    except Exception as error:  # of torchvision's readers, which raise whatever the bytes make them
+        for empty in (where, where.parent):
+            with contextlib.suppress(OSError):
+                empty.rmdir()  # torchvision made it for the download
+        raise UserError(f"{name} cannot be read: {advice()} ({type(error).__name__}: {one_line(error)})") from error
+
+
 def _read_both(name: str, folder: Path, where: Path, advice: Callable[[], str]) -> list[Any]:
-    """Let torchvision read, and where needed download, the training and the test part."""
-    kind, parts = getattr(torchvision.datasets, name), []
-    for train in (True, False):
-        try:
-            # torchvision reports its attempts with print
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                parts.append(kind(str(folder), train=train, download=True))
-        except Exception as error:  # of torchvision's readers, which raise whatever the bytes make them
-            for empty in (where, where.parent):
-                with contextlib.suppress(OSError):
-                    empty.rmdir()  # torchvision made it for the download
-            reason = f"{type(error).__name__}: {one_line(error)}"
-            raise UserError(f"{name} cannot be read: {advice()} ({reason})") from error
-    return parts
+    """Read the training and the test part."""
+    return [fetch(name, folder, where, advice, train=train) for train in (True, False)]
 
 
 def _files(kind: type, where: Path) -> list[Path]:

@@ -1,0 +1,70 @@
+"""Ten of ImageNet's classes that are easy to tell apart."""
+
+import argparse
+from pathlib import Path
+
+from utils.data.augmentation import HorizontalFlip, RandomResizedCrop
+from utils.data.data_set import DataSet, Images
+from utils.data.image_files import class_folders, list_classes, load_image_files
+from utils.data.streaming import StreamedImages
+from utils.data.torchvision_files import fetch
+from utils.errors import UserError
+from utils.ranges import number
+
+
+class IMAGENETTE(DataSet):
+    """Imagenette (Howard, 2019): ten easy classes of ImageNet, 9,469 training and 3,925 test images, from 3x128x128.
+
+    The photographs differ in size: the middle square is taken, of `--image_size`, by default the 128 of the authors'
+    table of results. Training images are random parts of at least 35 % of the area, as theirs, and mirrored half of
+    the time.
+    """
+
+    input_shape = (3, 128, 128)
+    num_classes = 10
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+    batch_size = 64
+    augmentation = (RandomResizedCrop(0.35), HorizontalFlip(0.5))
+    #: The published archive, which comes in three sizes: with this name, and with -160 or -320 for the shorter side.
+    archive = "imagenette2"
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the size."""
+        help_text = "height and width of the images (default: %(default)s)"
+        parser.add_argument("--image_size", type=number(int, 8, 4096), default=128, metavar="PIXELS", help=help_text)
+
+    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images | StreamedImages, ...]:
+        """Read train/<class>/*.JPEG and val/<class>/*.JPEG below `folder`/<archive>: the smallest that is there.
+
+        An archive of smaller images than `--image_size` is taken only where there is no other.
+        """
+        names = {f"{self.archive}-160": 160, f"{self.archive}-320": 320, self.archive: 4096}
+        there = [name for name in names if (folder / name).is_dir()]
+        if not there:
+            there = [self.fetch(folder)]
+        where = folder / next((name for name in there if names[name] >= arguments.image_size), there[-1])
+        for part in ("train", "val"):
+            classes = class_folders(where / part) if (where / part).is_dir() else []
+            if len(classes) != self.num_classes:
+                raise UserError(
+                    f"{type(self).__name__}: {where / part} holds {len(classes)} classes, not {self.num_classes}: "
+                    f"{self.advice(folder)}"
+                )
+        self.input_shape = (3, arguments.image_size, arguments.image_size)
+        parts = [list_classes(where / part, classes) for part in ("train", "val")]
+        return tuple(load_image_files(parts, self.input_shape, arguments))
+
+    def fetch(self, folder: Path) -> str:
+        """Let torchvision download the smallest archive, and return its name."""
+        fetch("Imagenette", folder, folder / f"{self.archive}-160", lambda: self.advice(folder), size="160px")
+        return f"{self.archive}-160"
+
+    def advice(self, folder: Path) -> str:
+        """Say which files belong where."""
+        name = f"{self.archive}-160"
+        return (
+            f"unpack {name}.tgz from https://s3.amazonaws.com/fast-ai-imageclas/{name}.tgz into {folder}, "
+            f"as {folder / name} with train/ and val/ (or {self.archive}-320, or {self.archive})"
+        )
