@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from utils.data.augmentation import HorizontalFlip, RandomCrop
+from utils.data.augmentation import HorizontalFlip, RandomCrop, RandomResizedCrop
 
 
 def generator(seed=0):
@@ -101,3 +101,36 @@ def test_luck_comes_from_the_given_generator_alone_and_the_input_stays_as_it_was
     assert first.dtype == kind
     assert torch.equal(augment(images, generator(7)), first)
     assert not torch.equal(augment(images, generator(8)), first)
+
+
+def ramps(number, height, width):
+    """Images whose first channel is the column and whose second is the row, in steps of four."""
+    columns = torch.arange(width)[None].expand(height, width) * 4
+    rows = torch.arange(height)[:, None].expand(height, width) * 4
+    return torch.stack([columns, rows])[None].repeat(number, 1, 1, 1).byte()
+
+
+def test_a_part_of_the_whole_area_is_the_image_itself():
+    images = torch.randint(0, 256, (9, 3, 7, 5), generator=generator(), dtype=torch.uint8)
+    assert RandomResizedCrop(1.0, 1.0)(images, generator()).equal(images)
+
+
+def test_parts_are_rectangles_of_the_area_and_proportions_asked_for_and_lie_anywhere():
+    height, width, smallest = 60, 40, 0.35
+    enlarged = RandomResizedCrop(smallest)(ramps(3000, height, width), generator()).double() / 4
+    assert (enlarged[:, 0] - enlarged[:, 0, :1]).abs().max() <= 0.25, "columns stay columns, but for rounding"
+    assert (enlarged[:, 1] - enlarged[:, 1, :, :1]).abs().max() <= 0.25
+    # Between the centres of the first and the last pixel lie all but one of them.
+    wide = (enlarged[:, 0, 0, -2] - enlarged[:, 0, 0, 1]) / (width - 3)
+    high = (enlarged[:, 1, -2, 0] - enlarged[:, 1, 1, 0]) / (height - 3)
+    areas, stretches = wide * high, wide / high
+    whole = torch.maximum(wide, high) > 0.98  # these may have been cut off at the border
+    assert areas.min() > 0.3
+    assert areas[~whole].min() > smallest - 0.02
+    assert areas.max() <= 1.02
+    assert 4 / 3 * 0.9 < stretches[~whole].max() < 4 / 3 * 1.03
+    assert 3 / 4 * 0.97 < stretches[~whole].min() < 3 / 4 * 1.1
+    middles = (enlarged[:, 0, 0, 0] + enlarged[:, 0, 0, -1]) / 2 / (width - 1)
+    assert float(middles.mean()) == pytest.approx(0.5, abs=0.01)
+    assert middles.min() < 0.36
+    assert middles.max() > 0.64
