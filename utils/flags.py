@@ -140,7 +140,9 @@ def _network_and_data(group: Group) -> None:
     _switch(group, "--tuning", "hold a tenth of the training set out for validation and leave the test set alone")
     _switch(group, "--random_shuffle_labels", "train on labels in random order (Zhang et al., 2017)")
     _switch(
-        group, "--preload_all_data", "keep the decoded data set on the device (the data sets that there are always do)"
+        group,
+        "--preload_all_data",
+        "decode image files into memory, even where it is scarce and they would be streamed",
     )
     _switch(group, "--disable_autoconfig", "take no shape, normalisation, augmentation or batch size from the data set")
 
