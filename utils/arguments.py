@@ -90,6 +90,9 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     if checkpoint:
         parser.set_defaults(**_taken_over(checkpoint, first.eval))
         first, _ = _read(parser, argv)
+    if first.attack is not None:
+        parser.set_defaults(test_scheme="AdversarialEvaluation")
+        first, _ = _read(parser, argv)
     parser.set_defaults(**_implied(_named_components(first, registry), first.explicit))
     first, _ = _read(parser, argv)
     add_plugin_arguments(hooks, parser)
@@ -245,6 +248,12 @@ def _cross_check(arguments: argparse.Namespace, tester_trains: bool) -> None:
         raise UserError("--force_train is for --eval --test_scheme Sparsification without --checkpoint_name")
     if arguments.checkpoint_model and not arguments.checkpoint_name:
         raise UserError("--checkpoint_model needs --checkpoint_name: the run folder that it lies in")
+    attack_flags = sorted(explicit & {"attack", "attack_epsilons", "attack_samples", "attack_norm"})
+    if attack_flags and not arguments.eval:
+        raise UserError(f"--{attack_flags[0]} is for --eval: name a finished run with --checkpoint_name")
+    if attack_flags and arguments.test_scheme.lower() != "adversarialevaluation":
+        wanted = "leave --test_scheme out" if arguments.attack else "name attacks with --attack, or all"
+        raise UserError(f"--{attack_flags[0]} is for the tester AdversarialEvaluation: {wanted}")
     if "test_scheme" in explicit and not arguments.eval:
         raise UserError("--test_scheme is for --eval: a training run is tested by DefaultTester at its end")
     if arguments.input_dim is not None and len(arguments.input_dim) != 3:

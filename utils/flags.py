@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.ranges import number
+from utils.ranges import number, numbers, one_of, several_of
 
 Group = argparse._ArgumentGroup
 
@@ -65,26 +66,17 @@ def _stands_for(group: Group, flag: str, option: str, value: str) -> None:
     group.add_argument(flag, action="store_const", dest=option, const=value, help=f"--{option} {value}")
 
 
-def _one_of(*available: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in available:
-            raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(available)}")
-        return text
-
-    return read
-
-
 def _name(text: str) -> str:
     if "," in text:
         raise argparse.ArgumentTypeError(f"'{text}': several names make a grid, which is not available yet; give one")
     return text
 
 
-def _several_of(*available: str) -> Callable[[str], list[str]]:
-    def read(text: str) -> list[str]:
-        return list(dict.fromkeys(map(_one_of(*available), text.split(","))))
-
-    return read
+def _fraction(text: str) -> float:
+    try:
+        return float(Fraction(text))
+    except ZeroDivisionError as error:
+        raise ValueError from error
 
 
 def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
@@ -208,7 +200,7 @@ def _pruning(group: Group) -> None:
         "--experiment",
         "NAME",
         "singleshot (or example): prune, then train; multishot: --snip_steps times train --pre_epochs, prune, rewind",
-        _one_of("singleshot", "example", "multishot"),
+        one_of("singleshot", "example", "multishot"),
         "singleshot",
     )
 
@@ -264,10 +256,35 @@ def _testing(group: Group) -> None:
     _switch(
         group, "--latency", "measure the latency, which runs do that have removed channels, beside the dense network's"
     )
-    _not_yet(group, "--attack", feature="adversarial evaluation")
-    _not_yet(group, "--attack_epsilons", feature="adversarial evaluation")
-    _not_yet(group, "--attack_samples", feature="adversarial evaluation")
-    _not_yet(group, "--attack_norm", feature="adversarial evaluation")
+    _option(
+        group,
+        "--attack",
+        "NAMES",
+        "attack the network, with --eval: all, or attacks of foolbox by name, as in FGSM,LinfPGD,L2DeepFool",
+    )
+    _option(
+        group,
+        "--attack_epsilons",
+        "E,E,...",
+        "distances within which an image counts as attacked, of pixels in [0, 1], as in 0.1,8/255 (default: six that "
+        "double, of Linf from 2/255, of L2 from 1/8, of L1 and L0 from 1)",
+        numbers(_fraction, 0),
+    )
+    _option(
+        group,
+        "--attack_samples",
+        "N",
+        "attack the first N test images of a shuffled order that is always the same",
+        number(int, 1),
+        200,
+    )
+    _option(
+        group,
+        "--attack_norm",
+        "NORM",
+        "L0, L1, L2 or Linf, for attacks whose name does not say, as DeepFool (default: what each is known for)",
+        one_of("L0", "L1", "L2", "Linf"),
+    )
 
 
 def _results(group: Group) -> None:
@@ -294,7 +311,7 @@ def _results(group: Group) -> None:
         "--export",
         "FORMATS",
         "write the finished network as onnx (needs the packages onnx and onnxscript), torch_export or both: A,B",
-        _several_of("onnx", "torch_export"),
+        several_of("onnx", "torch_export"),
     )
     _not_yet(group, "--resume", feature="going on with an interrupted run")
 
@@ -309,7 +326,7 @@ def _machine(group: Group) -> None:
         "auto",
     )
     _option(
-        group, "--precision", "TYPE", "float32, bf16 or fp16 by autocast", _one_of("float32", "bf16", "fp16"), "float32"
+        group, "--precision", "TYPE", "float32, bf16 or fp16 by autocast", one_of("float32", "bf16", "fp16"), "float32"
     )
     _switch(group, "--compile", "run the training steps through torch.compile")
     _switch(group, "--channels_last", "lay images out as (N, H, W, C) in memory")

@@ -125,7 +125,6 @@ def test_options_that_cannot_be_declared_are_refused_with_file_and_line(tmp_path
 def test_not_yet_flags_say_so():
     later = {flag: action for flag, action in flags().items() if "not available yet" in action.help}
     assert "--resume" in later
-    assert "--attack" in later
     parser = Parser()
     add_flags(parser)
     for flag, action in later.items():

@@ -75,20 +75,25 @@ def execute(
         finally:
             with contextlib.suppress(OSError):  # of a full disk, which has been told by now
                 log.close()
+        if run.interruption is not None:
+            raise run.interruption
     return run.folder.path
 
 
 def _of_the_finished(run: Run) -> dict[str, object]:
-    """What is measured of the network as it will be used: its latency, its size on disk, its exported files."""
+    """What is measured of the network as it will be used: its latency, its size on disk, its exported files.
+
+    After an interruption only what takes no time.
+    """
     figures: dict[str, object] = {}
-    if run.history or run.arguments.latency:
+    if (run.history or run.arguments.latency) and run.interruption is None:
         figures |= latency_figures(run)
     checkpoint = run.arguments.checkpoint
     path = checkpoint.path if run.arguments.eval else run.folder.models / f"{run.model_name}_finished"
     parts = [beside(path, ending) for ending in (".safetensors", ".json")]
     if all(part.exists() for part in parts):  # a scheme of another package may keep none
         figures["checkpoint_bytes"] = sum(part.stat().st_size for part in parts)
-    if run.arguments.export:
+    if run.arguments.export and run.interruption is None:
         figures["exported"] = export(run)
     return figures
 

@@ -59,6 +59,8 @@ class Run:
     history: list[list[Cut]] = field(default_factory=list)
     #: In an evaluation: each network that is compared, as a run of its own, by a short name; this one is the first.
     compared: dict[str, Run] = field(default_factory=dict, repr=False)
+    #: What made a tester stop early, Ctrl-C or a request to end: raised again once its results are written.
+    interruption: BaseException | None = None
     #: Told to the user at the start and kept in results.json.
     notices: list[str] = field(default_factory=list)
 

@@ -1,0 +1,148 @@
+"""Accuracy on images that are changed so that the network errs."""
+
+import argparse
+import contextlib
+import math
+
+import torch
+
+from testers.DefaultTester import DefaultTester
+from utils.attacks.catalogue import EPSILONS, Attack, find_attacks
+from utils.attacks.outcome import FORMS, rows_of, weaker_than_noise
+from utils.attacks.search import EXAMPLES, AttackError, Found, PixelModel, classes, search
+from utils.charts.attacks import adversarial_images, robustness
+from utils.data.batches import Batches
+from utils.errors import UserError
+from utils.modes import evaluation_mode, frozen
+from utils.ranges import number
+from utils.run.run import Run
+from utils.seeds import seeded_generator, seeded_globally
+from utils.tables import Table
+from utils.terminal import progress_bar
+
+#: A batch is at most this share of the images, so that an interruption loses little.
+LARGEST_SHARE = 1 / 4
+
+
+class AdversarialEvaluation(DefaultTester):
+    """Attacks of foolbox (Rauber et al., 2020) on each network, on the same images, with pixels in [0, 1].
+
+    robust accuracy(e) = share of the images that are classified correctly and of which no misclassified image was
+    found within the distance e; success rate(e) = share of the correctly classified ones of which one was. An attack
+    that looks for the smallest change runs once for all epsilons: its row of epsilon inf counts what it found at any
+    distance, and its median norm is over that. Others run once for each epsilon. What they find is measured here.
+    """
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the number of steps."""
+        help_text = "steps of each attack that has them (default: foolbox's; fewer of the slowest)"
+        parser.add_argument("--attack_steps", type=number(int, 1), metavar="N", help=help_text)
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        flags, images = run.arguments, run.data.held_out.images
+        if not flags.attack:
+            raise UserError("--test_scheme AdversarialEvaluation needs --attack: names of attacks, or all")
+        if "attack_samples" in flags.explicit and flags.attack_samples > len(images):
+            raise UserError(
+                f"--attack_samples {flags.attack_samples}: there are {len(images):,} {run.data.held_out_name} images"
+            )
+        self.attacks = find_attacks(flags.attack, flags.attack_norm, flags.attack_steps)
+        # The same images whatever the seed, so that networks of several seeds are comparable.
+        order = torch.randperm(len(images), generator=seeded_generator(0, "attacked images"))[: flags.attack_samples]
+        channels, batch_size = run.data.input_shape[0], run.data.held_out.batch_size
+        plain = Batches(images.subset(order.to(images.labels.device)), batch_size, [0.0] * channels, [1.0] * channels)
+        pixels, labels = zip(*plain, strict=True)
+        self.pixels, self.labels = torch.cat(pixels).clamp(0, 1), torch.cat(labels)
+        self.batch_size = min(batch_size, math.ceil(LARGEST_SHARE * len(self.labels)))
+        #: By network and attack, batch by batch.
+        self.found: dict[tuple[str, str], list[Found]] = {}
+
+    def evaluate(self) -> dict[str, object]:
+        """Test each network, attack it, and return what goes to results.json; an interruption ends it early."""
+        results = super().evaluate()
+        try:
+            self.attack_networks()
+        except (KeyboardInterrupt, SystemExit) as stop:
+            self.run.interruption = stop
+            self.tell("interrupted: the attacks below are of the images that were done by then")
+        rows = [
+            row
+            for label in self.run.compared
+            for attack in self.attacks
+            if (found := self.found.get((label, attack.name)))
+            for row in rows_of(label, attack, self.epsilons(attack), found)
+        ]
+        if rows:
+            noise = {attack.name for attack in self.attacks if attack.is_noise}
+            for notice in weaker_than_noise(rows, noise):
+                self.tell(notice)
+            title = f"attacks on {results['data_set']}, epsilon and norm of pixels in [0, 1]"
+            self.run.hooks.tabulated(run=self.run, table=Table("attacks", title, rows, FORMS))
+            robustness(rows, noise, title.partition(",")[0], self.run.folder.output / "robustness.png")
+            self.draw_examples()
+        stopped = self.run.interruption is not None
+        return {**results, "attack_samples": len(self.pixels), "interrupted": stopped, "attacks": rows}
+
+    def attack_networks(self) -> None:
+        """Attack every network by every attack, batch by batch."""
+        total = len(self.run.compared) * len(self.attacks) * len(self.pixels)
+        with progress_bar(total, "images") as advance, contextlib.ExitStack() as modes:
+            for label, run in self.run.compared.items():
+                for mode in (evaluation_mode, frozen):
+                    modes.enter_context(mode(run.network))
+                model = PixelModel(run.network, run.data.held_out, run.precision.autocast).eval()
+                taken_for = classes(model, self.pixels, self.batch_size)
+                for attack in self.attacks:
+                    batches = self.found.setdefault((label, attack.name), [])
+                    advance(0, f"{attack.name} on {label}")
+                    try:
+                        for start in range(0, len(self.pixels), self.batch_size):
+                            batches.append(self.attack_batch(attack, model, taken_for, start))
+                            advance(batches[-1].images, f"{attack.name} on {label}")
+                    except AttackError as error:
+                        del self.found[label, attack.name]
+                        self.tell(f"{attack.name} on {label} is left out, it gave up: {error}")
+
+    def attack_batch(self, attack: Attack, model: PixelModel, taken_for: torch.Tensor, start: int) -> Found:
+        """Attack the images from `start` on; `taken_for` (N,) is what the model takes all of them for."""
+        part = slice(start, start + self.batch_size)
+        with seeded_globally(self.run.arguments.seed, f"{attack.name} {start}"):
+            return search(
+                attack,
+                model,
+                self.pixels[part],
+                self.labels[part],
+                taken_for[part],
+                self.epsilons(attack),
+                pool=(self.pixels, taken_for),
+            )
+
+    def epsilons(self, attack: Attack) -> list[float]:
+        """The distances within which an attack is judged, rising."""
+        if attack.is_spatial:
+            return [math.inf]
+        asked = self.run.arguments.attack_epsilons or EPSILONS[attack.norm]
+        return [*sorted(set(asked)), math.inf] if attack.minimises else sorted(set(asked))
+
+    def draw_examples(self) -> None:
+        """Draw what the first attack found on the first network."""
+        label, attack = next(key for key, batches in self.found.items() if batches)
+        batches = self.found[label, attack]
+        originals = torch.cat([batch.originals for batch in batches])[:EXAMPLES]
+        adversarial = torch.cat([batch.adversarial for batch in batches])[:EXAMPLES]
+        if not len(originals):
+            return
+        run = self.run.compared[label]
+        model = PixelModel(run.network, run.data.held_out, run.precision.autocast).eval()
+        with evaluation_mode(run.network):
+            pairs = [classes(model, images.to(run.device), EXAMPLES).tolist() for images in (originals, adversarial)]
+        title = f"{attack} on {label}: the smallest change found"
+        path = self.run.folder.output / "adversarial.png"
+        adversarial_images(originals, adversarial, list(zip(*pairs, strict=True)), title, path)
+
+    def tell(self, notice: str) -> None:
+        """Say something now and in results.json."""
+        self.run.notices.append(notice)
+        self.run.log.warning(notice)
