@@ -25,7 +25,7 @@ WAYS = {"pruned": "none", "merged": "merge", "least_squares": "least_squares"}
 
 
 class Merging(DefaultTester):
-    """The network pruned by channels, merged and refitted, none of them trained (Kim et al., 2020, tables 1 to 3).
+    """The network pruned by channels, merged, refitted, and not trained, as in the experiments of Kim et al., 2020.
 
     The same share of each layer's channels goes, by each criterion and ratio: alone, with neuron merging
     (`--merge_threshold`, `--merge_lambda`, `--merge_formula`), and with the layers behind fitted by least squares on

@@ -147,6 +147,7 @@ BAD = {
     "--model Nothing": "no network 'Nothing'",
     "--loss Nothing": "no loss 'Nothing'",
     "--eval": "--eval needs --checkpoint_name",
+    "--force_train": "--force_train is for --eval",
     "--checkpoint_model x": "--checkpoint_model needs --checkpoint_name",
     "--test_scheme DefaultTester": "--test_scheme is for --eval",
     "--input_dim 3 32": "--input_dim takes three numbers",

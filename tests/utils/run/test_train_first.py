@@ -1,0 +1,68 @@
+"""The command that trains what a tester tests, and the runs that have done so already."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from utils.hooks import plugin_manager
+from utils.registry import Registry
+from utils.run.train_first import finished_run, training_command
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_training_command_is_the_testing_one_without_what_is_for_the_tester():
+    hooks, _ = plugin_manager()
+    words = "--eval --k-vals=0,.5 --model LeNet300 --test-scheme Sparsification --seed 3 --ranking network --N=64"
+    command = training_command(
+        f"{words} --train_scheme TickTock --force-train".split(), Registry(ROOT, hooks), "Sparsification"
+    )
+    assert command == ["--model", "LeNet300", "--seed", "3", "--N=64", "--train_scheme", "TickTock"]
+
+
+SETTINGS = "--model LeNet300 --data_set DIGITS --epochs 3"
+
+
+@pytest.fixture
+def finished(make_run, make_arguments):
+    """Ask which run has finished a training by the settings of a command, when one by SETTINGS has."""
+    run = make_run(SETTINGS)
+    run.folder.describe(ROOT, [], run.arguments, run.device, {})
+
+    def find(command):
+        return finished_run(make_arguments(command))
+
+    assert find(SETTINGS) is None  # it has not finished
+    (run.folder.models / "LeNet300_finished.json").write_text("{}")
+    return lambda command: find(command) == run.folder.path
+
+
+@pytest.mark.parametrize(
+    ("command", "same"),
+    [
+        (SETTINGS, True),
+        (f"{SETTINGS} --run_name other --eval_freq 0 --disable_netplot --latency", True),
+        (f"{SETTINGS} --batch_size 64", True),  # what DIGITS suggests
+        (f"{SETTINGS} --batch_size 32", False),
+        (f"{SETTINGS} --seed 1", False),
+        (f"{SETTINGS} --epochs 4", False),
+        (f"{SETTINGS} --learning_rate 1e-3", False),
+        (f"{SETTINGS} --prune_criterion SNIP", False),
+        (f"{SETTINGS} --lp_power 1", False),  # an option of a component
+        (f"{SETTINGS} --precision bf16", False),
+        ("--model MLP5 --data_set DIGITS --epochs 3", False),
+    ],
+)
+def test_a_run_is_used_again_if_all_that_matters_is_the_same(finished, command, same):
+    assert finished(command) == same
+
+
+def test_a_folder_whose_arguments_cannot_be_read_is_passed_over(finished, make_arguments):
+    arguments = make_arguments(SETTINGS)
+    broken = arguments.results_dir / "broken"
+    for part in ("models", "output"):
+        (broken / part).mkdir(parents=True)
+    (broken / "models" / "LeNet300_finished.json").write_text(json.dumps({}))
+    (broken / "output" / "arguments.json").write_text("{")
+    assert finished(SETTINGS)
