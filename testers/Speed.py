@@ -1,0 +1,93 @@
+"""What pruning is worth by the clock."""
+
+import argparse
+
+import torch
+
+from testers.DefaultTester import DefaultTester
+from utils.charts.speed import speed
+from utils.measure.latency import dense_network, latencies
+from utils.ranges import number, numbers
+from utils.run.checkpoint_facts import Checkpoint, beside
+from utils.run.run import Run
+from utils.tables import Table
+
+FORMS = {"batch_ms": "{:,.3f}", "images_per_second": "{:,.0f}", "times_as_fast": "{:.2f}"}
+
+
+class Speed(DefaultTester):
+    """Latency and throughput of each network beside the dense one, in evaluation mode, on random images.
+
+    The networks take turns, so that whatever else the machine does meets all of them; the figures are medians. Ratios
+    are of the dense network's time to the network's own: 2 is twice as fast. A network that was pruned by masks
+    computes its zeros like any other weight and gains nothing until its idle channels are removed.
+    """
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the batch sizes, and how long to measure."""
+        parser.add_argument(
+            "--speed_batch_sizes",
+            type=numbers(int, 1, 10**6),
+            default=[1, 8, 64, 256],
+            metavar="N,N",
+            help="images at a time (default: 1,8,64,256)",
+        )
+        parser.add_argument(
+            "--speed_seconds",
+            type=number(float, 0, above=True),
+            default=1.0,
+            metavar="SECONDS",
+            help="measure each network so long at each batch size (default: %(default)s)",
+        )
+
+    def evaluate(self) -> dict[str, object]:
+        """Measure the networks in turn, tabulate and draw; adds `speed` to the results, by network and batch size."""
+        run = self.run
+        results = super().evaluate()
+        for (label, one), checkpoint in zip(run.compared.items(), run.arguments.checkpoints, strict=True):
+            if notice := _without_gain(label, one, checkpoint):
+                run.notices.append(notice)
+                run.log.warning(notice)
+        dense_of = {label: _dense_name(one) for label, one in run.compared.items()}
+        dense = {dense_of[label]: one for label, one in run.compared.items()}
+        networks = {label: dense_network(one) for label, one in dense.items()}
+        networks |= {label: one.network for label, one in run.compared.items()}
+        budget = run.arguments.speed_seconds * len(networks)
+        measured = latencies(run, networks, run.arguments.speed_batch_sizes, budget)
+        rows = []
+        for label in networks:
+            for size, taken in measured.items():
+                milliseconds = taken[label]
+                known = milliseconds is not None
+                rows.append(
+                    {
+                        "network": label,
+                        "batch_size": size,
+                        "batch_ms": milliseconds,
+                        "images_per_second": 1000 * size / milliseconds if known else None,
+                        "times_as_fast": taken[dense_of.get(label, label)] / milliseconds if known else None,
+                    }
+                )
+        shape = "x".join(map(str, run.data.input_shape))
+        threads = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
+        title = f"speed on {run.device}{threads}, {run.arguments.precision}, images of {shape}"
+        run.hooks.tabulated(run=run, table=Table("speed", title, rows, FORMS))
+        speed(rows, set(dense), title, run.folder.output / "speed.png")
+        return {**results, "threads": torch.get_num_threads(), "speed": rows}
+
+
+def _dense_name(run: Run) -> str:
+    """A name for the dense network that no run can have: a comma would separate two."""
+    options = (f"{name} {value}" for name, value in run.identity["options"].items())
+    return ", ".join([run.identity["model"], *options, "dense"])
+
+
+def _without_gain(label: str, run: Run, checkpoint: Checkpoint) -> str | None:
+    """What to say of a network whose zeros are still computed, and where it is without them."""
+    compact = checkpoint.path.with_name(f"{run.model_name}_compact")
+    if not run.masks.kept or checkpoint.path == compact:
+        return None
+    there = beside(compact, ".json").exists()
+    instead = f": --checkpoint_model {compact.name} is the same function without the channels they leave idle"
+    return f"{label} computes the zeros of its masks like other weights and gains no time by them{instead * there}"
