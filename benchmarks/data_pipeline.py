@@ -3,15 +3,23 @@
     python3 benchmarks/data_pipeline.py --repeats 5
 
 The images are noise of CIFAR's size, in memory on both sides; each is cropped out of its padded self, mirrored half of
-the time and normalised, and comes in batches of 512. The ways take turns, an epoch each; the table shows medians.
+the time and normalised, and comes in batches of 512. The threads wait for each other as in a run of main.py. The ways
+take turns, an epoch each, so that whatever else the machine does meets both; the table shows medians.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from main import ENVIRONMENT
+
+os.environ.update(ENVIRONMENT | os.environ)
 
 import numpy as np
 import torch
@@ -20,14 +28,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from data_sets.CIFAR10 import CIFAR10
 from utils.data.batches import Batches
 from utils.data.data_set import Images
 from utils.torchvision_import import torchvision
+from utils.training.cpu import tune_cpu
 
-IMAGES = 50_000
 BATCH_SIZE = 512
 
 
@@ -56,12 +62,14 @@ class Usual(Dataset):
 def main() -> None:
     """Measure both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=50_000, help="images an epoch (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="epochs of each way (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="workers of the DataLoader (default: %(default)s)")
     arguments = parser.parse_args()
+    tune_cpu()
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(0, 10, (IMAGES,), generator=generator)
+    pixels = torch.randint(0, 256, (arguments.images, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 10, (arguments.images,), generator=generator)
     batches = Batches(Images(pixels, labels), BATCH_SIZE, CIFAR10.mean, CIFAR10.std, CIFAR10.augmentation)
     usual = Usual(pixels.permute(0, 2, 3, 1).contiguous().numpy(), labels.tolist())
     loader = DataLoader(usual, BATCH_SIZE, shuffle=True, num_workers=arguments.workers)
@@ -73,7 +81,7 @@ def main() -> None:
             for _batch in way(epoch):
                 pass
             seconds[name].append(time.perf_counter() - start)
-    speeds = {name: IMAGES / statistics.median(times) for name, times in seconds.items()}
+    speeds = {name: arguments.images / statistics.median(times) for name, times in seconds.items()}
     table = Table(title=f"Samples a second, augmented and normalised, {torch.get_num_threads()} threads")
     for heading in ("Secateur", f"usual, {arguments.workers} workers", "ratio"):
         table.add_column(heading, justify="right")
