@@ -12,7 +12,7 @@ from utils.data.data_set import Images
 
 # Distances within which clipping to [0, 1] plays no part: the pixels lie from 0.35 to 0.65.
 EPSILONS = [0, 0.01, 0.03, 0.1, 0.3]
-#: Every attack that can run but those below, which are slow, and SpatialAttack, which needs larger images.
+#: One of each kind of attack, but SpatialAttack, which has no norm.
 MANY = (
     "FGSM,FGM,L1FastGradient,LinfPGD,L2PGD,L1PGD,LinfAdamPGD,LinfBasicIterative,MIFGSM,SparseL1Descent,"
     "L2ContrastReduction,VirtualAdversarial,L2AdditiveGaussianNoise,LinfAdditiveUniformNoise,L2RepeatedGaussian,"
@@ -40,9 +40,9 @@ def linear():
     return model, pixels, labels, margins, (layer.weight[1] - layer.weight[0]) / 0.25
 
 
-def attacked(name, linear, epsilons=EPSILONS, steps=None):
+def attacked(name, linear, epsilons=EPSILONS):
     model, pixels, labels, *_ = linear
-    [attack] = find_attacks(name, None, steps)
+    [attack] = find_attacks(name, None, None)
     taken_for = classes(model, pixels, 16)
     return attack, search(attack, model, pixels, labels, taken_for, epsilons, (pixels, taken_for))
 
@@ -111,9 +111,7 @@ def test_normalisation_is_inside(linear):
 def test_what_an_attack_found_is_misclassified_and_as_near_as_it_is_said_to_be(linear, name):
     model = linear[0]
     epsilons = [0.25, 2.0, 16.0]
-    _, found = attacked(
-        name, linear, epsilons, steps=20 if hasattr(find_attacks(name, None, None)[0], "steps") else None
-    )
+    _, found = attacked(name, linear, epsilons)
     assert found.images == 40
     assert found.broken.shape == (3, 37)
     assert found.adversarial.shape == found.originals.shape
