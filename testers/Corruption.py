@@ -1,7 +1,6 @@
 """Accuracy on images that are not as good as those of training."""
 
 import argparse
-import copy
 from collections.abc import Iterable
 from statistics import fmean
 
@@ -55,9 +54,7 @@ class Corruption(DefaultTester):
                 raise UserError(f"--corruption_images {wanted}: there are {there} {run.data.held_out_name} images only")
             # The same images whatever the seed, so that networks of several seeds are comparable.
             order = torch.randperm(there, generator=seeded_generator(0, "images to corrupt"))[:wanted]
-            images = self.batches.images
-            self.batches = copy.copy(self.batches)
-            self.batches.images = images.subset(order.to(images.labels.device))
+            self.batches = self.batches.subset(order)
 
     def evaluate(self) -> dict[str, object]:
         """Measure each network, tabulate and draw; adds `corruption` to the results, by network."""

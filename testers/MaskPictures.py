@@ -1,7 +1,6 @@
 """What pruning has kept, to look at."""
 
 import argparse
-import copy
 
 import torch
 from torch import Tensor
@@ -105,8 +104,7 @@ class MaskPictures(DefaultTester):
         batches, classes = run.data.train, range(min(run.data.num_classes, MOST_CLASSES))
         columns = {}
         for label, positions in self.positions(classes).items():
-            ours = copy.copy(batches)
-            ours.images = batches.images.subset(positions)
+            ours = batches.subset(positions)
             masks = snip_masks(network, functional.cross_entropy, ours, flags.mask_sparsities)
             mean = torch.cat([as_pixels(batches, inputs) for inputs, _ in ours]).mean(0).cpu()
             columns[label] = mean, [self.by_pixel(one[layer]).sum(0) for one in masks]
@@ -116,13 +114,10 @@ class MaskPictures(DefaultTester):
 
     def positions(self, classes: range) -> dict[str, Tensor]:
         """Where `--mask_images` training images of each class stand, drawn at random, and those of all classes."""
-        labels = self.run.data.train.images.labels
+        labels = self.run.data.train.images.labels.cpu()
         order = torch.randperm(len(labels), generator=seeded_generator(self.run.arguments.seed, "images of classes"))
-        shuffled = labels[order.to(labels.device)]
-        chosen = {
-            f"class {number}": order.to(labels.device)[shuffled == number][: self.run.arguments.mask_images]
-            for number in classes
-        }
+        wanted = self.run.arguments.mask_images
+        chosen = {f"class {number}": order[labels[order] == number][:wanted] for number in classes}
         there = {label: positions for label, positions in chosen.items() if len(positions)}
         return {**there, "all": torch.cat(list(there.values()))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -55,6 +56,12 @@ class Batches:
             for augment in self.augmentation:
                 pixels = augment(pixels, generator)
             yield self.normalise(pixels), labels
+
+    def subset(self, positions: Tensor) -> Batches:
+        """Batches of the images at these positions alone, int64 (n,)."""
+        smaller = copy.copy(self)
+        smaller.images = self.images.subset(positions.to(self.images.labels.device))
+        return smaller
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn uint8 pixels (B, C, H, W) into float32 of mean 0 and standard deviation 1 over the training set."""

@@ -173,3 +173,12 @@ def test_augmentation_is_applied_in_the_given_order():
         batches = Batches(numbered(6), 4, [0.0], [1 / 255], augmentation)
         values = torch.cat([inputs for inputs, _ in batches.epoch(0)])
         assert torch.allclose(values, torch.full_like(values, expected))
+
+
+def test_a_subset_has_its_images_alone_normalised_as_before():
+    batches = plain(10, 3)
+    few = batches.subset(torch.tensor([7, 2, 9, 4]))
+    assert torch.cat([labels for _, labels in few]).tolist() == [7, 2, 9, 4]
+    assert torch.cat([inputs for inputs, _ in few])[:, 0, 0, 0].mul(255).round().tolist() == [7, 2, 9, 4]
+    assert [len(labels) for _, labels in few.epoch(0)] == [4], "a single image left over joins the others"
+    assert len(batches.images) == 10
