@@ -65,9 +65,8 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
     stays: dict[str, Tensor] = {}
     nodes = 0
     for group in groups:
-        gone = unread[group.root].clone()
-        if gone.all():
-            gone[0] = False  # a layer keeps one channel
+        gone = torch.zeros_like(unread[group.root])
+        gone[group.removable(reversed(unread[group.root].nonzero().flatten().tolist()))] = True
         stays[group.root] = unread[group.root] & ~gone
         if gone.any():
             cuts.append((group.root, gone.nonzero().flatten().tolist()))

@@ -117,6 +117,29 @@ def test_a_layer_that_has_collapsed_keeps_one_neuron_that_nobody_reads():
     assert not result.masks.kept["4"].any()
 
 
+class Joined(nn.Module):
+    """A depthwise convolution behind the concatenation of two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1)
+        self.depthwise, self.classifier = nn.Conv2d(4, 4, 1, groups=4), nn.Linear(4, 2)
+
+    def forward(self, images):
+        joined = torch.cat([self.left(images), self.right(images)], 1).relu()
+        return self.classifier(self.depthwise(joined).flatten(1))
+
+
+def test_of_layers_that_are_joined_too_each_keeps_a_channel_that_nobody_reads():
+    network = Joined()
+    with torch.no_grad():
+        network.classifier.weight[:, :2] = 0  # the channels of the left one
+    result = compacted(network, 1, 1, 1)
+    smaller = result.network
+    assert [smaller.left.out_channels, smaller.right.out_channels, smaller.depthwise.out_channels] == [1, 2, 3]
+    assert same(network, smaller, 1, 1, 1)
+
+
 def test_masks_are_cut_along_and_zeros_stay_zero():
     network = mlp([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], [0.7, 0.1, 0.1], [[3.0, 0.0, 4.0], [1.0, 1.0, 0.0]], [0.5, 0.0])
     result = compacted(network, 2)
