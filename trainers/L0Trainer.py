@@ -36,6 +36,9 @@ class L0Trainer(DefaultTrainer):
             raise UserError(f"--train_scheme L0Trainer needs the penalty of --loss L0CrossEntropy, not {flags.loss}")
         if flags.enable_rewinding or flags.reinitialise or run.criterion.in_levels:
             raise UserError("--train_scheme L0Trainer cannot go back to earlier weights, which had other gates")
+        if run.criterion.unit == "nodes":
+            who = type(run.criterion).__name__
+            raise UserError(f"--train_scheme L0Trainer has gates on channels, and {who} removes channels: name one")
         names = gated_layers(run.network, run.example, flags.outer_layer_pruning)
         if not names:
             raise UserError(
