@@ -14,7 +14,8 @@ class MovementPruning(GradualMagnitude):
 
     score(w) = -sum over training steps of dL/dw * w: weights that grow away from zero stay. The gradient is that of the
     masked network, and w of a pruned weight is the value that it had when it was pruned, with which it comes back once
-    it scores high enough (the paper's straight-through estimator). Scores add up from the first step on.
+    it scores high enough (the paper's straight-through estimator). Scores add up from the first step on; an event
+    before that goes by |w|.
     """
 
     revival = "value"
@@ -30,5 +31,5 @@ class MovementPruning(GradualMagnitude):
         torch._foreach_addcmul_(list(self.total.values()), gradients, list(dense.values()), value=-1)
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        """The movement so far; before any, all weights score alike."""
-        return self.total or {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        """The movement so far; before any, |weight|."""
+        return self.total or super().scores(batches)

@@ -25,4 +25,4 @@ class UnstructuredRandom(Criterion):
         only_rate = "pruning_rate" in self.arguments.explicit and not (
             {"pruning_limit", "compression"} & self.arguments.explicit
         )
-        return self.arguments.pruning_rate if only_rate else self.arguments.pruning_limit
+        return self.arguments.pruning_rate if only_rate and not self.pattern else super().limit

@@ -47,6 +47,11 @@ def test_random_pruning_follows_the_seed_and_hits_every_layer_alike(build):
     assert 900 < int(first["0"].sum()) < 1100
 
 
+def test_random_pruning_keeps_to_a_pattern(build):
+    criterion = build(UnstructuredRandom, nn.Linear(8, 5), "--pattern 1:4")
+    assert criterion.prune(criterion.limit, []).kept == 10
+
+
 def test_random_scores_have_nothing_to_do_with_the_initial_weights(build):
     torch.manual_seed(333)
     network = nn.Linear(100, 100)
@@ -152,6 +157,14 @@ def test_movement_adds_up_what_moves_away_from_zero(build):
     assert criterion.scores([])[""].tolist() == [[6.0, 3.0]]
     criterion.prune(0.5, [])
     assert network.weight.tolist() == [[2.0, 0.0]]
+
+
+def test_before_any_movement_the_smallest_go(build):
+    network = nn.Sequential(line([1.0, 3.0]), nn.Linear(1, 2, bias=False))
+    network[1].weight.data = torch.tensor([[-2.0], [4.0]])
+    build(MovementPruning, network).prune(0.5, [])
+    assert network[0].weight.tolist() == [[0.0, 3.0]]
+    assert network[1].weight.tolist() == [[0.0], [4.0]]
 
 
 def test_hoyer_square_prunes_below_its_threshold_however_many(build):

@@ -167,6 +167,14 @@ def test_bn_scale_leaves_channels_without_a_norm(traced, flags):
     assert network[3].out_features == 4
 
 
+@pytest.mark.parametrize("wrong", [None, {"0": [1.0, 2.0, 3.0]}, {"0": torch.zeros(2)}, {"1": torch.zeros(3)}])
+def test_scores_of_channels_that_are_none_are_refused_naming_the_method(traced, wrong):
+    kind = type("Wrong", (SNAP,), {"channel_scores": lambda self, batches: wrong, "__module__": SNAP.__module__})
+    kind.__name__ = "SNAP"
+    with pytest.raises(UserError, match=r"SNAP\.channel_scores"):
+        traced(kind, linear()).prune(0.5, [])
+
+
 def test_bn_scale_needs_a_norm(traced):
     with pytest.raises(UserError, match="no norm with scales"):
         traced(BNScale, linear()).channel_scores([])

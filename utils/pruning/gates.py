@@ -46,6 +46,6 @@ def _multiply(gates: Tensor, own: Tensor, ours: Tensor) -> Callable[..., Tensor]
         shape = [1] * output.dim()
         shape[dimension] = -1
         factors = torch.ones(output.shape[dimension], device=output.device).index_copy(0, own, gates[ours])
-        return output * factors.view(shape)
+        return output * factors.view(shape).to(output.dtype)
 
     return hook

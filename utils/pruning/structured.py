@@ -129,11 +129,11 @@ class StructuredCriterion(Criterion):
     ) -> PruningEvent:
         """Remove channels as `prune` does, by these scores; `batches` are for what makes up for them."""
         shapes = {root: torch.Size([group.channels]) for root, group in self.groups.items()}
-        unscored = {root: score.isposinf() for root, score in scores.items()}
-        scores = self.checked(scores, shapes, "channel_scores", "group")
+        finite = self.checked(scores, shapes, "channel_scores", "group")
         if self.arguments.invert_scores:
-            scores = {root: -score for root, score in scores.items()}
-        scores = {root: score.masked_fill(unscored[root], torch.inf) for root, score in scores.items()}
+            finite = {root: -score for root, score in finite.items()}
+        # What a criterion gives an infinite score, it has no score for.
+        scores = {root: score.masked_fill(scores[root].isposinf(), torch.inf) for root, score in finite.items()}
         chosen = self.choose(self.unit_scores(scores), sparsity)
         competing = self.dense_nodes
         cuts: list[Cut] = [
@@ -182,7 +182,6 @@ class StructuredCriterion(Criterion):
             values, nodes = score.tolist(), self.groups[root].nodes.tolist()
             order = sorted(range(len(values)), key=lambda unit, values=values: (values[unit], -unit))
             going = self.groups[root].removable(order)
-            # What a criterion gives an infinite score, it has no score for.
             candidates += [(values[unit], root, unit, nodes[unit]) for unit in going if values[unit] < torch.inf]
         candidates.sort(key=lambda candidate: candidate[0])
         chosen: dict[str, list[int]] = {}
