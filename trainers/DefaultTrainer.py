@@ -300,9 +300,11 @@ class DefaultTrainer:
 
     def evaluate(self) -> Evaluation:
         """Judge the network on the held-out set."""
+        start = time.perf_counter()
         self.evaluation = evaluate(
             self.network, self.loss, self.data.held_out, self.data.num_classes, self.run.precision.autocast
         )
+        self.seconds["testing"] = time.perf_counter() - start  # the last time, over the whole set
         self.run.hooks.evaluated(run=self.run, evaluation=self.evaluation)
         return self.evaluation
 
@@ -353,5 +355,6 @@ class DefaultTrainer:
             "flops_training_total": self.training_flops,
             "seconds_pruning": self.seconds["pruning"],
             "seconds_training": self.seconds["training"],
+            "seconds_testing": self.seconds.get("testing"),
             "collapsed_layers": self.collapsed,
         }

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#BBBBBB"
 #: Colours and markers of things drawn side by side, as networks; yellow, which white swallows, is left out.
@@ -143,6 +144,8 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 def small_map(weight: Tensor) -> Tensor:
     """A weight as a picture, outputs down, inputs (with their kernel) across, averaged down to at most MAP_SIZE."""
+    import torch  # here, because reports draw without it
+
     matrix = weight.flatten(1)
     size = tuple(min(extent, MAP_SIZE) for extent in matrix.shape)
     return torch.nn.functional.adaptive_avg_pool2d(matrix[None], size)[0].cpu()

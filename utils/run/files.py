@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 from pathlib import Path
@@ -19,6 +20,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def make_new_folder(results: Path, name: str) -> Path:
+    """Make `results/<date>_<time>_<name>`, with `_2` and so on at its end where folders of that second were faster."""
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H.%M.%S")
+    name = f"{stamp}_{name}" if name else stamp
+    results.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = results / (name if number == 1 else f"{name}_{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import platform
 import shlex
@@ -16,7 +15,7 @@ import torch
 
 from utils.errors import UserError
 from utils.kinds import KINDS
-from utils.run.files import write_atomically, write_json
+from utils.run.files import make_new_folder, write_atomically, write_json
 
 PARTS = ("codebase", "output", "models", "progress")
 #: Of the arguments, what is no setting of the run.
@@ -32,10 +31,8 @@ class RunFolder:
     """
 
     def __init__(self, results: Path, run_name: str) -> None:
-        stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H.%M.%S")
-        name = f"{stamp}_{run_name}" if run_name else stamp
         try:
-            self.path = _make_new(results, name)
+            self.path = make_new_folder(results, run_name)
         except OSError as error:
             raise UserError(f"--results_dir {results}: no run folder can be made there: {error.strerror}") from error
         self.codebase, self.output, self.models, self.progress = (self.path / part for part in PARTS)
@@ -74,20 +71,6 @@ class RunFolder:
 def settings_of(arguments: argparse.Namespace) -> dict[str, object]:
     """What arguments.json holds of the arguments, beside the names of those that were typed."""
     return {name: value for name, value in vars(arguments).items() if name not in NO_SETTINGS}
-
-
-def _make_new(results: Path, name: str) -> Path:
-    """Make `results/name`, or `results/name_2` and so on where runs of the same second were faster."""
-    results.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        path = results / (name if number == 1 else f"{name}_{number}")
-        try:
-            path.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return path
 
 
 def copy_sources(root: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ class Noon(datetime.datetime):
 
 @pytest.fixture(autouse=True)
 def _one_second(monkeypatch):
-    monkeypatch.setattr("utils.run.folder.datetime.datetime", Noon)
+    monkeypatch.setattr("utils.run.files.datetime.datetime", Noon)
 
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path):
