@@ -45,7 +45,7 @@ def distributions(
     """An animation: the norms of each layer's weights or units, before and as they are left at each sparsity.
 
     `norms` are tensors by layer name, `steps` by sparsity which of them are kept. The axes stay; what is zero, which
-    would tower above all else, is left out and counted.
+    would tower above all else, is left out, and the rest counted.
     """
     names = list(norms)
     if len(names) > MOST_LAYERS:
@@ -53,19 +53,17 @@ def distributions(
     edges = {name: np.linspace(0, float(norms[name].max()) or 1, BINS + 1) for name in names}
     columns = min(len(names), 4)
     rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(max(3.2 * columns, 5), 2.4 * rows + 1), layout="constrained")
+    figure = Figure(figsize=(max(3.2 * columns, 5) + 1, 2.4 * rows + 1), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    bars, notes = {}, {}
+    bars = {}
     for axes, name in zip(panels, names, strict=False):
         dense = _counts(norms[name], edges[name])
         axes.stairs(dense, edges[name], fill=True, color=GREY, label="before")
         bars[name] = axes.stairs(dense, edges[name], fill=True, color=BLUE, label="kept")
-        notes[name] = axes.text(0.98, 0.95, "", transform=axes.transAxes, ha="right", va="top", fontsize=8)
-        axes.set_title(f"{name}: {norms[name].numel():,} {unit}s", fontsize=9)
         axes.set(xlim=(0, edges[name][-1]), ylim=(0, 1.05 * dense.max() or 1))
     for axes in panels[len(names) :]:
         axes.axis("off")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.supxlabel(NORMS[unit])
     figure.supylabel(f"{unit}s")
     writer = PillowWriter(fps=PER_SECOND)
@@ -75,7 +73,8 @@ def distributions(
             for name in names:
                 left = norms[name] * kept[name]
                 bars[name].set_data(_counts(left, edges[name]))
-                notes[name].set_text(f"{int((left == 0).sum()):,} at 0")
+                count = f"{int(left.count_nonzero()):,} of {left.numel():,} {unit}s"
+                bars[name].axes.set_title(f"{name}: {count}", fontsize=9)
             writer.grab_frame()
 
 
