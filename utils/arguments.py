@@ -15,7 +15,7 @@ import pluggy
 from rich_argparse import RichHelpFormatter
 
 from utils.errors import UserError, nearest, one_line, raised_at
-from utils.flags import add_flags
+from utils.flags import StandsFor, add_flags
 from utils.hooks import add_plugin_arguments
 from utils.registry import Component, Registry
 from utils.run.checkpoint_facts import Checkpoint, find_checkpoint
@@ -158,6 +158,13 @@ def _read(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, list[str
     values: dict[str, Any] = {}
     for action in parser._actions:  # the first of several flags for one value says its default
         values.setdefault(action.dest, getattr(namespace, action.dest) if action.dest in explicit else action.default)
+    for action in parser._actions:
+        if isinstance(action, StandsFor) and action.dest in explicit:
+            option, flag = action.option, action.option_strings[0]
+            if option in explicit and values[option].lower() != action.value.lower():
+                raise UserError(f"{flag} is --{option} {action.value}, and --{option} {values[option]} contradicts it")
+            values[option] = action.value
+            explicit.add(option)
     return argparse.Namespace(**values, explicit=explicit), unknown
 
 

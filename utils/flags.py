@@ -61,9 +61,16 @@ def _switch(group: Group, flag: str, help_text: str) -> None:
     group.add_argument(flag, action="store_true", help=help_text)
 
 
+class StandsFor(argparse._StoreTrueAction):
+    """A flag without a value that names a component, as `--option value` does; what is typed is read from both."""
+
+    def __init__(self, option_strings: list[str], dest: str, option: str, value: str) -> None:
+        super().__init__(option_strings, dest, help=f"--{option} {value}")
+        self.option, self.value = option, value
+
+
 def _stands_for(group: Group, flag: str, option: str, value: str) -> None:
-    """Add a flag without a value that names a component."""
-    group.add_argument(flag, action="store_const", dest=option, const=value, help=f"--{option} {value}")
+    group.add_argument(flag, action=StandsFor, option=option, value=value)
 
 
 def _name(text: str) -> str:
@@ -173,7 +180,12 @@ def _pruning(group: Group) -> None:
         group, "--prune_freq", "EPOCHS", "pruning during training: epochs from one event to the next", number(int, 1), 1
     )
     _option(group, "--pre_epochs", "N", "train this long before the first pruning; --epochs follow", number(int, 0), 0)
-    _switch(group, "--outer_layer_pruning", "let the first and the last layer compete too")
+    _switch(
+        group,
+        "--outer_layer_pruning",
+        "let the weights of the first and the last layer compete too (channels of the first always do, inputs and "
+        "classes never)",
+    )
     _switch(group, "--no_compact", "do not keep the network without the channels it does not need, <Model>_compact")
     _switch(group, "--disable_masking", "set pruned weights to zero once, without holding them there")
     _option(

@@ -122,6 +122,12 @@ def test_options_that_cannot_be_declared_are_refused_with_file_and_line(tmp_path
         Folder(tmp_path).parse("1 / 0")
 
 
+def test_a_flag_that_stands_for_a_component_names_it(make_arguments):
+    arguments = make_arguments("--hoyer_square --pruner hoyersquare --l0 --loss CrossEntropy")
+    assert (arguments.prune_criterion, arguments.train_scheme) == ("HoyerSquare", "L0Trainer")
+    assert {"prune_criterion", "train_scheme"} <= arguments.explicit
+
+
 def test_not_yet_flags_say_so():
     later = {flag: action for flag, action in flags().items() if "not available yet" in action.help}
     assert "--resume" in later
@@ -144,6 +150,10 @@ BAD = {
     "--compression 2 --pruning_limit 0.5": "--compression and --pruning_limit",
     "--compression 2,5": "--compression: .*grid",
     "--prune_criterion SNIP,GRASP": "--prune_criterion/--pruner: .*grid",
+    "--prune_criterion SNIP --hoyer_square": "--hoyer_square is --prune_criterion HoyerSquare, and --prune",
+    "--group_hoyer_square --pruner SNIP": "--prune_criterion SNIP contradicts it",
+    "--hoyer_square --group_hoyer_square": "--prune_criterion HoyerSquare contradicts it",
+    "--l0 --train_scheme TickTock": "--l0 is --train_scheme L0Trainer, and --train_scheme TickTock contradicts it",
     "--model Nothing": "no network 'Nothing'",
     "--loss Nothing": "no loss 'Nothing'",
     "--eval": "--eval needs --checkpoint_name",
