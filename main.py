@@ -58,6 +58,7 @@ def main(argv: list[str]) -> int:
 def _answer(argv: list[str]) -> int:
     try:
         from utils.arguments import parse
+        from utils.grids.points import read_grid
         from utils.hooks import plugin_manager
         from utils.listing import print_components
         from utils.registry import Registry
@@ -72,12 +73,25 @@ def _answer(argv: list[str]) -> int:
 
         _say(f"secateur {secateur.__version__}")
         return 0
+    grid = read_grid(argv, registry, hooks)
+    if grid and not grid.asked:
+        from utils.grids.run_grid import run_grid
+
+        return run_grid(grid, ROOT)
+    if grid:
+        argv = [*grid.points[0].argv, "--help"]  # of the components of its first run
     arguments = parse(argv, registry, hooks)
     if arguments.list is not None:
         print_components(registry, arguments.list)
         return 0
     if arguments.help is not None:
         _say(arguments.help)
+        return 0
+    if arguments.report is not None:
+        from utils.report.write import report
+
+        for line in report(arguments, argv):
+            _say(line)
         return 0
     os.environ.update(ENVIRONMENT | os.environ)
     from utils.run.execute import execute

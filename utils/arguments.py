@@ -77,6 +77,35 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     """
     argv = [with_underscores(word) for word in argv]
     _refuse_empty(argv)
+    parser, first = parser_for(argv, registry, hooks)
+    if first.list is not None:
+        return first
+    arguments, unknown = _read(parser, argv)
+    if unknown and not first.help:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        word = next((word for word in unknown if word.startswith("--")), unknown[0]).partition("=")[0]
+        if not word.startswith("-"):
+            raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
+        raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
+    arguments.general, arguments.checkpoints = first.general, first.checkpoints
+    arguments.checkpoint = checkpoint = first.checkpoints[0] if first.checkpoints else None
+    arguments.help = _help(parser) if first.help else None
+    if arguments.help is None:
+        _cross_check(arguments, _tester_trains(arguments, registry))
+    arguments.data_dir, arguments.results_dir = arguments.data_dir.absolute(), arguments.results_dir.absolute()
+    if checkpoint:
+        # What `latest` was, and where a relative path led to, is no longer known later.
+        arguments.checkpoint_name = ",".join(str(one.path.parent.parent) for one in arguments.checkpoints)
+        arguments.checkpoint_model = ",".join(one.path.name for one in arguments.checkpoints)
+    return arguments
+
+
+def parser_for(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> tuple[Parser, argparse.Namespace]:
+    """Return the parser that knows every option of the components that a command line names, and what names them.
+
+    The namespace holds the flags of every run as they are typed, `general` and `checkpoints`, as `parse` has them. With
+    `--list` no component is looked for.
+    """
     parser = Parser()
     add_flags(parser)
     own = registry.root / "gitignored"
@@ -84,11 +113,10 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     general = {action.dest: group.title for group in parser._action_groups for action in group._group_actions}
     first, _ = _read(parser, argv)
     if first.list is not None:
-        return first
+        return parser, first
     checkpoints = _named_checkpoints(first)
-    checkpoint = checkpoints[0] if checkpoints else None
-    if checkpoint:
-        parser.set_defaults(**_taken_over(checkpoint, first.eval))
+    if checkpoints:
+        parser.set_defaults(**_taken_over(checkpoints[0], first.eval))
         first, _ = _read(parser, argv)
     if first.attack is not None:
         parser.set_defaults(test_scheme="AdversarialEvaluation")
@@ -98,24 +126,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     add_plugin_arguments(hooks, parser)
     for component in _named_components(first, registry):
         _add_options_of(component, parser)
-    arguments, unknown = _read(parser, argv)
-    if unknown and not first.help:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
-        word = next((word for word in unknown if word.startswith("--")), unknown[0]).partition("=")[0]
-        if not word.startswith("-"):
-            raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
-        raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
-    arguments.general = general
-    arguments.checkpoint, arguments.checkpoints = checkpoint, checkpoints
-    arguments.help = _help(parser) if first.help else None
-    if arguments.help is None:
-        _cross_check(arguments, _tester_trains(arguments, registry))
-    arguments.data_dir, arguments.results_dir = arguments.data_dir.absolute(), arguments.results_dir.absolute()
-    if checkpoint:
-        # What `latest` was, and where a relative path led to, is no longer known later.
-        arguments.checkpoint_name = ",".join(str(one.path.parent.parent) for one in checkpoints)
-        arguments.checkpoint_model = ",".join(one.path.name for one in checkpoints)
-    return arguments
+    first.general, first.checkpoints = general, checkpoints
+    return parser, first
 
 
 def _named_checkpoints(arguments: argparse.Namespace) -> list[Checkpoint]:

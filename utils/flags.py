@@ -9,9 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.ranges import number, numbers, one_of, several_of
+from utils.ranges import commas_within, number, numbers, one_of, several_of, text
 
 Group = argparse._ArgumentGroup
+#: The group of the flags that say how several runs are run.
+MANY_RUNS = "many runs"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +25,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _results(parser.add_argument_group("checkpoints and results"))
     _machine(parser.add_argument_group("machine"))
     _pictures(parser.add_argument_group("pictures and statistics"))
-    _grids(parser.add_argument_group("many runs"))
+    _grids(
+        parser.add_argument_group(
+            MANY_RUNS, "Several values in any flag make a run of each combination, as in --seed 1,2,3."
+        )
+    )
     _questions(parser.add_argument_group("questions"))
 
 
@@ -73,12 +79,6 @@ def _stands_for(group: Group, flag: str, option: str, value: str) -> None:
     group.add_argument(flag, action=StandsFor, option=option, value=value)
 
 
-def _name(text: str) -> str:
-    if "," in text:
-        raise argparse.ArgumentTypeError(f"'{text}': several names make a grid, which is not available yet; give one")
-    return text
-
-
 def _fraction(text: str) -> float:
     try:
         return float(Fraction(text))
@@ -101,7 +101,7 @@ def _network_and_data(group: Group) -> None:
         "--model",
         "NAME",
         "network: a class in models/, of a plugin, or torchvision:NAME, timm:NAME",
-        _name,
+        str,
         "ResNet18",
     )
     _option(
@@ -109,7 +109,7 @@ def _network_and_data(group: Group) -> None:
         "--data_set --dataset",
         "NAME",
         "data set: a class in data_sets/ or of a plugin; DIGITS needs no download",
-        _name,
+        str,
         "DIGITS",
     )
     _option(group, "--data_dir", "PATH", "where data sets lie (default: gitignored/data)", Path)
@@ -152,7 +152,7 @@ def _pruning(group: Group) -> None:
         "--prune_criterion --pruner",
         "NAME",
         "criterion: a class in criterions/ or of a plugin; EmptyCrit prunes nothing",
-        _name,
+        str,
         "EmptyCrit",
     )
     _option(
@@ -229,9 +229,12 @@ def _training(group: Group) -> None:
         "--lr_schedule",
         "SCHEDULE",
         "constant, cosine, onecycle or steps:60,120x0.1",
-        _matching(
-            r"constant|cosine|onecycle|steps:\d+(,\d+)*x\d*\.?\d+",
-            "constant, cosine, onecycle or steps:EPOCH,EPOCHxFACTOR",
+        commas_within(
+            str,
+            _matching(
+                r"constant|cosine|onecycle|steps:\d+(,\d+)*x\d*\.?\d+",
+                "constant, cosine, onecycle or steps:EPOCH,EPOCHxFACTOR",
+            ),
         ),
         "constant",
     )
@@ -273,6 +276,7 @@ def _testing(group: Group) -> None:
         "--attack",
         "NAMES",
         "attack the network, with --eval: all, or attacks of foolbox by name, as in FGSM,LinfPGD,L2DeepFool",
+        text,
     )
     _option(
         group,
@@ -305,9 +309,10 @@ def _results(group: Group) -> None:
         "--checkpoint_name",
         "RUN",
         "start from a checkpoint of this run folder: a name, a path, or latest; with --eval a,b,c compares several",
+        text,
     )
-    _option(group, "--checkpoint_model", "NAME", "which checkpoint of it (default: <Model>_finished)")
-    _option(group, "--run_name --expid", "TEXT", "added to the run folder's name", str, "")
+    _option(group, "--checkpoint_model", "NAME", "which checkpoint of it (default: <Model>_finished)", text)
+    _option(group, "--run_name --expid", "TEXT", "added to the run folder's name", text, "")
     _option(group, "--results_dir", "PATH", "where run folders are made (default: gitignored/results)", Path)
     _option(group, "--eval_freq", "EPOCHS", "test so often; 0: only at the end", number(int, 0), 1)
     _option(
@@ -359,8 +364,39 @@ def _pictures(group: Group) -> None:
 
 
 def _grids(group: Group) -> None:
-    for flag in ("--pruner_list", "--compression_list", "--engine"):
-        _not_yet(group, flag, feature="grids of runs")
+    _option(group, "--grid", "FILE", "a TOML file of flags, sections of runs and exclusions (see README.md)", Path)
+    _option(group, "--pruner_list", "NAME", "the same as --prune_criterion A,B, with spaces or commas", nargs="+")
+    _option(group, "--compression_list", "RATIO", "the same as --compression 2,5, with spaces or commas", nargs="+")
+    _switch(group, "--dry_run", "show the runs, which of them are done and about how long the rest takes; run nothing")
+    _option(
+        group,
+        "--engine",
+        "NAME",
+        "what runs them: local (processes of this machine), ray or slurm (packages ray, submitit)",
+        one_of("local", "ray", "slurm"),
+        "local",
+    )
+    _option(
+        group,
+        "--jobs",
+        "N",
+        "runs at a time; local ones share the cores (default: 1, of ray and slurm as many as the cluster takes)",
+        number(int, 1, 10_000),
+    )
+    _option(group, "--cpus_per_run", "N", "cores of each run, with ray and slurm (default: 1)", number(int, 1, 10_000))
+    _option(group, "--gpus_per_run", "N", "GPUs of each run, with ray and slurm (default: 0)", number(int, 0, 1000))
+    _option(group, "--ray_address", "HOST:PORT", "a ray cluster, or auto (default: one on this machine, for the grid)")
+    _option(group, "--slurm_partition", "NAME", "Slurm's partition (default: the cluster's)", text)
+    _option(group, "--slurm_minutes", "N", "Slurm ends a run that takes longer (default: a day)", number(int, 1, 10**6))
+    _switch(group, "--slurm_local", "what --engine slurm does, as processes of this machine: to try it without Slurm")
+    _option(
+        group,
+        "--report",
+        "FOLDER",
+        "compare runs that are there: write one page of tables and figures over these run folders, or folders of them",
+        Path,
+        nargs="+",
+    )
 
 
 def _questions(group: Group) -> None:

@@ -1,8 +1,31 @@
-"""Types for command-line options: numbers within a range, names of a list. Free of torch: `--help` stays instant."""
+"""Types for command-line options: numbers within a range, names of a list. Free of torch: `--help` stays instant.
+
+A comma in a flag's value stands between several values, each of which is a run of its own, unless the type says that a
+single value holds commas: `numbers`, `several_of`, `text`, and any reader of which `commas_within` says so.
+"""
 
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+Reader = Callable[[str], Any]
+
+
+def commas_within(kind: type, read: Reader) -> Reader:
+    """Mark a type for options: a single value of it holds commas, being a `list` of things, or a text (`str`)."""
+    read.holds = kind
+    return read
+
+
+def commas_of(read: Reader | None) -> type | None:
+    """Whether a single value of this type holds commas: `list` or `str` as `commas_within` has marked it, else None.
+
+    That of a path may.
+    """
+    return str if read is Path else getattr(read, "holds", None)
 
 
 def number(
@@ -14,8 +37,6 @@ def number(
     """
 
     def read(text: str) -> float:
-        if "," in text:
-            raise ArgumentTypeError(f"'{text}': several values make a grid, which is not available yet; give one value")
         try:
             value = kind(text)
         except (ValueError, OverflowError):
@@ -31,7 +52,7 @@ def number(
 def numbers(kind: type = float, low: float = -math.inf, high: float = math.inf, **ends: bool) -> Callable[[str], list]:
     """Return an argparse type that reads numbers such as 1,8,64, each as `number` does; twice the same is once."""
     read = number(kind, low, high, **ends)
-    return lambda text: list(dict.fromkeys(map(read, text.split(","))))
+    return commas_within(list, lambda text: list(dict.fromkeys(map(read, text.split(",")))))
 
 
 def one_of(*available: str) -> Callable[[str], str]:
@@ -48,7 +69,13 @@ def one_of(*available: str) -> Callable[[str], str]:
 def several_of(*available: str) -> Callable[[str], list[str]]:
     """Return an argparse type that reads some of these names, separated by commas."""
     read = one_of(*available)
-    return lambda text: list(dict.fromkeys(map(read, text.split(","))))
+    return commas_within(list, lambda text: list(dict.fromkeys(map(read, text.split(",")))))
+
+
+@partial(commas_within, str)
+def text(value: str) -> str:
+    """Read a text that may hold commas, as a name that is the user's own."""
+    return value
 
 
 def _describe(low: float, high: float, above: bool, below: bool) -> str:

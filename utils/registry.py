@@ -84,10 +84,14 @@ class Registry:
     def __init__(self, root: Path, hooks: pluggy.PluginManager) -> None:
         self.root = root
         self.hooks = hooks
+        self._known: dict[str, list[Component]] = {}
 
     def components(self, kind: str) -> list[Component]:
         """Every component of one kind, sorted by name; a name that two sources claim stands there twice."""
-        return sorted([*self._in_folder(kind), *self._in_plugins(kind)], key=lambda component: component.name.lower())
+        if kind not in self._known:  # looked for once, so that each file is read once, for however many runs
+            found = [*self._in_folder(kind), *self._in_plugins(kind)]
+            self._known[kind] = sorted(found, key=lambda component: component.name.lower())
+        return self._known[kind]
 
     def find(self, kind: str, name: str) -> Component:
         """Return the component called `name`: exactly, else but for case, dashes and underscores, else by an alias.

@@ -148,8 +148,6 @@ BAD = {
     "--learning_rate nan": "--learning_rate: nan is out of range",
     "--compression 0.5": "--compression: 0.5 is out of range",
     "--compression 2 --pruning_limit 0.5": "--compression and --pruning_limit",
-    "--compression 2,5": "--compression: .*grid",
-    "--prune_criterion SNIP,GRASP": "--prune_criterion/--pruner: .*grid",
     "--prune_criterion SNIP --hoyer_square": "--hoyer_square is --prune_criterion HoyerSquare, and --prune",
     "--group_hoyer_square --pruner SNIP": "--prune_criterion SNIP contradicts it",
     "--hoyer_square --group_hoyer_square": "--prune_criterion HoyerSquare contradicts it",

@@ -1,11 +1,13 @@
 import contextlib
 from argparse import ArgumentTypeError
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.ranges import number, numbers, several_of
+from utils.ranges import commas_of, number, numbers, several_of
+from utils.ranges import text as any_text
 
 
 @pytest.mark.parametrize(
@@ -25,11 +27,14 @@ def test_numbers_are_checked_against_their_range(read, good, bad):
             read(text)
 
 
-def test_the_message_names_the_range_and_grids_are_announced():
+def test_the_message_names_the_range():
     with pytest.raises(ArgumentTypeError, match=r"2 is out of range: at least 0 and below 1"):
         number(float, 0, 1, below=True)("2")
-    with pytest.raises(ArgumentTypeError, match="grid"):
-        number(float)("1,2")
+
+
+def test_types_say_whether_a_single_value_holds_commas():
+    kinds = {numbers(int): list, several_of("a"): list, any_text: str, Path: str, number(int): None, str: None}
+    assert {read: commas_of(read) for read in kinds} == kinds
 
 
 @given(st.text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def execute(
     `origin` is for the log: where the network that is tested comes from, if the command does not say it. Raises
     `UserError` before anything is written where the parts do not fit together.
     """
+    started = time.perf_counter()
     with explained(arguments), quiet_threads():
         check_packages(arguments.export or ())
         run = assemble(arguments, registry, hooks)
@@ -65,6 +67,7 @@ def execute(
             results = _checked(scheme.evaluate() if arguments.eval else scheme.train(), scheme)
             # A scheme of another package may leave out what every result holds.
             results = {**network_figures(run), **results, **_of_the_finished(run), "notices": run.notices}
+            results["seconds"] = time.perf_counter() - started
             run.hooks.run_finished(run=run, results=results)
         except BaseException as error:
             _note_the_end(log, error, run)

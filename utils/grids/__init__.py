@@ -1,0 +1,1 @@
+"""Grids: a run of each combination of flags, on whatever runs them."""

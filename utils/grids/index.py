@@ -1,0 +1,131 @@
+"""How far a grid has come: a row for each run, read from the run folders, and written beside them.
+
+The run folders are the truth; `index.csv` and `index.json` say the same for people and programs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from utils.errors import UserError
+from utils.grids.points import Grid, Point
+from utils.run.files import write_atomically, write_json
+
+DONE, FAILED, MISSING = "done", "failed", "missing"
+#: What a row has of a run's results.json.
+FIGURES = (
+    "test_accuracy",
+    "test_loss",
+    "validation_accuracy",
+    "validation_loss",
+    "weight_sparsity",
+    "node_sparsity",
+    "parameters_dense",
+    "parameters_kept",
+    "flops_dense",
+    "flops_effective",
+    "seconds",
+)
+#: How a run folder's name ends: with the run's key, and a number where two began in one second.
+KEY = re.compile(r"_([0-9a-f]{8})(_\d+)?$")
+
+
+class Index:
+    """The rows of a grid's runs, in the grid's order; see `read`, which makes one from what is there."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.failures = grid.folder / "failed"
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def read(self) -> None:
+        """Read every run's state anew from the grid's folder, which need not be there."""
+        folders: dict[str, list[Path]] = {}
+        for path in sorted(self.grid.folder.glob("*_*")):
+            if match := KEY.search(path.name):
+                folders.setdefault(match[1], []).append(path)
+        failures = {path.stem[-8:]: path for path in self.failures.glob("*.txt")}
+        for point in self.grid.points:
+            self.rows[point.key] = self._row(point, folders.get(point.key, []), failures.get(point.key))
+
+    def read_one(self, point: Point) -> dict[str, Any]:
+        """Read one run's state anew, and return its row."""
+        folders = sorted(path for path in self.grid.folder.glob(f"*_{point.key}*") if KEY.search(path.name))
+        failure = next(self.failures.glob(f"*_{point.key}.txt"), None)
+        self.rows[point.key] = self._row(point, folders, failure)
+        return self.rows[point.key]
+
+    def in_state(self, *states: str) -> list[Point]:
+        """The runs that are done, failed or missing."""
+        return [point for point in self.grid.points if self.rows[point.key]["status"] in states]
+
+    def note_failure(self, point: Point, error: str, output: str) -> None:
+        """Keep in a file of its own why a run has failed, a line, and the last that it said: it may have no folder."""
+        self.failures.mkdir(exist_ok=True)
+        write_atomically(self.failures / f"{point.label}.txt", f"{error}\n\n{output}")
+
+    def forget_failure(self, point: Point) -> None:
+        """What failed runs again."""
+        for path in self.failures.glob(f"*_{point.key}.txt"):
+            path.unlink()
+
+    def write(self) -> None:
+        """Write index.csv and index.json."""
+        rows = list(self.rows.values())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.grid.folder / "index.csv", text.getvalue())
+        write_json(self.grid.folder / "index.json", {"varying": self.grid.varying, "runs": rows})
+
+    def write_grid(self) -> None:
+        """Make the grid's folder, with grid.json: every run with all its flags, and the command."""
+        grid = self.grid
+        runs = [
+            {
+                "run": point.label,
+                "flags": {flag: " ".join(words) if words else True for flag, words in point.settings.items()},
+                "argv": point.argv,
+            }
+            for point in grid.points
+        ]
+        try:
+            grid.folder.mkdir(parents=True, exist_ok=True)
+            write_json(grid.folder / "grid.json", {"command": grid.command, "varying": grid.varying, "runs": runs})
+        except OSError as error:
+            raise UserError(
+                f"--results_dir {grid.folder.parent}: no grid can be kept there: {error.strerror}"
+            ) from error
+
+    def _row(self, point: Point, folders: list[Path], failure: Path | None) -> dict[str, Any]:
+        finished = [(folder, results) for folder in folders if (results := _results(folder, point)) is not None]
+        folder, results = finished[-1] if finished else (folders[-1] if folders else None, {})
+        status = DONE if finished else FAILED if failure else MISSING
+        error = failure.read_text(encoding="utf-8").partition("\n")[0] if status == FAILED else None
+        return {
+            "run": point.label,
+            **point.varying,
+            "status": status,
+            "error": error,
+            **{name: results.get(name) for name in FIGURES},
+            "folder": folder.name if folder else None,
+        }
+
+
+def _results(folder: Path, point: Point) -> dict[str, Any] | None:
+    """The results of a run that has finished; None where there are none, or of another run of the same name.
+
+    A tester that trains its network first leaves the folder of that training too.
+    """
+    try:
+        results = json.loads((folder / "output" / "results.json").read_text(encoding="utf-8"))
+        evaluated = json.loads((folder / "output" / "arguments.json").read_text(encoding="utf-8"))["eval"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return None if results.get("interrupted") or evaluated != ("eval" in point.settings) else results
