@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "gitignored" / "results" / "mnist_table"
 SPARSITIES = (0.9, 0.95, 0.98, 0.99)
 SEEDS = (1, 2, 3)
-#: By network: epochs in all, the learning rate, and what makes it faster without another result.
-SETTINGS = {"LeNet300": (20, 0.2, ""), "LeNet5": (5, 0.1, "--channels_last")}
+#: By network: epochs in all, learning rate, batch size, and what makes it faster without another result.
+SETTINGS = {"LeNet300": (20, 0.2, 100, ""), "LeNet5": (5, 0.1, 50, "--channels_last")}
 #: SNIP's settings (Lee et al., 2019, section 5.1), on a cosine instead of steps.
 TRAINING = (
-    "--data_set MNIST --outer_layer_pruning --optimizer SGD --l2_reg 5e-4 --batch_size 100 --lr_schedule cosine "
+    "--data_set MNIST --outer_layer_pruning --optimizer SGD --l2_reg 5e-4 --lr_schedule cosine "
     "--eval_freq 0 --disable_histograms --disable_saliency --disable_confusion --disable_weightplot --disable_netplot"
 )
 CRITERIA = ("random", "magnitude", "SNIP", "SNIPit", "SNIPitDuring", "GRASP", "SynFlow", "FORCE", "IMP", "RigL")
@@ -36,10 +36,11 @@ CRITERIA = ("random", "magnitude", "SNIP", "SNIPit", "SNIPitDuring", "GRASP", "S
 def pruning(criterion: str, epochs: int) -> str:
     """The flags of a criterion that trains for so many epochs in all; IMP takes five rounds more."""
     between = max(epochs // 5, 1)
+    steps = min(5, epochs - 4)  # one an epoch, two more events, and some epochs to recover
     special = {
         "random": f"--prune_criterion rand --epochs {epochs}",
         "magnitude": f"--prune_criterion mag --pre_epochs {epochs - epochs // 2} --epochs {epochs // 2}",
-        "SNIPitDuring": f"--prune_criterion SNIPitDuring --prune_delay 1 --epochs {epochs}",
+        "SNIPitDuring": f"--prune_criterion SNIPitDuring --prune_delay 1 --snip_steps {steps} --epochs {epochs}",
         "IMP": f"--prune_criterion IMP --snip_steps 5 --prune_freq {between} --enable_rewinding --rewind_to 1 "
         f"--epochs {5 * between + epochs - 1}",
     }
@@ -71,7 +72,7 @@ def main() -> None:
 
 def name_of(network: str, criterion: str, sparsity: float, seed: int) -> str:
     """The end of a run folder's name."""
-    epochs, rate, _ = SETTINGS[network]
+    epochs, rate, *_ = SETTINGS[network]
     return f"{network}_{epochs}x{rate:g}_{criterion}_{sparsity:g}_{seed}"
 
 
@@ -84,8 +85,9 @@ def error_of(network: str, criterion: str, sparsity: float, seed: int) -> float 
 
 def run(network: str, criterion: str, sparsity: float, seed: int) -> None:
     """Run one point."""
-    epochs, rate, faster = SETTINGS[network]
-    command = f"--model {network} {TRAINING} --learning_rate {rate} {pruning(criterion, epochs)} {faster} "
+    epochs, rate, batch_size, faster = SETTINGS[network]
+    command = f"--model {network} {TRAINING} --learning_rate {rate} --batch_size {batch_size} {faster} "
+    command += f"{pruning(criterion, epochs)} "
     command += f"--pruning_limit {sparsity} --seed {seed}"
     command += f" --run_name {name_of(network, criterion, sparsity, seed)}"
     done = subprocess.run(
