@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -338,6 +339,24 @@ def test_a_checkpoint_brings_its_data_set_and_its_classes(run):
     facts = json.loads((trained / "models" / "LogisticRegression_finished.json").read_text())
     assert (facts["loss"], facts["seed"]) == ("CrossEntropy", 333)
     assert results(tested)["prune_criterion"] == "SNIP"
+
+
+def test_a_checkpoint_brings_the_place_and_the_options_of_its_data(run, tmp_path):
+    random = np.random.default_rng(0)
+    parts = {f"x_{part}": random.integers(0, 256, (6, 3, 8, 3), np.uint8) for part in ("train", "test")}
+    labels = {f"y_{part}": np.arange(6) % 2 for part in ("train", "test")}
+    np.savez(tmp_path / "a.npz", **parts, **labels)
+    command = f"--model LogisticRegression --data_set ARRAYS --data_dir {tmp_path / 'a.npz'} --axes NHWC --epochs 1"
+    trained = run(f"{command} {QUICK}")
+    assert trained.status == 0, trained.err
+    tested = run(f"--eval --checkpoint_name {trained.folder.name}")
+    assert tested.status == 0, tested.err
+    assert tested.results["test_loss"] == trained.results["test_loss"]
+    assert "ARRAYS as 3x3x8" in tested.out
+    # What is typed goes over it.
+    elsewhere = run(f"--eval --checkpoint_name {trained.folder.name} --data_dir {tmp_path}/b.npz")
+    assert elsewhere.status == 2
+    assert "b.npz" in elsewhere.err
 
 
 def test_a_python_without_the_requirements_is_one_line(tmp_path):

@@ -9,6 +9,7 @@ import argparse
 import itertools
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pluggy
@@ -70,8 +71,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
 
     Returns the arguments, with these additions: `explicit`, the names of those that were typed rather than left at
     their default; `general`, the flags of every run, whichever components it has, with the group each is in;
-    `checkpoint`, the first one that was named (else None), and `checkpoints`, all of them; and `help`, the rendered
-    text where `--help` was asked for (else None).
+    `checkpoint`, the first one that was named (else None), and `checkpoints`, all of them; `data_options`, what the
+    data set's own options say; and `help`, the rendered text where `--help` was asked for (else None).
 
     Raises `UserError` for anything that cannot be right.
     """
@@ -88,6 +89,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
             raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
         raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
     arguments.general, arguments.checkpoints = first.general, first.checkpoints
+    arguments.data_options = {name: getattr(arguments, name) for name in first.data_options}
     arguments.checkpoint = checkpoint = first.checkpoints[0] if first.checkpoints else None
     arguments.help = _help(parser) if first.help else None
     if arguments.help is None:
@@ -103,8 +105,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
 def parser_for(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> tuple[Parser, argparse.Namespace]:
     """Return the parser that knows every option of the components that a command line names, and what names them.
 
-    The namespace holds the flags of every run as they are typed, `general` and `checkpoints`, as `parse` has them. With
-    `--list` no component is looked for.
+    The namespace holds the flags of every run as they are typed, `general` and `checkpoints`, as `parse` has them, and
+    the names of `data_options`. With `--list` no component is looked for.
     """
     parser = Parser()
     add_flags(parser)
@@ -124,9 +126,16 @@ def parser_for(argv: list[str], registry: Registry, hooks: pluggy.PluginManager)
     parser.set_defaults(**_implied(_named_components(first, registry), first.explicit))
     first, _ = _read(parser, argv)
     add_plugin_arguments(hooks, parser)
+    data_options: list[str] = []
     for component in _named_components(first, registry):
+        known = len(parser._actions)
         _add_options_of(component, parser)
-    first.general, first.checkpoints = general, checkpoints
+        if component.kind == NAMED_BY["data_set"]:
+            data_options = [action.dest for action in parser._actions[known:]]
+    if checkpoints and "data_set" not in first.explicit:
+        taken = checkpoints[0].facts.get("data_options", {})
+        parser.set_defaults(**{name: value for name, value in taken.items() if name in data_options})
+    first.general, first.checkpoints, first.data_options = general, checkpoints, data_options
     return parser, first
 
 
@@ -189,6 +198,8 @@ def _taken_over(checkpoint: Checkpoint, evaluated: bool) -> dict[str, Any]:
     taken = {name: facts[name] for name in ("model", "data_set")}
     taken |= {"input_dim": list(facts["input_shape"]), "output_dim": facts["num_classes"]}
     taken["disable_autoconfig"] = bool(facts.get("disable_autoconfig"))
+    if (place := Path(facts.get("data_dir", ""))).is_absolute() and place.exists():
+        taken["data_dir"] = place
     if evaluated:
         taken |= {name: facts[name] for name in ("loss", "seed") if name in facts}
     return taken

@@ -129,6 +129,8 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
             "num_classes": data.num_classes,
             "options": options,
             "data_set": names["data_set"],
+            "data_dir": str(arguments.data_dir),
+            "data_options": arguments.data_options,
             "prune_criterion": names["prune_criterion"],
             "loss": names["loss"],
             "seed": arguments.seed,

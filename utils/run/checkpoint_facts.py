@@ -121,6 +121,8 @@ def _checked(facts: Any) -> dict[str, Any]:
         # Checkpoints of the first versions did not say these.
         "prune_criterion": isinstance(facts.get("prune_criterion", ""), str),
         "loss": isinstance(facts.get("loss", ""), str),
+        "data_dir": isinstance(facts.get("data_dir", ""), str),
+        "data_options": isinstance(facts.get("data_options", {}), dict),
         "cuts": are_cuts(facts.get("cuts", [])),
         "seed": whole(facts.get("seed", 0), 0, 2**32 - 1),
     }

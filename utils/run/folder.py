@@ -19,7 +19,7 @@ from utils.run.files import make_new_folder, write_atomically, write_json
 
 PARTS = ("codebase", "output", "models", "progress")
 #: Of the arguments, what is no setting of the run.
-NO_SETTINGS = ("checkpoint", "checkpoints", "explicit", "general", "help", "list")
+NO_SETTINGS = ("checkpoint", "checkpoints", "data_options", "explicit", "general", "help", "list")
 #: Packages whose version can change a result.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors", "pluggy")
 
