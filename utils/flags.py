@@ -389,14 +389,6 @@ def _grids(group: Group) -> None:
     _option(group, "--slurm_partition", "NAME", "Slurm's partition (default: the cluster's)", text)
     _option(group, "--slurm_minutes", "N", "Slurm ends a run that takes longer (default: a day)", number(int, 1, 10**6))
     _switch(group, "--slurm_local", "what --engine slurm does, as processes of this machine: to try it without Slurm")
-    _option(
-        group,
-        "--report",
-        "FOLDER",
-        "compare runs that are there: write one page of tables and figures over these run folders, or folders of them",
-        Path,
-        nargs="+",
-    )
 
 
 def _questions(group: Group) -> None:
@@ -406,6 +398,14 @@ def _questions(group: Group) -> None:
         const="all",
         metavar="KIND",
         help="show the components: all, or criterions, models, data_sets, ...",
+    )
+    _option(
+        group,
+        "--report",
+        "FOLDER",
+        "compare runs that are there: write one page of tables and figures over these run folders, or folders of them",
+        Path,
+        nargs="+",
     )
     _switch(group, "--version", "show the version")
     group.add_argument(
