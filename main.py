@@ -98,7 +98,7 @@ def _answer(argv: list[str]) -> int:
     from utils.run.train_first import train_first
 
     origin = None
-    if arguments.eval and not arguments.checkpoint:  # a tester that trains
+    if arguments.eval and not (arguments.checkpoint or arguments.foreign_weights):  # a tester that trains
         arguments, argv, origin = train_first(arguments, registry, hooks, ROOT, argv)
     execute(arguments, registry, hooks, ROOT, argv, origin)
     return 0

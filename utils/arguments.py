@@ -20,6 +20,7 @@ from utils.flags import StandsFor, add_flags
 from utils.hooks import add_plugin_arguments
 from utils.registry import Component, Registry
 from utils.run.checkpoint_facts import Checkpoint, find_checkpoint
+from utils.run.foreign_file import ENDINGS, find_foreign
 
 #: Which flag names a component of which kind.
 NAMED_BY = {
@@ -71,6 +72,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
 
     Returns the arguments, with these additions: `explicit`, the names of those that were typed rather than left at
     their default; `general`, the flags of every run, whichever components it has, with the group each is in;
+    `foreign_weights`, the file of another project that `--checkpoint_model` names (else None);
     `checkpoint`, the first one that was named (else None), and `checkpoints`, all of them; `data_options`, what the
     data set's own options say; and `help`, the rendered text where `--help` was asked for (else None).
 
@@ -90,6 +92,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
         raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
     arguments.general, arguments.checkpoints = first.general, first.checkpoints
     arguments.data_options = {name: getattr(arguments, name) for name in first.data_options}
+    arguments.foreign_weights = first.foreign_weights
     arguments.checkpoint = checkpoint = first.checkpoints[0] if first.checkpoints else None
     arguments.help = _help(parser) if first.help else None
     if arguments.help is None:
@@ -99,14 +102,18 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
         # What `latest` was, and where a relative path led to, is no longer known later.
         arguments.checkpoint_name = ",".join(str(one.path.parent.parent) for one in arguments.checkpoints)
         arguments.checkpoint_model = ",".join(one.path.name for one in arguments.checkpoints)
+    elif arguments.foreign_weights:
+        arguments.checkpoint_model = str(arguments.foreign_weights)
+        if arguments.checkpoint_name:
+            arguments.checkpoint_name = str(arguments.foreign_weights.parent)
     return arguments
 
 
 def parser_for(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> tuple[Parser, argparse.Namespace]:
     """Return the parser that knows every option of the components that a command line names, and what names them.
 
-    The namespace holds the flags of every run as they are typed, `general` and `checkpoints`, as `parse` has them, and
-    the names of `data_options`. With `--list` no component is looked for.
+    The namespace holds the flags of every run as they are typed, `foreign_weights`, `general` and `checkpoints`, as
+    `parse` has them, and the names of `data_options`. With `--list` no component is looked for.
     """
     parser = Parser()
     add_flags(parser)
@@ -116,7 +123,8 @@ def parser_for(argv: list[str], registry: Registry, hooks: pluggy.PluginManager)
     first, _ = _read(parser, argv)
     if first.list is not None:
         return parser, first
-    checkpoints = _named_checkpoints(first)
+    foreign = find_foreign(first.results_dir.absolute(), first.checkpoint_name, first.checkpoint_model)
+    checkpoints = [] if foreign else _named_checkpoints(first)
     if checkpoints:
         parser.set_defaults(**_taken_over(checkpoints[0], first.eval))
         first, _ = _read(parser, argv)
@@ -127,6 +135,7 @@ def parser_for(argv: list[str], registry: Registry, hooks: pluggy.PluginManager)
     first, _ = _read(parser, argv)
     add_plugin_arguments(hooks, parser)
     data_options: list[str] = []
+    first.foreign_weights = foreign
     for component in _named_components(first, registry):
         known = len(parser._actions)
         _add_options_of(component, parser)
@@ -272,12 +281,18 @@ def _cross_check(arguments: argparse.Namespace, tester_trains: bool) -> None:
         if "pruning_limit" in explicit:
             raise UserError("--compression and --pruning_limit say the same in two ways: give one of them")
         arguments.pruning_limit = 1 - 1 / arguments.compression
-    if arguments.eval and not arguments.checkpoint_name and not tester_trains:
+    if arguments.partial_checkpoint and not arguments.foreign_weights:
+        raise UserError("--partial_checkpoint is for a file of another project: name it with --checkpoint_model")
+    finished = arguments.checkpoint_name or arguments.foreign_weights
+    if arguments.eval and not finished and not tester_trains:
         raise UserError("--eval needs --checkpoint_name: the name or path of a run folder, or latest")
-    if arguments.force_train and (arguments.checkpoint_name or not tester_trains):
+    if arguments.force_train and (finished or not tester_trains):
         raise UserError("--force_train is for --eval --test_scheme Sparsification without --checkpoint_name")
-    if arguments.checkpoint_model and not arguments.checkpoint_name:
-        raise UserError("--checkpoint_model needs --checkpoint_name: the run folder that it lies in")
+    if arguments.checkpoint_model and not finished:
+        raise UserError(
+            "--checkpoint_model needs --checkpoint_name, the run folder that it lies in, or is the path of a file: "
+            f"{', '.join(ENDINGS)}"
+        )
     attack_flags = sorted(explicit & {"attack", "attack_epsilons", "attack_samples", "attack_norm"})
     if attack_flags and not arguments.eval:
         raise UserError(f"--{attack_flags[0]} is for --eval: name a finished run with --checkpoint_name")

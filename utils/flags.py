@@ -311,7 +311,15 @@ def _results(group: Group) -> None:
         "start from a checkpoint of this run folder: a name, a path, or latest; with --eval a,b,c compares several",
         text,
     )
-    _option(group, "--checkpoint_model", "NAME", "which checkpoint of it (default: <Model>_finished)", text)
+    _option(
+        group,
+        "--checkpoint_model",
+        "NAME",
+        "which checkpoint of it (default: <Model>_finished); or the path of a file of weights of another project, .pth, "
+        ".pt, .pth.tar or .safetensors, for the network of --model",
+        text,
+    )
+    _switch(group, "--partial_checkpoint", "of such a file load what fits, and leave the rest at its initialisation")
     _option(group, "--run_name --expid", "TEXT", "added to the run folder's name", text, "")
     _option(group, "--results_dir", "PATH", "where run folders are made (default: gitignored/results)", Path)
     _option(group, "--eval_freq", "EPOCHS", "test so often; 0: only at the end", number(int, 0), 1)

@@ -363,9 +363,8 @@ def _checked(
         except UserError as error:
             which = ", ".join(f"{flag} {value}" for flag, value in point.varying.items() if value is not None)
             raise UserError(f"{error} (of the run of {which})" if which else str(error)) from error
-        taken = {}
-        if arguments.checkpoint:
-            taken = {flag: (getattr(arguments, flag),) for flag in ("checkpoint_name", "checkpoint_model")}
+        found = {flag: getattr(arguments, flag) for flag in ("checkpoint_name", "checkpoint_model")}
+        taken = {flag: (value,) for flag, value in found.items() if value}
         checked.append(point.settings | taken)
     return checked
 

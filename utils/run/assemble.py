@@ -28,6 +28,7 @@ from utils.pruning.surgery import Cut
 from utils.registry import Registry
 from utils.run.checkpoint import replay_cuts, restore_checkpoint
 from utils.run.checkpoint_facts import Checkpoint, labels
+from utils.run.foreign import load_foreign
 from utils.run.networks import build_network, network_options
 from utils.run.run import Run
 from utils.training.cpu import tune_cpu
@@ -92,6 +93,9 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     example = torch.zeros(1, *data.input_shape, device=device)
     built = _build(classes["model"], names["model"], options, data, arguments, checkpoint, example)
     network, masks = built.network, built.masks
+    foreign, loaded = arguments.foreign_weights, []
+    if foreign:
+        loaded = load_foreign(foreign, network, partial=arguments.partial_checkpoint)
     single = 1 in (data.train.batch_size, len(data.train.images))
     if single and not arguments.eval and any(isinstance(module, _BatchNorm) for module in network.modules()):
         raise UserError(
@@ -139,9 +143,9 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     )
     if checkpoint and (arguments.eval or "prune_criterion" not in arguments.explicit):
         run.identity |= _came_about(checkpoint)
-    run.notices = _notices(run, classes["train_scheme"])
+    run.notices = loaded + _notices(run, classes["train_scheme"])
     if arguments.eval:
-        run.compared = _compared(run, registry, classes["loss"])
+        run.compared = {foreign.name: run} if foreign else _compared(run, registry, classes["loss"])
     return run
 
 

@@ -91,8 +91,8 @@ def _of_the_finished(run: Run) -> dict[str, object]:
     figures: dict[str, object] = {}
     if (run.history or run.arguments.latency) and run.interruption is None:
         figures |= latency_figures(run)
-    checkpoint = run.arguments.checkpoint
-    path = checkpoint.path if run.arguments.eval else run.folder.models / f"{run.model_name}_finished"
+    checkpoint, finished = run.arguments.checkpoint, run.folder.models / f"{run.model_name}_finished"
+    path = checkpoint.path if run.arguments.eval and checkpoint else finished
     parts = [beside(path, ending) for ending in (".safetensors", ".json")]
     if all(part.exists() for part in parts):  # a scheme of another package may keep none
         figures["checkpoint_bytes"] = sum(part.stat().st_size for part in parts)

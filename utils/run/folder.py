@@ -19,7 +19,7 @@ from utils.run.files import make_new_folder, write_atomically, write_json
 
 PARTS = ("codebase", "output", "models", "progress")
 #: Of the arguments, what is no setting of the run.
-NO_SETTINGS = ("checkpoint", "checkpoints", "data_options", "explicit", "general", "help", "list")
+NO_SETTINGS = ("checkpoint", "checkpoints", "data_options", "explicit", "foreign_weights", "general", "help", "list")
 #: Packages whose version can change a result.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors", "pluggy")
 
@@ -59,7 +59,7 @@ class RunFolder:
 
     def _command(self, argv: list[str], settings: dict[str, object]) -> str:
         # Of what was typed, these may have meant another place there.
-        places = ("data_dir", "results_dir", "checkpoint_name")
+        places = ("data_dir", "results_dir", "checkpoint_model", "checkpoint_name")
         elsewhere = [f"--{name}={settings[name]}" for name in places if settings[name]]
         return (
             f"{shlex.join(['python3', 'main.py', *argv])}\n"

@@ -16,7 +16,7 @@ from utils.run.folder import settings_of
 
 #: Groups of flags that say how a network comes out of its training, and others that do.
 TRAINING = ("network and data", "pruning", "training")
-ALSO = ("checkpoint_name", "precision")
+ALSO = ("checkpoint_name", "checkpoint_model", "precision")
 #: Flags in these groups that do not.
 NO_MATTER = ("data_dir", "no_compact")
 
