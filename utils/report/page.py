@@ -37,7 +37,7 @@ def page(
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title),
         summary=escape(summary),
-        command=escape(command),
+        command=_repeat(command),
         rule=escape(rule).replace("\n\n", "</p><p>"),
         differences=_differences(differences),
         problems=_list("problems", "Could not be read", problems),
@@ -72,12 +72,18 @@ def _list(kind: str, heading: str, lines: Sequence[str]) -> str:
     return f'<div class="{kind}"><p>{heading}:</p><ul>{items}</ul></div>'
 
 
+def _repeat(command: str) -> str:
+    """The command that makes the page again; folded where it is long, as of many folders."""
+    code = f"<code>{escape(command)}</code>"
+    return f"Repeat: {code}" if len(command) < 200 else f"<details><summary>Repeat</summary>{code}</details>"
+
+
 def _figure(name: str, caption: str, png: bytes, command: str) -> str:
     data = base64.b64encode(png).decode()
     return (
         f'<figure id="{escape(name)}"><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
         f'<figcaption>{escape(caption)} Files: <a href="{name}.png">PNG</a>, <a href="{name}.pdf">PDF</a>.'
-        f'<br><span class="faint">Repeat: <code>{escape(command)}</code></span></figcaption></figure>'
+        f'<div class="faint">{_repeat(command)}</div></figcaption></figure>'
     )
 
 

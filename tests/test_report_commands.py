@@ -1,0 +1,80 @@
+"""main.py --report, as a user calls it."""
+
+import csv
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+from tests.utils.report.conftest import make_run_folder  # noqa: F401
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page and insists that every tag is closed in its turn."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.images, self.links, self.scripts = [], [], [], 0
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.images += [attributes["src"]] if tag == "img" else []
+        self.links += [attributes[name] for name in ("href", "src") if name in attributes and tag != "img"]
+        self.scripts += tag == "script"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def read(outcome):
+    assert outcome.status == 0, outcome.err
+    text = (outcome.folder / "report.html").read_text()
+    return text, Page(text)
+
+
+def test_a_report_is_one_page_with_its_pictures_and_tables(run, make_run_folder, tmp_path):  # noqa: F811
+    fast = {f"latency{which}_ms_batch_{size}": time for which, time in (("", 1), ("_dense", 2)) for size in (1, 64)}
+    for seed, accuracy in ((1, 0.5), (2, 0.7)):
+        make_run_folder("SNIP", seed, accuracy, fast)
+    hostile = make_run_folder("<script>alert(1)</script>", 1, 0.6, pruning_limit=0.98, epochs=7)
+    (hostile / "output" / "compared.csv").write_text("network,accuracy\n<script>,0.1\n")
+    broken = make_run_folder("GRASP", 1)
+    (broken / "output" / "results.json").write_text("{")
+    outcome = run(f"--report {tmp_path}/results --run_name mine")
+    text, page = read(outcome)
+    assert outcome.folder.name.endswith("_report_mine")
+    assert "epochs in all differs: " in outcome.out
+    assert f"warning: {broken}/output/results.json: " in outcome.out
+    assert page.scripts == 1
+    assert "<script>alert" not in text
+    assert page.images
+    assert all(source.startswith("data:image/png;base64,") for source in page.images)
+    assert not [link for link in page.links if re.match(r"\w+:|//", link)]
+    assert all((outcome.folder / unquote(link)).exists() for link in page.links)
+    assert "60.00 ± 14.14 (2)" in text
+    assert "--report" in text
+    names = {path.stem for path in outcome.folder.glob("*.png")}
+    assert {"accuracy_by_compression", "testing_time_by_compression", "flops_by_compression", "pareto_speed"} <= names
+    assert names == {path.stem for path in outcome.folder.glob("*.pdf")}
+    assert "accuracy_by_nodes" not in names  # nothing was pruned of them
+    rows = list(csv.DictReader((outcome.folder / "accuracy.csv").read_text().splitlines()))
+    assert [row["compression"] for row in rows] == ["10x", "50x"]
+    assert rows[0]["SNIP"] == "60.00 ± 14.14 (2)"
+
+
+def test_wrong_reports_are_one_line(run, tmp_path):
+    for command, line in (
+        (f"--report {tmp_path}", "no run folder"),
+        (f"--report {tmp_path}/none", "there is no such folder"),
+        (f"--report {tmp_path} --epochs 3", "leave --epochs out"),
+    ):
+        outcome = run(command)
+        assert outcome.status == 2
+        assert line in outcome.err
+        assert outcome.err.count("\n") == 1
+        assert outcome.folder is None
