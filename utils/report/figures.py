@@ -134,7 +134,7 @@ def _spaced(things: Sequence[Any], most: int) -> list[Any]:
 def _grid(number: int, width: float, height: float, most: int = 4) -> tuple[Figure, list[Axes]]:
     columns = min(number, most)
     rows = math.ceil(number / columns)
-    figure = Figure(figsize=(max(width * columns, 6), height * rows + 0.8), layout="constrained")
+    figure = Figure(figsize=(max(width * columns + 1.5, 8), height * rows + 0.8), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flatten())
     for axes in panels[number:]:
         axes.axis("off")
