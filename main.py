@@ -57,14 +57,14 @@ def main(argv: list[str]) -> int:
 
 def _answer(argv: list[str]) -> int:
     try:
-        from utils.arguments import parse
+        from utils.arguments import disabled_plugins, parse
         from utils.grids.points import read_grid
         from utils.hooks import plugin_manager
         from utils.listing import print_components
         from utils.registry import Registry
     except ModuleNotFoundError as error:
         return _with_requirements(error, argv)
-    hooks, problems = plugin_manager()
+    hooks, problems = plugin_manager(disabled_plugins(argv))
     for problem in problems:
         _say(f"warning: {problem}", error=True)
     registry = Registry(ROOT, hooks)

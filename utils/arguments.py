@@ -16,7 +16,7 @@ import pluggy
 from rich_argparse import RichHelpFormatter
 
 from utils.errors import UserError, nearest, one_line, raised_at
-from utils.flags import StandsFor, add_flags
+from utils.flags import StandsFor, add_flags, disable_plugin
 from utils.hooks import add_plugin_arguments
 from utils.registry import Component, Registry
 from utils.run.checkpoint_facts import Checkpoint, find_checkpoint
@@ -65,6 +65,13 @@ class _HelpFormatter(RichHelpFormatter):
         super().add_usage(
             "%(prog)s [--model NAME] [--data_set NAME] [--prune_criterion NAME] [FLAGS]", actions, groups, prefix
         )
+
+
+def disabled_plugins(argv: list[str]) -> list[str]:
+    """The plugins that a command line switches off, which must be known before any is imported."""
+    parser = Parser()
+    disable_plugin(parser)
+    return parser.parse_known_args([with_underscores(word) for word in argv])[0].disable_plugin or []
 
 
 def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> argparse.Namespace:

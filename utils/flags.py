@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.ranges import commas_within, number, numbers, one_of, several_of, text
+from utils.ranges import commas_within, names, number, numbers, one_of, several_of, text
 
 Group = argparse._ArgumentGroup
 #: The group of the flags that say how several runs are run.
@@ -315,8 +315,8 @@ def _results(group: Group) -> None:
         group,
         "--checkpoint_model",
         "NAME",
-        "which checkpoint of it (default: <Model>_finished); or the path of a file of weights of another project, .pth, "
-        ".pt, .pth.tar or .safetensors, for the network of --model",
+        "which checkpoint of it (default: <Model>_finished); or the path of a file of weights of another project, "
+        ".pth, .pt, .pth.tar or .safetensors, for the network of --model",
         text,
     )
     _switch(group, "--partial_checkpoint", "of such a file load what fits, and leave the rest at its initialisation")
@@ -341,6 +341,11 @@ def _results(group: Group) -> None:
     _not_yet(group, "--resume", feature="going on with an interrupted run")
 
 
+def disable_plugin(group: argparse.ArgumentParser | Group) -> None:
+    """Add the flag that is read before all others, since it says what is imported to read them."""
+    _option(group, "--disable_plugin", "NAMES", "leave these installed plugins out, without importing them: A,B", names)
+
+
 def _machine(group: Group) -> None:
     _option(
         group,
@@ -357,6 +362,7 @@ def _machine(group: Group) -> None:
     _switch(group, "--channels_last", "lay images out as (N, H, W, C) in memory")
     _switch(group, "--deterministic", "use deterministic operations only (a run on a CPU always does)")
     _switch(group, "--disable_cuda_benchmark", "let cuDNN choose its algorithms without trying them out first")
+    disable_plugin(group)
 
 
 def _pictures(group: Group) -> None:

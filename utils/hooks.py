@@ -18,6 +18,7 @@ run goes on; only a `UserError` ends it. The project's own outputs (`utils/obser
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Iterator
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -88,15 +89,22 @@ class Specification:
         """Called when a run ends by an error or an interruption, after its last checkpoint was written."""
 
 
-def plugin_manager() -> tuple[pluggy.PluginManager, list[str]]:
-    """Load the installed plugins.
+def plugin_manager(disabled: Collection[str] = ()) -> tuple[pluggy.PluginManager, list[str]]:
+    """Load the installed plugins, but those of the names in `disabled`, which are not imported.
 
     Returns the manager and a line for each plugin that could not be loaded: it is left out and breaks nothing else.
+    Raises `UserError` where a disabled one is not installed.
     """
+    installed = list(entry_points(group=PROJECT))
+    names = [entry.name for entry in installed]
+    if unknown := [name for name in disabled if name not in names]:
+        raise UserError(f"--disable_plugin: there is no plugin '{unknown[0]}'{nearest(unknown[0], names)}")
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Specification)
     problems = []
-    for entry in entry_points(group=PROJECT):
+    for entry in installed:
+        if entry.name in disabled:
+            continue
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
         if manager.has_plugin(entry.name):
             problems.append(f"plugin {entry.name} ({origin}) is left out: another package has a plugin of that name")
@@ -126,19 +134,32 @@ def _check_table(table: object) -> None:
         if kind not in KINDS:
             raise ValueError(f"components(): there is no kind '{kind}'{nearest(kind, KINDS)}")
         for name, place in places.items():
-            if not (isinstance(place, str) and all(place.partition(":"))):
+            if not (isinstance(name, str) and isinstance(place, str) and all(place.partition(":"))):
                 raise ValueError(f"components(): {kind} '{name}' must be 'package.module:Class', not {place!r}")
 
 
 def add_plugin_arguments(manager: pluggy.PluginManager, parser: argparse.ArgumentParser) -> None:
     """Let each plugin add its options; one that fails is named in a `UserError`."""
     for implementation in manager.hook.add_arguments.get_hookimpls():
-        try:
-            implementation.function(*[parser for _ in implementation.argnames])
-        except Exception as error:  # of the plugin's own code
-            reason = f"{type(error).__name__}: {one_line(error)}"
-            where = raised_at(error, implementation.function.__code__.co_filename)
-            raise UserError(f"plugin {implementation.plugin_name}: add_arguments: {reason}{where}") from error
+        _call(implementation, "add_arguments", *[parser for _ in implementation.argnames])
+
+
+def plugin_components(manager: pluggy.PluginManager, kind: str) -> Iterator[tuple[str, str, str]]:
+    """What plugins contribute of a kind: (plugin, name, `"package.module:Class"`); one that fails is named."""
+    for implementation in manager.hook.components.get_hookimpls():
+        for name, place in _call(implementation, "components").get(kind, {}).items():
+            yield implementation.plugin_name, name, place
+
+
+def _call(implementation: pluggy.HookImpl, hook: str, *arguments: object) -> Any:
+    """Call a plugin's code; what it raises becomes a `UserError` that names the plugin, the hook and the line."""
+    try:
+        return implementation.function(*arguments)
+    except (Exception, SystemExit) as error:  # of the plugin's own code
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        where = raised_at(error, implementation.function.__code__.co_filename)
+        advice = f"; --disable_plugin {implementation.plugin_name} goes without it"
+        raise UserError(f"plugin {implementation.plugin_name}: {hook}: {reason}{where}{advice}") from error
 
 
 def plugin_versions(manager: pluggy.PluginManager) -> dict[str, str]:

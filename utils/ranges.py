@@ -1,7 +1,7 @@
 """Types for command-line options: numbers within a range, names of a list. Free of torch: `--help` stays instant.
 
 A comma in a flag's value stands between several values, each of which is a run of its own, unless the type says that a
-single value holds commas: `numbers`, `several_of`, `text`, and any reader of which `commas_within` says so.
+single value holds commas: `numbers`, `several_of`, `names`, `text`, and any reader of which `commas_within` says so.
 """
 
 import math
@@ -70,6 +70,15 @@ def several_of(*available: str) -> Callable[[str], list[str]]:
     """Return an argparse type that reads some of these names, separated by commas."""
     read = one_of(*available)
     return commas_within(list, lambda text: list(dict.fromkeys(map(read, text.split(",")))))
+
+
+@partial(commas_within, list)
+def names(text: str) -> list[str]:
+    """Read names, separated by commas."""
+    found = text.split(",")
+    if not all(found):
+        raise ArgumentTypeError(f"'{text}' lacks a name" if text else "it is empty")
+    return found
 
 
 @partial(commas_within, str)

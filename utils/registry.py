@@ -19,6 +19,7 @@ import pluggy
 
 from utils.component_source import ComponentSource, Declare, NeedsImportError, module_path
 from utils.errors import UserError, nearest, one_line, raised_at
+from utils.hooks import plugin_components
 from utils.kinds import KINDS
 
 #: Networks of other packages, by prefix: `torchvision:resnet50` is built by `torchvision_network("resnet50", ...)`.
@@ -125,11 +126,9 @@ class Registry:
 
     def _in_plugins(self, kind: str) -> list[Component]:
         found = []
-        for implementation in self.hooks.hook.components.get_hookimpls():
-            for name, place in implementation.function().get(kind, {}).items():
-                module, _, attribute = place.partition(":")
-                origin = f"plugin {implementation.plugin_name}"
-                found.append(Component(kind, name, module, attribute, origin, module_path(module)))
+        for plugin, name, place in plugin_components(self.hooks, kind):
+            module, _, attribute = place.partition(":")
+            found.append(Component(kind, name, module, attribute, f"plugin {plugin}", module_path(module)))
         return found
 
     def _in_zoo(self, prefix: str, zoo_name: str) -> Component:

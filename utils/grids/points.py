@@ -31,7 +31,8 @@ Settings = dict[str, tuple[str, ...]]
 LISTS = {"pruner_list": "prune_criterion", "compression_list": "compression"}
 #: These name the folder of the grid, and belong to no run.
 PLACES = ("results_dir", "run_name")
-QUESTIONS = {"list", "version", "h"}
+#: Questions, and what is imported to read the file: of the command line alone.
+ONCE = {"list", "version", "h", "disable_plugin"}
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class _Reader:
             if name in LISTS and isinstance(value, tuple):
                 value = (",".join(word.strip(",") for word in value),)
             found[flag] = value
-        if path is not None and (wrong := (self.of_many_runs | QUESTIONS) & found.keys()):
+        if path is not None and (wrong := (self.of_many_runs | ONCE) & found.keys()):
             raise UserError(f"--grid {path}: {min(wrong)} belongs on the command line")
         return found
 

@@ -29,7 +29,7 @@ def train_first(
     Returns the arguments and the command line that test its network, and where that comes from, for the log.
     """
     command = training_command(argv, registry, arguments.test_scheme)
-    own_hooks, _ = plugin_manager()  # whose observers belong to that run
+    own_hooks, _ = plugin_manager(arguments.disable_plugin or ())  # whose observers belong to that run
     training = parse(command, registry, own_hooks)
     folder = None if arguments.force_train else finished_run(training)
     if folder:
