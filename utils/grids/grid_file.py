@@ -46,7 +46,7 @@ def read_grid_file(path: Path) -> GridFile:
             content = tomllib.load(file)
     except OSError as error:
         raise UserError(f"--grid {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"--grid {path} is no TOML: {one_line(error)}") from error
     for part in content:
         if part not in PARTS:

@@ -113,9 +113,9 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
     `--help`, is answered for the first of the runs.
     """
     typed = dict(flags_of(argv))
-    asked = {"list", "help", "h"} & typed.keys()
+    asked = {"list", "report", "help", "h"} & typed.keys()
     reader = _Reader(registry, hooks)
-    if "list" in asked or not ("," in "".join(argv) or reader.of_many_runs & typed.keys()):
+    if {"list", "report"} & asked or not ("," in "".join(argv) or reader.of_many_runs & typed.keys()):
         return None
     typed = reader.canonical(typed)
     own = {flag: typed.pop(flag) for flag in [*typed] if flag in reader.of_many_runs}
@@ -127,7 +127,7 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
     places |= {flag: typed.pop(flag) for flag in PLACES if flag in typed}
     arguments = reader.read(own | {flag: reader.alternatives(flag, value)[0] for flag, value in places.items()})
     try:
-        settings = list(reader.expand(file, common, typed))
+        settings = list(reader.expand(file, common, typed, arguments.results_dir))
         if not own and len(settings) == 1:
             return None  # its comma is part of a value
         if asked:
@@ -212,10 +212,13 @@ class _Reader:
             raise UserError(f"--{flag} {text}: a value is missing beside a comma")
         return [(value,) for value in values]
 
-    def expand(self, file: GridFile, common: dict[str, Any], typed: dict[str, Any]) -> Iterator[Settings]:
+    def expand(
+        self, file: GridFile, common: dict[str, Any], typed: dict[str, Any], results_dir: Path
+    ) -> Iterator[Settings]:
         """Return the settings of every run, each once: what stands later goes over what stands before.
 
-        In the order: flags of all runs, of the section, of the runs of one value, of the command line.
+        In the order: flags of all runs, of the section, of the runs of one value, of the command line. Checkpoints that
+        are named by their runs lie below `results_dir`.
         """
         rules = [(rule, self.canonical(rule.settings, file.path)) for rule in file.rules]
         for rule in file.rules:
@@ -238,7 +241,7 @@ class _Reader:
                         self.wanted |= settings.keys()
                 for second, more in self._products(extra, self.actions):
                     kept = {flag: words for flag, words in first.items() if flag not in extra}
-                    for whole in self._with_options(kept | second, options | more):
+                    for whole in self._with_options(kept | second, options | more, results_dir):
                         excluded = [number for number, one in enumerate(exclusions, 1) if self._is_in(whole, one)]
                         in_use.update(f"exclude {number}" for number in excluded)
                         key = json.dumps(sorted(whole.items()))
@@ -270,12 +273,13 @@ class _Reader:
         for combination in itertools.product(*choices.values()):
             yield {flag: words for flag, words in zip(choices, combination, strict=True) if words is not None}, rest
 
-    def _with_options(self, settings: Settings, options: dict[str, Any]) -> Iterator[Settings]:
+    def _with_options(self, settings: Settings, options: dict[str, Any], results_dir: Path) -> Iterator[Settings]:
         """Every combination with the options that the run's components know."""
         if not options:
             yield settings
             return
-        parser, _ = parser_for(argv_of(settings), self.registry, self.hooks)
+        argv = [*argv_of(settings), "--results_dir", str(results_dir)]
+        parser, _ = parser_for(argv, self.registry, self.hooks)
         for chosen, _ in self._products(options, _by_name(parser._actions)):
             yield settings | chosen
 

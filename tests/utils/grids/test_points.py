@@ -56,6 +56,8 @@ def test_several_values_of_flags_make_the_product_and_the_last_flag_varies_faste
         "--model LeNet300 --data_dir /a,b",
         "--eval --checkpoint_name a,b --checkpoint_model c,d --attack FGSM,LinfPGD --attack_epsilons 0.1,8/255",
         "--export onnx,torch_export",
+        "--report here there",
+        "--list models",
     ],
 )
 def test_a_comma_within_one_value_makes_no_grid(command):
@@ -66,10 +68,9 @@ def test_an_option_of_a_component_that_takes_a_list_makes_no_grid(tmp_path):
     facts = {"format": 1, "model": "MLP5", "data_set": "RUBBISH", "input_shape": [3, 16, 16], "num_classes": 12}
     (tmp_path / "run" / "models").mkdir(parents=True)
     (tmp_path / "run" / "models" / "MLP5_finished.json").write_text(json.dumps({**facts, "options": {}}))
-    command = (
-        f"--eval --results_dir {tmp_path} --checkpoint_name latest --test_scheme Corruption --corruptions blur,contrast"
-    )
-    assert grid(command.replace("blur,contrast", "blur,contrast")) is None
+    options = "--test_scheme Corruption --corruptions blur,contrast"
+    command = f"--eval --results_dir {tmp_path} --checkpoint_name latest {options}"
+    assert grid(command) is None
     two = grid(f"{command} --seed 1,2")
     assert [point.settings["corruptions"] for point in two.points] == [("blur,contrast",)] * 2
     assert two.points[0].settings["checkpoint_name"] == (str(tmp_path / "run"),), (
