@@ -62,6 +62,7 @@ def _answer(argv: list[str]) -> int:
         from utils.hooks import plugin_manager
         from utils.listing import print_components
         from utils.registry import Registry
+        from utils.run.resuming import resumed_arguments
     except ModuleNotFoundError as error:
         return _with_requirements(error, argv)
     hooks, problems = plugin_manager(disabled_plugins(argv))
@@ -73,14 +74,15 @@ def _answer(argv: list[str]) -> int:
 
         _say(f"secateur {secateur.__version__}")
         return 0
-    grid = read_grid(argv, registry, hooks)
+    resumed = resumed_arguments(argv, registry, hooks)
+    grid = read_grid(argv, registry, hooks) if resumed is None else None
     if grid and not grid.asked:
         from utils.grids.run_grid import run_grid
 
         return run_grid(grid, ROOT)
     if grid:
         argv = [*grid.points[0].argv, "--help"]  # of the components of its first run
-    arguments = parse(argv, registry, hooks)
+    arguments, argv = resumed or (parse(argv, registry, hooks), argv)
     if arguments.list is not None:
         print_components(registry, arguments.list)
         return 0

@@ -19,6 +19,7 @@ class MovementPruning(GradualMagnitude):
     """
 
     revival = "value"
+    remembers = ("total",)
     total: dict[str, Tensor] | None = None
 
     @torch.no_grad()

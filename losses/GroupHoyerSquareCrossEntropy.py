@@ -16,6 +16,7 @@ class GroupHoyerSquareCrossEntropy(CrossEntropy):
     """
 
     reads = ("hoyer_reg",)
+    remembers = ("has_pruned",)
     #: Whether the criterion has pruned, after which the term is left out.
     has_pruned = False
 

@@ -14,6 +14,7 @@ class HoyerSquareCrossEntropy(CrossEntropy):
     """
 
     reads = ("hoyer_reg",)
+    remembers = ("has_pruned",)
     #: Whether the criterion has pruned, after which the term is left out, of layers that do not compete too.
     has_pruned = False
 

@@ -51,7 +51,7 @@ def make_run(make_arguments):
         hooks, _ = plugin_manager()
         arguments = make_arguments(command)
         run = assemble(arguments, Registry(ROOT, hooks), hooks)
-        run.folder = RunFolder(arguments.results_dir, arguments.run_name)
+        run.folder = RunFolder.new(arguments.results_dir, arguments.run_name)
         return run
 
     return make

@@ -402,26 +402,24 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing_but_a_full_disk_is_told(run
     assert "the observer secateur:Pictures failed at run_finished" in out
     assert results(folder)["test_accuracy"] > 0
     fail(OSError(28, "No space left on device"))
-    status, _, err, folder = run(command)
-    assert (status, err) == (2, f"error: {folder} can no longer be written: No space left on device\n")
+    status, out, _, folder = run(command)
+    assert status == 0
+    assert f"{folder} cannot be written, and the run goes on and tries again: No space left on device" in out
 
 
-def test_a_log_that_cannot_be_written_is_one_line(run, monkeypatch):
-    def full(self, record):
+@pytest.mark.parametrize(
+    "writer", ["utils.run.log.FileLog.flush", "tensorboard.summary.writer.record_writer.RecordWriter.write"]
+)
+def test_a_log_or_event_file_that_cannot_be_written_ends_nothing(run, monkeypatch, writer):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("utils.run.log.FileLog.emit", full)
-    status, _, err, folder = run(f"--model LogisticRegression --epochs 1 --N 64 {QUICK}")
-    assert (status, err) == (2, f"error: {folder} can no longer be written: No space left on device\n")
-
-
-def test_event_files_that_cannot_be_written_are_one_line(run, monkeypatch):
-    def full(self, data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", full)
-    status, _, err, folder = run(f"--model LogisticRegression --epochs 3 --N 64 {QUICK}")
-    assert (status, err) == (2, f"error: {folder} can no longer be written: No space left on device\n")
+    monkeypatch.setattr(writer, full)
+    status, out, err, folder = run(f"--model LogisticRegression --epochs 3 --N 64 {QUICK}")
+    assert (status, err) == (0, "")
+    # The terminal is 120 columns wide.
+    assert out.count("cannot be written, and the run goes on") == 1
+    assert any("No space left on device" in notice for notice in results(folder)["notices"])
 
 
 @pytest.mark.parametrize("command", ["--help", f"--model LogisticRegression --epochs 50 --N 64 {QUICK}"])

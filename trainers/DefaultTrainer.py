@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from utils.measure.figures import network_figures
 from utils.measure.flops import TRAINING_FACTOR
 from utils.pruning.criterion import PruningEvent
 from utils.pruning.surgery import replay
+from utils.remembering import Remembering
 from utils.run.compact import save_compact
 from utils.run.run import Run
+from utils.run.states import write_state
 from utils.training.means import RunningMeans
 from utils.training.optimizers import (
     begin_anew,
@@ -29,19 +31,30 @@ from utils.training.optimizers import (
     forget,
     remembers_all_in_one,
 )
+from utils.training.random_numbers import random_state, set_random_state
 from utils.training.rewinding import Snapshot
 
-#: A checkpoint of the last epoch is written so often, so that a crash costs no more.
-SECONDS_BETWEEN_SAVES = 30
 #: The losses of the running epoch are looked through for NaN so often; each look waits for the device.
 SECONDS_BETWEEN_CHECKS = 10
 
 
-class DefaultTrainer:
+class DefaultTrainer(Remembering):
     """Trains by gradient descent and prunes whenever the criterion's plan says so.
 
-    Each method is one step of it: a training scheme overrides the one that it does differently.
+    Each method is one step of it: a training scheme overrides the one that it does differently. What changes from epoch
+    to epoch it keeps for `--resume` by `remembers`, or by `state_dict` and `load_state_dict`.
     """
+
+    remembers = (
+        "events",
+        "events_done",
+        "step",
+        "epoch",
+        "cut_short",
+        "collapsed",
+        "training_flops",
+        "seconds",
+    )
 
     #: Of the flags that only some trainers read, those that this one does.
     reads: tuple[str, ...] = ()
@@ -56,7 +69,7 @@ class DefaultTrainer:
         self.rewinds = flags.enable_rewinding or self.criterion.in_levels
         #: Steps finished.
         self.step = 0
-        self.schedule = self.build_schedule()
+        self.begin_schedule()
         self._check_rewinding()
         if isinstance(self.optimizer, torch.optim.LBFGS) and flags.precision == "fp16":
             raise UserError("--optimizer LBFGS evaluates a step several times, which --precision fp16 cannot scale")
@@ -74,7 +87,10 @@ class DefaultTrainer:
         self.collapsed: list[str] = []
         self.training_flops = self.flops = 0
         self.seconds = {"pruning": 0.0, "training": 0.0}
-        self.started = self.saved = self.checked = time.perf_counter()
+        self.started = self.checked = time.perf_counter()
+        #: When the state was written last, if it was, and with how many epochs and pruning events done.
+        self.saved: float | None = None
+        self.saved_at = (0, 0)
 
     def _check_rewinding(self) -> None:
         flags = self.arguments
@@ -91,20 +107,23 @@ class DefaultTrainer:
         The last state stays: as `<Model>_finished`, or as `last` where the run was interrupted.
         """
         self.started = time.perf_counter()
+        if self.run.resumed is not None:
+            self.resume(self.run.resumed)
         try:
             while self.epoch < self.epochs and not self.out_of_time():
                 self.prune_as_planned()
+                self.save_state()
                 self.train_epoch()
                 self.epoch += 1
                 self.conclude_epoch()
+                self.save_state()
             if self.epoch == self.epochs:
                 self.prune_as_planned()
         except UserError:
             raise  # what is in memory is not worth keeping, as after a NaN; an earlier `last` stays
         except BaseException:
             self.masks.apply_to_weights()
-            with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
-                self.save("last", epoch=self.epoch)
+            self.save("last", epoch=self.epoch)
             raise
         return self.conclude()
 
@@ -119,6 +138,76 @@ class DefaultTrainer:
         ends = [step for step in self.events if step > self.step] if self.rewinds else []
         steps = at + min(ends, default=self.epochs * batches) - self.step
         return build_schedule(self.arguments.lr_schedule, self.optimizer, steps / batches, batches, at)
+
+    def begin_schedule(self, at: int = 0) -> None:
+        """Let the learning rate go on from step `at` of its schedule."""
+        self.schedule_began = {"step": self.step, "at": at}
+        self.schedule = self.build_schedule(at)
+
+    def save_state(self) -> None:
+        """Write `last`, and the state that `--resume` goes on from: the first, then one each `--save_minutes`."""
+        now, here = time.perf_counter(), (self.epoch, self.events_done)
+        is_due = self.saved is None or now - self.saved >= 60 * self.arguments.save_minutes
+        if here == self.saved_at or not is_due:
+            return
+        self.save("last", epoch=self.epoch)
+        observers: dict[str, Any] = {}
+        self.run.hooks.state_wanted(run=self.run, state=observers)
+        state = {
+            "epoch": self.epoch,
+            "seconds": now - self.started,
+            "trainer": self.state_dict(),
+            "criterion": self.criterion.state_dict(),
+            "loss": self.loss.state_dict(),
+            "notices": self.run.notices,
+            "observers": observers,
+            "random": random_state(self.run.device),
+        }
+        with self.run.telling():
+            write_state(self.run.folder.state, state, epoch=self.epoch)
+            self.saved, self.saved_at = time.perf_counter(), here
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Be as `save_state` has found this trainer and all that it works with."""
+        self.started -= state["seconds"]
+        self.saved, self.saved_at = time.perf_counter(), (state["epoch"], state["trainer"]["events_done"])
+        self.load_state_dict(state["trainer"])
+        self.criterion.load_state_dict(state["criterion"])
+        self.loss.load_state_dict(state["loss"])
+        self.run.notices[:] = dict.fromkeys([*state["notices"], *self.run.notices])
+        self.run.hooks.run_resumed(run=self.run, state=state["observers"])
+        set_random_state(state["random"], self.run.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what changes in training: counters, network, masks, cuts, optimizer, learning rate, snapshot."""
+        return {
+            **super().state_dict(),
+            "cuts": self.run.history,
+            "network": self.network.state_dict(),
+            "masks": self.masks.kept,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"},
+            "schedule_began": self.schedule_began,
+            "scaler": self.run.precision.scaler.state_dict(),
+            "means": self.means.state_dict(),
+            "snapshot": self.snapshot.state_dict() if self.snapshot else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take all that up again, in a trainer that has just been made."""
+        began = state["schedule_began"]
+        self.step = began["step"]
+        self.begin_schedule(began["at"])  # while all events are still there
+        super().load_state_dict({name: state[name] for name in super().state_dict()})
+        replay(self.network, self.run.example, state["cuts"][len(self.run.history) :])
+        self.run.history[:] = state["cuts"]
+        self.network.load_state_dict(state["network"])
+        self.masks.restore(state["masks"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict({**state["schedule"], "lr_lambdas": [None]})
+        self.run.precision.scaler.load_state_dict(state["scaler"])
+        self.means.load_state_dict(state["means"])
+        self.snapshot = Snapshot.of_state(state["snapshot"]) if state["snapshot"] else None
 
     def prune_as_planned(self) -> None:
         """Prune as far as the plan says for this moment, after saving what there was."""
@@ -183,7 +272,7 @@ class DefaultTrainer:
             snapshot.restore_weights(self.masks.weights)
         else:
             snapshot.restore(self.network, self.optimizer)
-            self.schedule = self.build_schedule(at)
+            self.begin_schedule(at)
         self.masks.apply_to_weights()
 
     def train_epoch(self) -> None:
@@ -289,10 +378,6 @@ class DefaultTrainer:
         self.run.hooks.epoch_finished(run=self.run, figures=self.figures())
         if flags.save_freq and self.epoch % flags.save_freq == 0:
             self.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
-        now = time.perf_counter()
-        if self.epoch == 1 or now - self.saved > SECONDS_BETWEEN_SAVES:
-            self.save("last", epoch=self.epoch)
-            self.saved = now
 
     def save(self, name: str, **facts: object) -> None:
         """Write the checkpoint `name`, with `facts` in its json."""

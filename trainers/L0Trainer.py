@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,6 +70,18 @@ class L0Trainer(DefaultTrainer):
         super().train_batch(inputs, targets)
         self.gates.clamp()
         self.average.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what changes in training, with the gates and the moving average."""
+        gates = {name: log_alpha.data for name, log_alpha in self.gates.log_alpha.items()}
+        return {**super().state_dict(), "gates": gates, "average": self.average.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take all that up again."""
+        super().load_state_dict(state)
+        for name, log_alpha in state["gates"].items():
+            self.gates.log_alpha[name].data = log_alpha
+        self.average.load_state_dict(state["average"])
 
     def conclude_epoch(self) -> None:
         """Evaluate, report and save the network as it would be if training ended now."""

@@ -1,6 +1,7 @@
 """Training of gates and of everything in turn, while channels are removed."""
 
 import argparse
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,6 +112,15 @@ class TickTock(DefaultTrainer):
         for name, gate in self.gates.gates.items():
             if f"{name}.weight" in event.cuts and (moments := self.optimizer.state.get(gate)):
                 cut_moments(moments, event.cuts[f"{name}.weight"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what changes in training, with the gates."""
+        return {**super().state_dict(), "gates": self.gates.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take all that up again."""
+        super().load_state_dict(state)
+        self.gates.load_state_dict(state["gates"])
 
     def save(self, name: str, **facts: object) -> None:
         """Write a checkpoint of the network with its gates folded: a plain one."""

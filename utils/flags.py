@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from utils.ranges import commas_within, names, number, numbers, one_of, several_of, text
 
@@ -31,22 +31,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         )
     )
     _questions(parser.add_argument_group("questions"))
-
-
-class _NotYet(argparse.Action):
-    """A flag whose feature is still to come: it says so instead of being ignored."""
-
-    def __init__(self, option_strings: list[str], dest: str, feature: str, takes_value: bool = True) -> None:
-        nargs = "*" if takes_value else 0
-        super().__init__(option_strings, dest, nargs=nargs, metavar="VALUE", help=f"{feature} (not available yet)")
-        self.feature = feature
-
-    def __call__(self, parser: argparse.ArgumentParser, _ns: Any, _values: Any, option: str | None = None) -> NoReturn:
-        parser.error(f"not available yet: {option} ({self.feature})")
-
-
-def _not_yet(group: Group, *flags: str, feature: str, takes_value: bool = True) -> None:
-    group.add_argument(*flags, action=_NotYet, feature=feature, takes_value=takes_value)
 
 
 def _option(
@@ -338,7 +322,21 @@ def _results(group: Group) -> None:
         "write the finished network as onnx (needs the packages onnx and onnxscript), torch_export or both: A,B",
         several_of("onnx", "torch_export"),
     )
-    _not_yet(group, "--resume", feature="going on with an interrupted run")
+    _option(
+        group,
+        "--resume",
+        "RUN",
+        "go on with this interrupted run, under its own arguments: a run folder's name, a path, or latest",
+        text,
+    )
+    _option(
+        group,
+        "--save_minutes",
+        "MINUTES",
+        "write what --resume goes on from so often, after an epoch; 0: after each",
+        number(float, 0),
+        0.5,
+    )
 
 
 def disable_plugin(group: argparse.ArgumentParser | Group) -> None:

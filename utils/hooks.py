@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterator
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -56,6 +56,18 @@ class Specification:
     @hookspec
     def run_started(self, run: Run) -> None:
         """Called once network, data, criterion and run folder are there and nothing has been computed."""
+
+    @hookspec
+    def state_wanted(self, run: Run, state: dict[str, Any]) -> None:
+        """Called when what `--resume` needs is about to be written, between two epochs.
+
+        An observer puts what it has to remember into `state` under its own name: numbers, text, tensors, None, and
+        lists, tuples and dictionaries of these.
+        """
+
+    @hookspec
+    def run_resumed(self, run: Run, state: dict[str, Any]) -> None:
+        """Called after `run_started` where an interrupted run goes on, with what `state_wanted` has collected."""
 
     @hookspec
     def batch_finished(self, run: Run, epoch: int, batch: int, batches: int, means: RunningMeans) -> None:

@@ -128,16 +128,6 @@ def test_a_flag_that_stands_for_a_component_names_it(make_arguments):
     assert {"prune_criterion", "train_scheme"} <= arguments.explicit
 
 
-def test_not_yet_flags_say_so():
-    later = {flag: action for flag, action in flags().items() if "not available yet" in action.help}
-    assert "--resume" in later
-    parser = Parser()
-    add_flags(parser)
-    for flag, action in later.items():
-        with pytest.raises(UserError, match=f"not available yet: {re.escape(flag)} "):
-            parser.parse_args([flag] if action.nargs == 0 else [flag, "1"])
-
-
 BAD = {
     "--epohcs 3": "no flag --epohcs: did you mean --epochs",
     "DIGITS": "'DIGITS' belongs to no flag",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 from rich import box
 from rich.logging import RichHandler
@@ -75,6 +76,21 @@ class Console:
                 self._open(epochs * len(run.data.train))
         self.looked = self.started = time.perf_counter()
         self.samples = 0
+
+    @hookimpl
+    def state_wanted(self, state: dict[str, Any]) -> None:
+        """Keep how many events there were."""
+        state["Console"] = self.events
+
+    @hookimpl
+    def run_resumed(self, run: Run, state: dict[str, Any]) -> None:
+        """Say from where it goes on."""
+        self.events, self.sparsity = state["Console"], run.sparsity().weight_sparsity
+        epoch = run.resumed["epoch"]
+        self.samples = epoch * len(run.data.train.images)
+        if self.progress is not None:
+            self.progress.update(self.task, completed=epoch * len(run.data.train))
+        run.log.info(f"goes on after {_counted(epoch, 'epoch')} of {run.plan.epochs}")
 
     def _open(self, batches: int) -> None:
         self.progress = Progress(

@@ -15,6 +15,8 @@ from utils.run.run import Run
 #: The hooks that observe a run.
 EVENTS = (
     "run_started",
+    "run_resumed",
+    "state_wanted",
     "batch_finished",
     "epoch_finished",
     "pruned",
@@ -28,7 +30,8 @@ EVENTS = (
 def guard_observers(hooks: pluggy.PluginManager, run: Run) -> None:
     """Let the run survive its observers.
 
-    A `UserError`, by which an observer refuses the run, still ends it, and so do a disk that is full and a closed pipe.
+    A `UserError`, by which an observer refuses the run, still ends it, and so does a closed pipe. A disk that cannot be
+    written is told once, and the observer is called again when its turn comes.
     """
     failed: set[str] = set()
     for event in EVENTS:
@@ -44,10 +47,11 @@ def _guarded(implementation: pluggy.HookImpl, event: str, run: Run, failed: set[
         try:
             return function(*arguments)
         except Exception as error:  # of the observer's own code
-            ends_it = isinstance(error, UserError | BrokenPipeError) or is_disk_error(error)
-            if ends_it and event != "run_failed":
+            if isinstance(error, UserError | BrokenPipeError) and event != "run_failed":
                 raise
-            if name not in failed:
+            if is_disk_error(error):
+                run.cannot_write(error)
+            elif name not in failed:
                 failed.add(name)
                 reason = f"{type(error).__name__}: {one_line(error)}{raised_at(error)}"
                 notice = f"the observer {name} failed at {event}, and the run goes on without what it does: {reason}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,6 +23,17 @@ class Pictures:
         self.rows: list[dict[str, float]] = []
         self.events: list[drawing.ScoreHistogram] = []
         self.evaluation: Evaluation | None = None
+
+    @hookimpl
+    def state_wanted(self, state: dict[str, Any]) -> None:
+        """Keep what the curves and the distributions are drawn from."""
+        state["Pictures"] = {"rows": self.rows, "events": [asdict(event) for event in self.events]}
+
+    @hookimpl
+    def run_resumed(self, state: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.rows = state["Pictures"]["rows"]
+        self.events = [drawing.ScoreHistogram(**event) for event in state["Pictures"]["events"]]
 
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:

@@ -1,7 +1,9 @@
 """metrics.csv, a row an epoch, the testers' tables, and results.json."""
 
 import csv
-from typing import TextIO
+import io
+from pathlib import Path
+from typing import Any
 
 from utils.hooks import hookimpl
 from utils.run.files import write_json
@@ -13,16 +15,40 @@ class Records:
     """Writes figures for programs to read; a row is on disk as soon as its epoch is over."""
 
     def __init__(self) -> None:
-        self.file: TextIO | None = None
+        #: What metrics.csv should hold, and how many bytes of that it does.
+        self.metrics = b""
+        self.written = 0
+
+    @hookimpl
+    def run_resumed(self, run: Run, state: dict[str, Any]) -> None:
+        """Cut the rows off that are to be written again."""
+        self.metrics = state["Records"].encode()
+        if self.metrics:
+            self._write(run.folder.output / "metrics.csv")
+
+    @hookimpl
+    def state_wanted(self, state: dict[str, Any]) -> None:
+        """Keep the rows."""
+        state["Records"] = self.metrics.decode()
 
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
-        """Append the epoch to metrics.csv."""
-        if self.file is None:
-            self.file = (run.folder.output / "metrics.csv").open("w", newline="")
-            csv.writer(self.file).writerow(figures)
-        csv.writer(self.file).writerow("" if value is None else value for value in figures.values())
-        self.file.flush()
+        """Append the epoch to metrics.csv, with the rows before it that could not be written."""
+        text = io.StringIO()
+        if not self.metrics:
+            csv.writer(text).writerow(figures)
+        csv.writer(text).writerow("" if value is None else value for value in figures.values())
+        self.metrics += text.getvalue().encode()
+        self._write(run.folder.output / "metrics.csv")
+
+    def _write(self, path: Path) -> None:
+        """Bring the file up to date, from where it is known to be right."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            right = min(file.tell(), self.written)
+            file.truncate(right)
+            file.write(self.metrics[right:])
+        self.written = len(self.metrics)
 
     @hookimpl
     def tabulated(self, run: Run, table: Table) -> None:
@@ -35,14 +61,6 @@ class Records:
     @hookimpl
     def run_finished(self, run: Run, results: dict[str, object]) -> None:
         """Write results.json."""
+        if self.written < len(self.metrics):
+            self._write(run.folder.output / "metrics.csv")
         write_json(run.folder.output / "results.json", results)
-        self._close()
-
-    @hookimpl
-    def run_failed(self) -> None:
-        """Leave the rows that there are."""
-        self._close()
-
-    def _close(self) -> None:
-        if self.file is not None:
-            self.file.close()

@@ -1,6 +1,8 @@
 """TensorBoard event files in progress/."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -15,24 +17,32 @@ HISTOGRAM_BINS = 64
 class TensorBoard:
     """Scalars an epoch; weight histograms and per-layer sparsity whenever they have jumped; the network's graph."""
 
+    def __init__(self) -> None:
+        self.writer: SummaryWriter | None = None
+        self.pruned_since = False
+
     @hookimpl
     def run_started(self, run: Run) -> None:
         """Open the event file and draw the network."""
-        self.writer = SummaryWriter(str(run.folder.progress))
-        if not run.arguments.disable_netplot:
-            self._graph(run)
-        self._weights(run, 0)
-        self.pruned_since = False
+        if run.resumed is not None:  # what there is of later epochs will be written again
+            self._write(run, lambda: None, purge_step=run.resumed["epoch"] + 1)
+        else:
+            self._write(run, lambda: self._beginning(run), purge_step=0 if run.arguments.resume else None)
+
+    @hookimpl
+    def state_wanted(self, state: dict[str, Any]) -> None:
+        """Keep whether the weights have jumped."""
+        state["TensorBoard"] = self.pruned_since
+
+    @hookimpl
+    def run_resumed(self, state: dict[str, Any]) -> None:
+        """Take that up again."""
+        self.pruned_since = state["TensorBoard"]
 
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
         """Write every figure of the epoch."""
-        for name, value in figures.items():
-            if value is not None and name != "epoch":
-                self.writer.add_scalar(name, value, figures["epoch"])
-        if self.pruned_since:
-            self._weights(run, figures["epoch"])
-            self.pruned_since = False
+        self._write(run, lambda: self._epoch(run, figures))
 
     @hookimpl
     def pruned(self) -> None:
@@ -42,14 +52,41 @@ class TensorBoard:
     @hookimpl
     def run_finished(self, run: Run, results: dict[str, object]) -> None:
         """Write the final weights and close the file."""
-        self._weights(run, results.get("epochs", 0))
-        self.writer.close()
+
+        def finish() -> None:
+            self._weights(run, results.get("epochs", 0))
+            self.writer.close()
+
+        self._write(run, finish)
 
     @hookimpl
     def run_failed(self) -> None:
         """Leave what there is on disk."""
-        if hasattr(self, "writer"):
+        if self.writer is not None:
             self.writer.close()
+
+    def _write(self, run: Run, write: Callable[[], None], purge_step: int | None = None) -> None:
+        """Write by the writer; one that has met a disk error writes no more, and the next time has a new one."""
+        try:
+            if self.writer is None:
+                self.writer = SummaryWriter(str(run.folder.progress), purge_step=purge_step)
+            write()
+        except OSError:
+            self.writer = None
+            raise
+
+    def _beginning(self, run: Run) -> None:
+        if not run.arguments.disable_netplot:
+            self._graph(run)
+        self._weights(run, 0)
+
+    def _epoch(self, run: Run, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            if value is not None and name != "epoch":
+                self.writer.add_scalar(name, value, figures["epoch"])
+        if self.pruned_since:
+            self._weights(run, figures["epoch"])
+            self.pruned_since = False
 
     def _graph(self, run: Run) -> None:
         try:

@@ -1,6 +1,7 @@
 """What each weight does through training (`--track_weights`)."""
 
 import csv
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -32,6 +33,16 @@ class WeightTracker:
         self.variance = [torch.zeros_like(weight) for weight in weights]
         self.flips = [torch.zeros_like(weight) for weight in weights]
         self.signs = list(torch._foreach_sign(weights))
+
+    @hookimpl
+    def state_wanted(self, state: dict[str, Any]) -> None:
+        """Keep all statistics."""
+        state["WeightTracker"] = {name: getattr(self, name) for name in ("mean", "variance", "flips", "signs")}
+
+    @hookimpl
+    def run_resumed(self, state: dict[str, Any]) -> None:
+        """Take them up again."""
+        vars(self).update(state["WeightTracker"])
 
     def _weights(self) -> list[Tensor]:
         """The weights as they are now; where channels were removed, they have other data than before."""

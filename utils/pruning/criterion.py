@@ -19,6 +19,7 @@ from utils.pruning.saliency import Batch, LossFunction
 from utils.pruning.schedules import SCHEDULES
 from utils.pruning.selection import select, select_in_groups
 from utils.ranges import number
+from utils.remembering import Remembering
 from utils.seeds import seeded_generator
 
 
@@ -54,7 +55,7 @@ class PruningEvent:
     weights: PruningEvent | None = None
 
 
-class Criterion:
+class Criterion(Remembering):
     """Base of all criteria. Most define `scores` alone, and name another schedule or moment.
 
     Parameters: `network`; `masks` of its weights; `loss(logits, targets)`; the names of the layers in `competing`; and
@@ -87,6 +88,8 @@ class Criterion:
     implies: dict[str, str] = {}
     #: Of the flags that only some criteria read, those that this one does, beside those of its schedule and moment.
     reads: tuple[str, ...] = ()
+    #: Attributes that change from event to event or step to step, kept for `--resume`; a subclass names its own alone.
+    remembers: tuple[str, ...] = ("_values",)
     #: Whether `--pruning_limit` says how much goes; where not, the criterion finds that out, as by a threshold.
     has_limit: bool = True
 

@@ -30,6 +30,7 @@ class DynamicSparse(Criterion):
     distribution = "erdos_renyi_kernel"
     revival = "zero"
     reads = ("pruning_rate", "growing_rate", "prune_delay", "prune_freq")
+    remembers = ("updates",)
     #: Updates done, of those planned.
     updates = planned_updates = 0
 

@@ -33,6 +33,10 @@ class Masks:
         if not self.hold:
             self.kept, self._factors = {}, []
 
+    def restore(self, masks: dict[str, Tensor]) -> None:
+        """Take these masks for all there are, under which the weights are as they should be already."""
+        self._hold(masks)
+
     def cut(self, cuts: dict[str, Tensor]) -> None:
         """Follow weights that have lost channels; see `Cuts` in utils/pruning/surgery.py."""
         self._hold(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,17 @@ class NormGates:
                     self.norms[name].weight.copy_(weight)
                     self.norms[name].bias.copy_(bias)
             self._own = {}
+            self.attach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the gates, and whether they act."""
+        return {"gates": {name: gate.data for name, gate in self.gates.items()}, "attached": self.attached}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take these gates, which may be fewer."""
+        for name, gate in state["gates"].items():
+            self.gates[name].data = gate
+        if state["attached"] and not self.attached:
             self.attach()
 
     def cut(self, cuts: Cuts) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,6 +96,15 @@ class StructuredCriterion(Criterion):
         surgery = Surgery(self.network, self.example, self.groups or None)
         self.groups = surgery.groups
         return surgery
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what changes, with the names of the groups that have worked so far."""
+        return {**super().state_dict(), "groups": list(self.groups)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with these groups alone."""
+        self.groups = {root: group for root, group in self.groups.items() if root in state["groups"]}
+        super().load_state_dict({name: value for name, value in state.items() if name != "groups"})
 
     @property
     def dense_nodes(self) -> int:

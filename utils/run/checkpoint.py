@@ -18,7 +18,7 @@ from utils.errors import UserError, one_line
 from utils.pruning.masks import Masks
 from utils.pruning.surgery import replay
 from utils.run.checkpoint_facts import FORMAT, Checkpoint, beside
-from utils.run.files import write_atomically, write_json
+from utils.run.files import checksum, checksum_of, write_atomically, write_json
 
 MASK_PREFIX = "masks/"
 
@@ -43,10 +43,7 @@ def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks)
     Raises `UserError` where the file is damaged or belongs to another network, naming the first difference.
     """
     path = checkpoint.path
-    try:
-        tensors = safetensors.torch.load_file(beside(path, ".safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"the checkpoint {path}.safetensors cannot be read: {one_line(error)}") from error
+    tensors = read_tensors(path, checkpoint.facts)
     state = {name: tensor for name, tensor in tensors.items() if not name.startswith(MASK_PREFIX)}
     own = network.state_dict()
     shared = own.keys() - _unshared(own).keys()
@@ -85,8 +82,38 @@ def save_checkpoint(path: Path, network: nn.Module, masks: Masks, facts: dict[st
     tensors = _unshared(network.state_dict())
     tensors.update({f"{MASK_PREFIX}{name}": mask for name, mask in masks.kept.items()})
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(beside(path, ".safetensors"), safetensors.torch.save(plain))
-    write_json(beside(path, ".json"), {"format": FORMAT, **facts})
+    write_tensors(path, plain, facts)
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], facts: dict[str, Any], metadata: dict[str, str] | None = None
+) -> None:
+    """Write `path`.safetensors, then `path`.json with the facts and the checksum of the first.
+
+    The tensors are contiguous, on the CPU, and share no memory; `metadata` goes to the head of their file.
+    """
+    content = safetensors.torch.save(tensors, metadata)
+    write_atomically(beside(path, ".safetensors"), content)
+    write_json(beside(path, ".json"), {"format": FORMAT, "crc32": checksum(content), **facts})
+
+
+def read_tensors(path: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
+    """Read `path`.safetensors, on the CPU.
+
+    Raises `UserError` where it is not what was written: torn, altered, or of a header that claims what is not there,
+    which is found before memory is taken. Files of the first versions have no checksum in their `facts`.
+    """
+    file = beside(path, ".safetensors")
+    try:
+        found = checksum_of(file)
+        if facts.get("crc32", found) != found:
+            raise UserError(
+                f"the checkpoint {file} cannot be read: it is not whole, or was altered (its checksum is {found}, not "
+                f"{facts['crc32']})"
+            )
+        return safetensors.torch.load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"the checkpoint {file} cannot be read: {one_line(error)}") from error
 
 
 def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:

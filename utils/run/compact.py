@@ -43,5 +43,6 @@ def save_compact(run: Run, epoch: int) -> dict[str, int] | None:
         "nodes_removed": smaller.nodes,
     }
     facts = {**run.identity, "cuts": [*run.history, smaller.cuts], "epoch": epoch, "figures": figures}
-    save_checkpoint(run.folder.models / f"{run.model_name}_compact", smaller.network, smaller.masks, facts)
+    with run.telling():
+        save_checkpoint(run.folder.models / f"{run.model_name}_compact", smaller.network, smaller.masks, facts)
     return figures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from utils.run.checkpoint_facts import beside
 from utils.run.export import check_packages, export
 from utils.run.failures import disk_reason, explain, explained, is_disk_error, quiet_threads
 from utils.run.folder import RunFolder
+from utils.run.lock import lock
 from utils.run.log import FileLog
 from utils.run.run import Run
+from utils.run.states import read_last_state
 
 
 def execute(
@@ -46,29 +49,30 @@ def execute(
         run = assemble(arguments, registry, hooks)
         kind, flag = ("testers", "test_scheme") if arguments.eval else ("trainers", "train_scheme")
         scheme = registry.find(kind, getattr(arguments, flag)).load()(run)
-        run.folder = RunFolder(arguments.results_dir, arguments.run_name)
-        try:
-            run.folder.describe(root, argv, arguments, run.device, plugin_versions(hooks))
-            log = FileLog(run.folder.output / "log.txt", encoding="utf-8")
-        except OSError as error:
-            run.folder.remove()
-            raise UserError(f"--results_dir {arguments.results_dir}: {disk_reason(error)}") from error
+        lines = [origin] if origin else []
+        if arguments.resume:
+            log, lines = _reopen(run, root, hooks)
+        else:
+            log = _begin(run, root, argv, hooks)
         log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.told = run.cannot_write
         run.log.addHandler(log)
         for observer in project_observers(arguments):
             hooks.register(observer, name=f"secateur:{type(observer).__name__}")
         guard_observers(hooks, run)
+        notices = list(run.notices)
         try:
             run.hooks.run_started(run=run)
-            if origin:
-                run.log.info(origin)
-            for notice in run.notices:
+            for line in lines:
+                run.log.info(line)
+            for notice in notices:
                 run.log.warning(notice)
             results = _checked(scheme.evaluate() if arguments.eval else scheme.train(), scheme)
             # A scheme of another package may leave out what every result holds.
             results = {**network_figures(run), **results, **_of_the_finished(run), "notices": run.notices}
-            results["seconds"] = time.perf_counter() - started
+            results["seconds"] = time.perf_counter() - started + (run.resumed["seconds"] if run.resumed else 0)
             run.hooks.run_finished(run=run, results=results)
+            _see_that_it_is_kept(run, results)
         except BaseException as error:
             _note_the_end(log, error, run)
             run.hooks.run_failed(run=run, error=error)
@@ -76,11 +80,73 @@ def execute(
                 raise UserError(f"{run.folder.path} can no longer be written: {disk_reason(error)}") from error
             raise
         finally:
-            with contextlib.suppress(OSError):  # of a full disk, which has been told by now
-                log.close()
+            log.close()
         if run.interruption is not None:
             raise run.interruption
     return run.folder.path
+
+
+def _begin(run: Run, root: Path, argv: list[str], hooks: pluggy.PluginManager) -> FileLog:
+    """Make the folder of a new run and describe the run in it; returns its log."""
+    arguments = run.arguments
+    run.folder = RunFolder.new(arguments.results_dir, arguments.run_name)
+    try:
+        run.folder.describe(root, argv, arguments, run.device, plugin_versions(hooks))
+        log = FileLog(run.folder.output / "log.txt", encoding="utf-8")
+    except OSError as error:
+        run.folder.remove()
+        raise UserError(f"--results_dir {arguments.results_dir}: {disk_reason(error)}") from error
+    lock(log.stream)
+    return log
+
+
+def _reopen(run: Run, root: Path, hooks: pluggy.PluginManager) -> tuple[FileLog, list[str]]:
+    """Take the folder of an interrupted run, and read the last state that is whole.
+
+    Returns the run's log, and what is to be said in it.
+    """
+    run.folder = folder = RunFolder(run.arguments.resume)
+    try:
+        log = FileLog(folder.output / "log.txt", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--resume: {folder.path} cannot be written: {disk_reason(error)}") from error
+    try:
+        if not lock(log.stream):
+            raise UserError(f"--resume: {folder.path} is still running, in another process")
+        run.resumed, damaged = read_last_state(folder.state, run.device)
+    except UserError:
+        log.close()
+        raise
+    run.notices += folder.changes(root, run.device, plugin_versions(hooks))
+    lines = [f"the last state is not whole, and the run goes on from the one before: {reason}" for reason in damaged]
+    if run.resumed is None:
+        lines.append("no state had been written before the run was interrupted: it begins anew")
+    return log, lines
+
+
+def _see_that_it_is_kept(run: Run, results: dict[str, object]) -> None:
+    """Try once more, and elsewhere, to write a finished network that could not be written.
+
+    What `--resume` would need goes once the results are there. Raises `UserError` where there is no place for the
+    network at all.
+    """
+    name = f"{run.model_name}_finished"
+    elsewhere = Path(tempfile.gettempdir()) / run.folder.path.name
+    for folder in (run.folder.models, elsewhere) if name in run.unsaved else ():
+        try:
+            run.save_to(folder / name, epoch=results.get("epochs"), figures=results)
+        except OSError as error:
+            reason = disk_reason(error)
+        else:
+            run.log.warning(f"the finished network is {folder / name}")
+            break
+    else:
+        if name in run.unsaved:
+            raise UserError(
+                f"the finished network could be written neither to {run.folder.models} nor to {elsewhere}: {reason}"
+            )
+    if (run.folder.output / "results.json").exists():
+        run.folder.remove_states()
 
 
 def _of_the_finished(run: Run) -> dict[str, object]:

@@ -13,8 +13,8 @@ import torch
 
 from utils.errors import UserError, one_line
 
-#: A disk that is full, over its quota, read-only or broken.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+#: A disk that is full, over its quota, read-only, broken or gone, or a file that may not become larger.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE, errno.ENOTCONN}
 #: What torch's allocators say, most of them by a plain RuntimeError.
 MEMORY_ERRORS = ("can't allocate memory", "not enough memory", "out of memory")
 

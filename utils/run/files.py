@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file aside, flush it to the disk and rename it into place: a reader never sees half of it."""
+    """Write a file aside, flush it to the disk and rename it into place: a reader never sees half of it.
+
+    A folder that has vanished is made again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
@@ -19,7 +25,35 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         aside.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # as of a disk that is read-only by now: the error above says more
+            aside.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the new name in a folder outlast a power cut."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # a system that opens no folders, as Windows, has no such call either
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checksum(content: bytes) -> str:
+    """The CRC-32 of some bytes, eight hexadecimal digits."""
+    return f"{zlib.crc32(content):08x}"
+
+
+def checksum_of(path: Path) -> str:
+    """The CRC-32 of a file, read piece by piece."""
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            crc = zlib.crc32(piece, crc)
+    return f"{crc:08x}"
 
 
 def make_new_folder(results: Path, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shlex
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from utils.errors import UserError
+from utils.errors import UserError, one_line
 from utils.kinds import KINDS
 from utils.run.files import make_new_folder, write_atomically, write_json
 
@@ -25,27 +26,56 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensor
 
 
 class RunFolder:
-    """Makes a folder of its own for a run below `results`: a name that is there is never used again.
+    """The folder of a run that is there; `new` makes one."""
 
-    Raises `UserError` where it cannot be made (read-only, full, a file in its place), leaving nothing behind.
-    """
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.codebase, self.output, self.models, self.progress = (path / part for part in PARTS)
+        #: What `--resume` goes on from, as long as the run has not finished; see utils/run/states.py.
+        self.state = path / "state"
 
-    def __init__(self, results: Path, run_name: str) -> None:
+    @classmethod
+    def new(cls, results: Path, run_name: str) -> RunFolder:
+        """Make a folder of its own for a run below `results`: a name that is there is never used again.
+
+        Raises `UserError` where it cannot be made (read-only, full, a file in its place), leaving nothing behind.
+        """
+        folder = None
         try:
-            self.path = make_new_folder(results, run_name)
-        except OSError as error:
-            raise UserError(f"--results_dir {results}: no run folder can be made there: {error.strerror}") from error
-        self.codebase, self.output, self.models, self.progress = (self.path / part for part in PARTS)
-        try:
+            folder = cls(make_new_folder(results, run_name))
             for part in PARTS:
-                (self.path / part).mkdir()
+                (folder.path / part).mkdir()
         except OSError as error:
-            self.remove()
+            if folder:
+                folder.remove()
             raise UserError(f"--results_dir {results}: no run folder can be made there: {error.strerror}") from error
+        return folder
 
     def remove(self) -> None:
         """Delete the folder: for a run that could not start."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def remove_states(self) -> None:
+        """Delete what `--resume` would have needed."""
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def changes(self, root: Path, device: torch.device, plugins: dict[str, str]) -> list[str]:
+        """Say what the run would go on with that is not what it began with: code, packages, device."""
+        try:
+            before = json.loads((self.output / "environment.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            return [f"what the run began with cannot be read: {one_line(error)}"]
+        now = environment(root, device, plugins)
+        told = []
+        for name in ("git_commit", "packages", "plugins", "device"):
+            old, new = ({**one} if isinstance(one, dict) else {name: one} for one in (before.get(name), now[name]))
+            told += [
+                f"the run has begun with {what.replace('_', ' ')} {old.get(what)} and goes on with {new.get(what)}: "
+                "its numbers may be others than without the interruption"
+                for what in dict.fromkeys([*old, *new])
+                if old.get(what) != new.get(what)
+            ]
+        return told
 
     def describe(
         self, root: Path, argv: list[str], arguments: argparse.Namespace, device: torch.device, plugins: dict[str, str]

@@ -1,21 +1,41 @@
 """Handlers for the log of a run: logging's own print a traceback where a line cannot be written, and go on."""
 
+import contextlib
 import logging
 import sys
+from collections.abc import Callable
 
 
-class _Raising(logging.Handler):
+class StreamLog(logging.StreamHandler):
+    """Writes lines to a stream; those that a full disk does not take are in log.txt too."""
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Raise what a full disk or a closed pipe raised: it ends the run."""
+        """Raise what a closed pipe raised: it ends the run."""
+        error = sys.exc_info()[1]
+        if isinstance(error, BrokenPipeError):
+            raise error
+        if not isinstance(error, OSError):
+            super().handleError(record)
+
+
+class FileLog(logging.FileHandler):
+    """Writes lines to a file; where that cannot be written, `told` is called with the error, and the run goes on.
+
+    What was not written stands in the file's buffer, and is tried again with the next line.
+    """
+
+    told: Callable[[OSError], None] | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Pass an error of the disk on."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
-            raise error
-        super().handleError(record)
+            if self.told:
+                self.told(error)
+        else:
+            super().handleError(record)
 
-
-class StreamLog(_Raising, logging.StreamHandler):
-    """Writes lines to a stream."""
-
-
-class FileLog(_Raising, logging.FileHandler):
-    """Writes lines to a file."""
+    def close(self) -> None:
+        """Close the file, whether its last lines can be written or not: that they cannot has been told."""
+        with contextlib.suppress(OSError):
+            super().close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -20,6 +22,7 @@ from utils.pruning.masks import Masks
 from utils.pruning.moments import Plan
 from utils.pruning.surgery import Cut
 from utils.run.checkpoint import save_checkpoint
+from utils.run.failures import disk_reason
 from utils.run.folder import RunFolder
 from utils.training.loss import Loss
 from utils.training.precision import Precision
@@ -51,7 +54,7 @@ class Run:
     #: Builds the network anew, on the CPU, its weights drawn from the seed that is given.
     fresh_network: Callable[[int], nn.Module]
     #: What it takes to build the network again, and to test it as it was trained: model, input_shape, num_classes,
-    #: options, data_set, prune_criterion, loss, seed, disable_autoconfig.
+    #: options, data_set, data_dir, data_options, prune_criterion, loss, seed, disable_autoconfig.
     identity: dict[str, Any]
     #: The network before anything was pruned.
     dense: Sparsity
@@ -63,6 +66,10 @@ class Run:
     interruption: BaseException | None = None
     #: Told to the user at the start and kept in results.json.
     notices: list[str] = field(default_factory=list)
+    #: What an interrupted run goes on from; see `DefaultTrainer.state_dict`.
+    resumed: dict[str, Any] | None = field(default=None, repr=False)
+    #: Checkpoints that could not be written, by name.
+    unsaved: set[str] = field(default_factory=set)
 
     @property
     def model_name(self) -> str:
@@ -74,7 +81,32 @@ class Run:
         return measure_sparsity(self.network, self.dense)
 
     def save(self, name: str, **facts: Any) -> None:
-        """Write the checkpoint `name`, with `facts` such as the epoch in its json."""
-        save_checkpoint(
-            self.folder.models / name, self.network, self.masks, {**self.identity, "cuts": self.history, **facts}
-        )
+        """Write the checkpoint `name`, with `facts` such as the epoch in its json.
+
+        Where that cannot be written, the run goes on, and `unsaved` holds the name until it can.
+        """
+        self.unsaved.add(name)
+        with self.telling():
+            self.save_to(self.folder.models / name, **facts)
+            self.unsaved.discard(name)
+
+    def save_to(self, path: Path, **facts: Any) -> None:
+        """Write the checkpoint `path`.safetensors and `path`.json; raises `OSError` where that cannot be written."""
+        save_checkpoint(path, self.network, self.masks, {**self.identity, "cuts": self.history, **facts})
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tell of a file that cannot be written rather than raise."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # of the terminal
+        except OSError as error:
+            self.cannot_write(error)
+
+    def cannot_write(self, error: OSError) -> None:
+        """Tell the user, once for each reason, that files cannot be written; what is in memory is as good as it was."""
+        notice = f"{self.folder.path} cannot be written, and the run goes on and tries again: {disk_reason(error)}"
+        if notice not in self.notices:
+            self.notices.append(notice)
+            self.log.warning(notice)

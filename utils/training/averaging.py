@@ -7,13 +7,17 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from utils.remembering import Remembering
 
-class MovingAverage:
+
+class MovingAverage(Remembering):
     """An exponential moving average of parameters over the steps of training, free of the zeros it starts from.
 
     average = (1 - d) * sum over steps s of d^(t - s) * parameter_s / (1 - d^t), as Adam's moments (Kingma and Ba, 2015,
     section 3). Parameters: the decay d, in [0, 1); with 0 the average is the last step alone.
     """
+
+    remembers = ("steps", "_sums")
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
         self.parameters = list(parameters)

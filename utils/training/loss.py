@@ -7,9 +7,10 @@ import argparse
 from torch import Tensor
 
 from utils.pruning.masks import Masks
+from utils.remembering import Remembering
 
 
-class Loss:
+class Loss(Remembering):
     """What is minimised: `loss(logits, targets)`, a function of the outputs, plus `penalty()`, one of the weights.
 
     Criteria and testers look at the first alone. Parameters: the `masks` of the network; the `arguments` of the command

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,20 @@ class RunningMeans:
     def batches(self) -> int:
         """How many batches were taken in."""
         return len(self._losses)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was taken in."""
+        losses = torch.stack(self._losses) if self._losses else None
+        correct = torch.cat(self._correct) if self._correct else None
+        return {"sizes": self._sizes, "losses": losses, "correct": correct}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Be as if that had been taken in."""
+        self.reset()
+        if state["sizes"]:
+            self._sizes, self.samples = list(state["sizes"]), sum(state["sizes"])
+            self._losses = list(state["losses"].unbind())
+            self._correct = list(state["correct"].split(self._sizes))
 
     def read(self) -> dict[str, float]:
         """Return `loss` and `accuracy` in [0, 1]; of nothing, zeros."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,17 @@ class Snapshot:
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
         self.network = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self.optimizer = copy.deepcopy(optimizer.state_dict()) if optimizer else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that it holds."""
+        return {"network": self.network, "optimizer": self.optimizer}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Snapshot:
+        """Make one of what `state_dict` has returned."""
+        snapshot = cls.__new__(cls)
+        snapshot.network, snapshot.optimizer = state["network"], state["optimizer"]
+        return snapshot
 
     def cut(self, cuts: dict[str, Tensor], names: list[str]) -> None:
         """Follow a network that has lost channels; `names` are those of the optimizer's parameters, in its order."""

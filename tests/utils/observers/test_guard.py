@@ -16,6 +16,10 @@ class FakeRun:
         self.log = logging.Logger("test")
         self.log.addHandler(self)
         self.level = 0
+        self.disk_errors = []
+
+    def cannot_write(self, error):
+        self.disk_errors.append(error)
 
     def handle(self, record):
         self.lines.append(record.getMessage())
@@ -71,8 +75,16 @@ def test_it_is_named_once_with_its_line_and_the_others_are_called(guarded):
     assert "test_guard.py:" in notice
 
 
-@pytest.mark.parametrize("error", [UserError("no"), OSError(errno.ENOSPC, "full"), BrokenPipeError()])
-def test_refusals_full_disks_and_closed_pipes_end_the_run_but_hide_no_other_error(guarded, error):
+def test_a_full_disk_is_told_each_time_and_ends_nothing(guarded):
+    failing = Failing(OSError(errno.ENOSPC, "full"))
+    hook, run = guarded(failing)
+    hook.pruned(run=run, event=None)
+    hook.pruned(run=run, event=None)
+    assert (failing.calls, run.disk_errors, run.notices) == (2, [failing.error] * 2, [])
+
+
+@pytest.mark.parametrize("error", [UserError("no"), BrokenPipeError()])
+def test_refusals_and_closed_pipes_end_the_run_but_hide_no_other_error(guarded, error):
     hook, run = guarded(Failing(error))
     with pytest.raises(type(error)):
         hook.pruned(run=run, event=None)

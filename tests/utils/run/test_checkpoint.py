@@ -8,8 +8,9 @@ from torch import nn
 
 from utils.errors import UserError
 from utils.pruning.masks import Masks
-from utils.run.checkpoint import restore_checkpoint, save_checkpoint
+from utils.run.checkpoint import restore_checkpoint, save_checkpoint, write_tensors
 from utils.run.checkpoint_facts import Checkpoint, find_checkpoint, labels
+from utils.run.files import checksum
 
 FACTS = {"model": "Tiny", "input_shape": (1, 2, 2), "num_classes": 3, "options": {}, "data_set": "DIGITS"}
 
@@ -110,11 +111,36 @@ def deep(models):
     (models / "Tiny_finished.json").write_text("[" * 100_000)
 
 
-@pytest.mark.parametrize("damage", [damage_tensors, damage_json, drop_a_fact, no_dictionary, deep])
+def alter_one_byte(models):
+    path = models / "Tiny_finished.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
+def claim_terabytes(models):
+    path = models / "Tiny_finished.safetensors"
+    header = json.dumps({"1.weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
+    facts = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**facts, "crc32": checksum(path.read_bytes())}))
+
+
+def claim_a_huge_head(models):
+    path = models / "Tiny_finished.safetensors"
+    path.write_bytes((2**62).to_bytes(8, "little") + bytes(64))
+    facts = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**facts, "crc32": checksum(path.read_bytes())}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [alter_one_byte, claim_terabytes, claim_a_huge_head, damage_tensors, damage_json, drop_a_fact, no_dictionary, deep],
+)
 def test_a_damaged_checkpoint_is_refused_by_name(saved, damage):
     _, _, results = saved
     damage(results / "run" / "models")
-    with pytest.raises(UserError, match=r"Tiny_finished.* cannot be read"):
+    with pytest.raises(UserError, match=r"^the checkpoint .*Tiny_finished.* cannot be read: [^\n]*$"):
         restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
 
 
@@ -166,11 +192,11 @@ def test_facts_that_cannot_be_are_refused_in_one_line(saved, changed, message):
 
 @pytest.mark.parametrize("mask", [torch.ones(4, 4), torch.ones(4, 3, dtype=torch.bool)])
 def test_a_mask_of_another_type_or_shape_is_refused(saved, mask):
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     _, _, results = saved
-    path = results / "run" / "models" / "Tiny_finished.safetensors"
-    save_file({**load_file(path), "masks/1": mask}, path)
+    path = results / "run" / "models" / "Tiny_finished"
+    write_tensors(path, {**load_file(f"{path}.safetensors"), "masks/1": mask}, FACTS)
     with pytest.raises(UserError, match=r"Tiny_finished.safetensors is damaged: its mask of 1 is torch"):
         restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
 

@@ -21,7 +21,7 @@ def _one_second(monkeypatch):
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path):
     with ThreadPoolExecutor(8) as pool:
-        folders = list(pool.map(lambda _: RunFolder(tmp_path / "results", "x"), range(8)))
+        folders = list(pool.map(lambda _: RunFolder.new(tmp_path / "results", "x"), range(8)))
     names = sorted(folder.path.name for folder in folders)
     assert names == ["2026-01-02_12.00.00_x"] + [f"2026-01-02_12.00.00_x_{number}" for number in range(2, 9)]
     assert all(folder.models.is_dir() and folder.progress.is_dir() for folder in folders)
@@ -30,7 +30,7 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path):
 def test_a_folder_that_cannot_be_made_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--results_dir .*file: no run folder can be made there: File exists"):
-        RunFolder(tmp_path / "file", "")
+        RunFolder.new(tmp_path / "file", "")
     from pathlib import Path
 
     original = Path.mkdir
@@ -42,7 +42,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_leaves_nothing(tmp_path, m
 
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(UserError, match="No space left on device"):
-        RunFolder(tmp_path / "results", "")
+        RunFolder.new(tmp_path / "results", "")
     assert list((tmp_path / "results").iterdir()) == []
 
 
