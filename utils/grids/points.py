@@ -62,7 +62,7 @@ class Point:
         return {
             flag: flag if value is True else str(value).rpartition("/")[2] or str(value)
             for flag, value in self.varying.items()
-            if value not in (None, False)
+            if value is not None
         }
 
     @property
