@@ -1,6 +1,12 @@
 """A run that is interrupted and goes on ends as one that was not, bit for bit."""
 
 import csv
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +113,248 @@ def test_it_ends_as_if_it_had_not_been_interrupted(run, monkeypatch, name):
         resumed = run(f"--resume {stopped.folder.name}")
         assert (resumed.status, resumed.folder) == (0, None), resumed.err
         assert_same(whole.folder, stopped.folder)
+
+
+SHORT = f"--model LogisticRegression --epochs 4 {SMALL}"
+
+
+@pytest.fixture
+def stopped(run, monkeypatch):
+    """The folder of a run that was interrupted in its third epoch."""
+
+    def stop(command=SHORT):
+        go_on = stop_at(monkeypatch, 9)
+        folder = run(command).folder
+        go_on()
+        return folder
+
+    return stop
+
+
+def states(folder):
+    return sorted((folder / "state").glob("*.safetensors"))
+
+
+def tear(folder):
+    path = states(folder)[-1]
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def alter_one_byte(folder):
+    path = states(folder)[-1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def alter_the_json(folder):
+    path = states(folder)[-1].with_suffix(".json")
+    path.write_text(path.read_text().replace("format", "fromat"))
+
+
+@pytest.mark.parametrize("damage", [tear, alter_one_byte, alter_the_json])
+def test_of_a_damaged_state_the_one_before_is_used(run, stopped, damage):
+    whole, folder = run(SHORT), stopped()
+    assert len(states(folder)) == 2
+    damage(folder)
+    resumed = run(f"--resume {folder.name}")
+    assert resumed.status == 0, resumed.err
+    assert "the last state is not whole, and the run goes on from the one before" in resumed.out
+    assert "goes on after 1 epoch of 4" in resumed.out
+    assert_same(whole.folder, folder)
+
+
+def test_where_no_state_is_whole_nothing_is_done(run, stopped):
+    folder = stopped()
+    for path in states(folder):
+        path.write_bytes(b"")
+    before = (folder / "output" / "metrics.csv").read_text()
+    resumed = run(f"--resume {folder.name}")
+    assert resumed.status == 2
+    assert "no state of the run is whole" in resumed.err
+    assert resumed.err.count("\n") == 1
+    assert (folder / "output" / "metrics.csv").read_text() == before
+
+
+def test_without_a_state_it_begins_anew(run, stopped):
+    whole, folder = run(SHORT), stopped()
+    shutil.rmtree(folder / "state")
+    resumed = run(f"--resume {folder.name}")
+    assert resumed.status == 0, resumed.err
+    assert "no state had been written before the run was interrupted: it begins anew" in resumed.out
+    assert_same(whole.folder, folder)
+
+
+def test_what_cannot_be_resumed_is_one_line(run, stopped, tmp_path):
+    folder = stopped()
+    finished = run(f"--model LogisticRegression --epochs 1 --N 64 {QUICK}").folder
+    evaluated = run(f"--eval --checkpoint_name {finished.name}").folder
+    (tmp_path / "results" / "strange" / "output").mkdir(parents=True)
+    (tmp_path / "results" / "strange" / "output" / "arguments.json").write_text("[]")
+    (tmp_path / "results" / "strange" / "output" / "log.txt").write_text("")
+    for words, message in (
+        (f"--resume {folder.name} --epochs 9", "--epochs cannot stand beside --resume"),
+        (f"--resume {folder.name} --run_name other", "--run_name cannot stand beside --resume"),
+        (f"--resume {folder.name} --seed=1,2", "--seed cannot stand beside --resume"),
+        (f"--resume {folder.name} --save_freq -1", "--save_freq: -1 is out of range"),
+        (f"--resume {finished.name}", "has finished: there is nothing to go on with"),
+        ("--resume strange", "arguments.json cannot be read: these are no arguments of a run"),
+        (f"--resume {evaluated.name}", "has finished"),
+        (f"--resume {folder.name[:-1]}", f"there is no run folder '{folder.name[:-1]}'"),
+        (f"--resume {'x' * 5000}", "there is no run folder 'xxx"),
+        ("--resume", "--resume: expected one argument"),
+    ):
+        outcome = run(words)
+        assert outcome.status == 2, words
+        assert message in outcome.err
+        assert outcome.err.count("\n") == 1
+    resumed = run("--resume latest --save_freq 1 --save_minutes 5 --device cpu")
+    assert resumed.status == 0, resumed.err
+    assert (folder / "models" / "LogisticRegression_epoch_3.json").exists()
+    assert "there is no interrupted run" in run("--resume latest").err
+
+
+def test_other_code_than_before_is_noticed(run, stopped, monkeypatch):
+    folder = stopped()
+    monkeypatch.setattr("utils.run.folder._git", lambda root, *command: "89abcde")
+    resumed = run(f"--resume {folder.name}")
+    assert resumed.status == 0, resumed.err
+    (notice,) = results(folder)["notices"]
+    assert "begun with git commit 1234567 and goes on with 89abcde" in notice
+
+
+def test_event_files_have_each_epoch_once(run, stopped):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = stopped()
+    tear(folder)  # so that the second epoch is written again
+    assert run(f"--resume {folder.name}").status == 0
+    events = EventAccumulator(str(folder / "progress"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train_loss")] == [1, 2, 3, 4]
+
+
+def test_a_run_that_is_still_going_is_left_alone(tmp_path):
+    command = f"--model LogisticRegression --epochs 100000 {SMALL} --results_dir {tmp_path}"
+    words = [sys.executable, "main.py", *command.split()]
+    process = subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stdout:
+        if line.startswith("epoch   2"):
+            break
+    for name, message in (
+        (next(tmp_path.iterdir()), "is still running, in another process"),
+        ("latest", "there is no"),
+    ):
+        words = [sys.executable, "main.py", "--resume", name, "--results_dir", tmp_path]
+        second = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, timeout=200)
+        assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+        assert message in second.stderr
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=200)
+    assert process.returncode == 143
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_computed(run, monkeypatch):
+    whole = run(SHORT)
+    fsync, finished = os.fsync, DefaultTrainer.conclude
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def begin(self, inputs, targets):
+        if self.step == 5:
+            monkeypatch.setattr(os, "fsync", full)
+        train_batch(self, inputs, targets)
+
+    def conclude(self):
+        monkeypatch.setattr(os, "fsync", fsync)
+        return finished(self)
+
+    train_batch = DefaultTrainer.train_batch
+    monkeypatch.setattr(DefaultTrainer, "train_batch", begin)
+    monkeypatch.setattr(DefaultTrainer, "conclude", conclude)
+    run_ = run(SHORT)
+    assert run_.status == 0, run_.err
+    assert run_.out.count("cannot be written, and the run goes on and tries again: No space left on device") == 1
+    (notice,) = run_.results["notices"]
+    assert "No space left on device" in notice
+    ours = {**run_.results, "notices": []}
+    assert without_times(ours) == without_times(whole.results)
+
+
+def test_a_folder_that_vanishes_is_made_again(run, monkeypatch, tmp_path):
+    whole = run(SHORT)
+    train_batch = DefaultTrainer.train_batch
+
+    def vanish(self, inputs, targets):
+        if self.step == 5:
+            shutil.rmtree(self.run.folder.path)
+        train_batch(self, inputs, targets)
+
+    monkeypatch.setattr(DefaultTrainer, "train_batch", vanish)
+    made = run(f"{SHORT} --run_name gone")
+    assert made.status == 0, made.err
+    assert load_file(made.folder / "models" / "LogisticRegression_finished.safetensors")
+    assert without_times({**made.results, "notices": []}) == without_times(whole.results)
+    assert (made.folder / "output" / "metrics.csv").read_text().count("\n") == 5
+
+
+@pytest.mark.parametrize("there_is_room", [True, False])
+def test_a_network_that_cannot_be_written_into_its_folder_is_written_elsewhere(
+    run, monkeypatch, tmp_path, there_is_room
+):
+    from utils.run import files
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "room"))
+    write = files.write_atomically
+
+    def full(path, content):
+        if path.suffix == ".safetensors" and not (there_is_room and "room" in path.parts):
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        write(path, content)
+
+    monkeypatch.setattr("utils.run.checkpoint.write_atomically", full)
+    made = run(f"--model LogisticRegression --epochs 1 {SMALL}")
+    if there_is_room:
+        assert made.status == 0, made.err
+        assert load_file(tmp_path / "room" / made.folder.name / "LogisticRegression_finished.safetensors")
+        assert "the finished network is" in made.out
+    else:
+        assert made.status == 2
+        assert "the finished network could be written neither to" in made.err
+        assert made.err.count("\n") == 1
+
+
+def test_files_that_may_not_grow_end_the_run_at_its_end_alone(tmp_path):
+    code = (
+        "import resource, sys, main; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+        "sys.exit(main.main(sys.argv[1:]))"
+    )
+    command = f"--model LeNet300 --epochs 2 {SMALL} --results_dir {tmp_path / 'results'}"
+    words = [sys.executable, "-c", code, *command.split()]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, timeout=200, env=environment)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout.count("cannot be written, and the run goes on and tries again: File too large") == 1
+    assert "epoch   2" in done.stdout
+    assert done.stderr.startswith("error: the finished network could be written neither to")
+    assert done.stderr.count("\n") == 1
+
+
+KILLED = {
+    "rounds": f"{RUNS['rounds'][0].replace('--epochs 5', '--epochs 60')} --prune_freq 20 --optimizer SGD",
+    "channels": f"{RUNS['channels'][0].replace('--epochs 5', '--epochs 25')} --prune_freq 6",
+    "L0": f"{RUNS['L0'][0].replace('--epochs 4', '--epochs 40')}",
+    "Tick-Tock": f"{RUNS['Tick-Tock'][0].replace('--epochs 7', '--epochs 25')} --tick_epochs 4 --tock_epochs 4",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLED)
+def test_a_run_that_is_killed_five_times_ends_as_if_it_had_not_been(tmp_path, name):
+    words = [sys.executable, "tests/killed_runs.py", tmp_path, "0", "5", f"{KILLED[name]} {SMALL}"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": 9\n") == 5
+    for killed in tmp_path.glob("*_killed*"):
+        assert_same(next(tmp_path.glob("*_whole")), killed)

@@ -40,6 +40,11 @@ def guard_observers(hooks: pluggy.PluginManager, run: Run) -> None:
                 implementation.function = _guarded(implementation, event, run, failed)
 
 
+def _has_vanished(error: Exception, run: Run) -> bool:
+    """Whether a file or folder of the run was deleted."""
+    return isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(run.folder.path))
+
+
 def _guarded(implementation: pluggy.HookImpl, event: str, run: Run, failed: set[str]) -> Callable[..., Any]:
     function, name = implementation.function, implementation.plugin_name
 
@@ -49,7 +54,7 @@ def _guarded(implementation: pluggy.HookImpl, event: str, run: Run, failed: set[
         except Exception as error:  # of the observer's own code
             if isinstance(error, UserError | BrokenPipeError) and event != "run_failed":
                 raise
-            if is_disk_error(error):
+            if is_disk_error(error) or _has_vanished(error, run):
                 run.cannot_write(error)
             elif name not in failed:
                 failed.add(name)

@@ -68,14 +68,15 @@ def explained(arguments: argparse.Namespace) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_threads() -> Iterator[None]:
-    """Let threads that meet a full disk end without a traceback of theirs.
+    """Let threads that meet a full disk, or a folder that has vanished, end without a traceback of theirs.
 
     TensorBoard writes in a thread, and raises what that met again in the next call.
     """
     usual = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
-        if not (arguments.exc_value and is_disk_error(arguments.exc_value)):
+        error = arguments.exc_value
+        if error is None or not (is_disk_error(error) or isinstance(error, FileNotFoundError)):
             usual(arguments)
 
     threading.excepthook = hook

@@ -1,0 +1,76 @@
+"""Kills runs at random moments and resumes them, for tests/test_resume.py: a program of its own, which forks.
+
+    killed_runs.py RESULTS SEED KILLS COMMAND
+
+Makes the run of the command below RESULTS: once as `whole`, which is left alone, and as `killed`, which is killed by
+SIGKILL on its way to the end; again where it comes there before it was killed so often. Prints how each process ended,
+and the last state that it found.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import matplotlib.pyplot  # noqa: E402, F401 - the children need not import it again
+import sklearn.datasets  # noqa: E402, F401
+import torch.utils.tensorboard  # noqa: E402, F401
+import torch_pruning  # noqa: E402, F401
+
+import main  # noqa: E402
+import utils.run.execute  # noqa: E402
+import utils.run.folder  # noqa: E402
+from utils.run.resuming import has_finished  # noqa: E402
+
+utils.run.folder._git = lambda root, *command: None  # commits made meanwhile are of no interest
+
+
+def start(command: str) -> int:
+    """Call main.py in a process of its own; returns its id."""
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 1
+        try:
+            status = main.main(command.split())
+        finally:
+            os._exit(status)
+    return child
+
+
+def run(results: Path, seed: int, kills: int, command: str) -> None:
+    """Make both runs."""
+    began = time.perf_counter()
+    assert os.waitpid(start(f"{command} --run_name whole --results_dir {results}"), 0)[1] == 0
+    whole = time.perf_counter() - began
+    luck = random.Random(seed)
+    going = True
+    while going or kills:
+        folder = next((path for path in results.glob("*_killed*") if not has_finished(path)), None)
+        if folder and not (folder / "output" / "log.txt").exists():
+            shutil.rmtree(folder)  # killed before it was the folder of a run
+            folder = None
+        found = sorted((folder / "state").glob("*.json")) if folder else []
+        how = f"--resume {folder.name}" if folder else f"{command} --run_name killed"
+        child = start(f"{how} --results_dir {results}")
+        if kills:
+            time.sleep(luck.uniform(0.1, 0.8) * whole)
+            os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        sys.stdout.write(f"{how.split()[0]} from {found[-1].stem if found else 'the beginning'}: {status}\n")
+        sys.stdout.flush()  # before the next fork, which would write it again
+        if status not in (0, signal.SIGKILL):
+            raise SystemExit(f"{how} ended with {status}")
+        kills -= status == signal.SIGKILL
+        going = status == signal.SIGKILL
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
