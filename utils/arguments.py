@@ -6,6 +6,7 @@ Nothing here imports torch: a wrong flag is answered at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 from collections.abc import Iterable
@@ -93,9 +94,10 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     arguments, unknown = _read(parser, argv)
     if unknown and not first.help:
         flags = [flag for action in parser._actions for flag in action.option_strings]
-        word = next((word for word in unknown if word.startswith("--")), unknown[0]).partition("=")[0]
+        word = next((word for word in unknown if word.startswith("--")), unknown[0])
         if not word.startswith("-"):
             raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
+        word = word.partition("=")[0]
         raise UserError(f"there is no flag {word}{nearest(word, flags)} (all: python3 main.py --help)")
     arguments.general, arguments.checkpoints = first.general, first.checkpoints
     arguments.data_options = {name: getattr(arguments, name) for name in first.data_options}
@@ -214,8 +216,9 @@ def _taken_over(checkpoint: Checkpoint, evaluated: bool) -> dict[str, Any]:
     taken = {name: facts[name] for name in ("model", "data_set")}
     taken |= {"input_dim": list(facts["input_shape"]), "output_dim": facts["num_classes"]}
     taken["disable_autoconfig"] = bool(facts.get("disable_autoconfig"))
-    if (place := Path(facts.get("data_dir", ""))).is_absolute() and place.exists():
-        taken["data_dir"] = place
+    with contextlib.suppress(OSError, ValueError):  # of a path that is none
+        if (place := Path(facts.get("data_dir", ""))).is_absolute() and place.exists():
+            taken["data_dir"] = place
     if evaluated:
         taken |= {name: facts[name] for name in ("loss", "seed") if name in facts}
     return taken

@@ -5,9 +5,21 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+#: Longer lines lose their middle.
+LONGEST = 2000
+
 
 class UserError(Exception):
-    """Wrong input, in one line: what, where and what to do instead. `main.py` prints it and exits with status 2."""
+    """Wrong input, in one line: what, where and what to do instead. `main.py` prints it and exits with status 2.
+
+    What a terminal would obey or cannot show, as in names that come from a file, is written as Python escapes it.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
+        if len(line) > LONGEST:
+            line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+        super().__init__(line)
 
 
 def one_line(error: BaseException) -> str:

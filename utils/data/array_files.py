@@ -23,7 +23,7 @@ def load_arrays(place: Path, axes: str | None) -> tuple[Images, Images]:
     if not is_zipfile(file):
         raise UserError(f"ARRAYS: {file} is no .npz file: numpy.savez(file, x_train=..., y_train=..., ...) writes one")
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
             missing = [name for part in PARTS for name in (f"x_{part}", f"y_{part}") if name not in content]
             if missing:
                 raise UserError(f"ARRAYS: {file} has no array {missing[0]}; it has {', '.join(content) or 'none'}")

@@ -1,0 +1,127 @@
+"""Long runs keep memory flat, and runs in one process leave no file and no worker behind."""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import threading
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.commands import QUICK
+from utils.measure.evaluation import evaluate
+from utils.pruning.criterion import Criterion
+
+#: What a garbage collector, caches of torch and a log may keep of hundreds of repetitions.
+FEW_BYTES = 100_000
+
+
+def live_tensors():
+    """How many tensors there are."""
+    gc.collect()
+    return sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
+
+
+@contextlib.contextmanager
+def flat_memory():
+    """Check that what runs within leaves as many tensors, and nearly as many bytes, as were there."""
+    tensors = live_tensors()
+    tracemalloc.start()
+    try:
+        yield
+        assert live_tensors() <= tensors
+        assert tracemalloc.get_traced_memory()[0] < FEW_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_200_pruning_events_of_a_run_keep_memory_flat(run, monkeypatch):
+    prune, tensors = Criterion.prune, []
+
+    def counted(self, *arguments):
+        event = prune(self, *arguments)
+        tensors.append(live_tensors() if len(tensors) in (19, 199) else 0)
+        if len(tensors) == 20:
+            tracemalloc.start()
+        elif len(tensors) == 200:
+            tensors.append(tracemalloc.get_traced_memory()[0])
+            tracemalloc.stop()
+        return event
+
+    monkeypatch.setattr(Criterion, "prune", counted)
+    done = run(
+        "--model LogisticRegression --prune_criterion SNIP --prune_schedule linear --snip_steps 200 --N 64 "
+        f"--pruning_limit 0.9 --outer_layer_pruning --saliency_batches 1 --epochs 0 {QUICK}"
+    )
+    assert done.status == 0, done.err
+    assert done.results["weight_sparsity"] == pytest.approx(0.9, abs=1e-3)
+    assert len(tensors) == 201
+    assert 0 < tensors[199] <= tensors[19]
+    assert tensors[200] < FEW_BYTES
+
+
+def test_2000_evaluations_keep_memory_flat(make_run):
+    run = make_run("--model LogisticRegression --N 64")
+    network, batches = run.network, run.data.held_out.subset(torch.arange(32))
+
+    def measure():
+        return evaluate(network, run.loss, batches, run.data.num_classes).accuracy
+
+    first = measure()
+    with flat_memory():
+        assert {measure() for _ in range(2000)} == {first}
+
+
+def open_files():
+    """The files, pipes and sockets that this process holds open."""
+    found = {}
+    for place in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # of the listing itself, closed by now
+            found[place.name] = os.readlink(place)  # noqa: PTH115 - what is no path is shown too
+    return {name: file for name, file in found.items() if "site-packages" not in file}  # fonts, kept for all runs
+
+
+@pytest.fixture
+def left_behind():
+    """Return what runs have left since the first call: open files, processes, threads."""
+    before = {}
+
+    def look():
+        gc.collect()
+        files, threads = open_files(), {thread.name for thread in threading.enumerate()}
+        if not before:
+            before.update(files=files, threads=threads)
+        new = {name: file for name, file in files.items() if before["files"].get(name) != file}
+        return [*new.values(), *multiprocessing.active_children(), *(threads - before["threads"])]
+
+    return look
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed by Linux alone")
+def test_runs_in_one_process_close_their_files(run, left_behind):
+    command = f"--model LogisticRegression --epochs 1 --N 64 --prune_criterion Magnitude --outer_layer_pruning {QUICK}"
+    assert run(command).status == 0  # what is opened once, for all runs
+    assert left_behind() == []
+    assert [run(command).status for _ in range(3)] == [0, 0, 0]
+    assert run("--eval --checkpoint_name latest").status == 0
+    assert run(f"{command} --learning_rate 1e30 --optimizer SGD --grad_clip 0").status == 2
+    assert run(f"{command} --N 9999").status == 2
+    assert left_behind() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed by Linux alone")
+def test_workers_that_decode_images_end_with_their_run(run, left_behind, tmp_path, monkeypatch):
+    for place in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / "images" / place).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / place / f"{number}.png")
+    monkeypatch.setattr("utils.data.image_files.SHARE_OF_MEMORY", 0)  # none of it: they are streamed
+    command = f"--model LogisticRegression --data_set IMAGEFOLDER --data_dir {tmp_path / 'images'} --epochs 1 {QUICK}"
+    assert run(command).status == 0
+    left_behind()
+    assert [run(command).status for _ in range(2)] == [0, 0]
+    assert left_behind() == []
