@@ -16,8 +16,8 @@ from pathlib import Path
 from utils.grids.outcome import Outcome
 from utils.grids.points import Grid, Point
 
-#: What every run imports, which takes longest.
-PRELOADED = ["utils.run.execute", "trainers.DefaultTrainer"]
+#: What every run imports, which takes seconds: its parts, and what torch loads with its first optimizer.
+PRELOADED = ["utils.run.execute", "trainers.DefaultTrainer", "torch._dynamo"]
 
 
 class Local:
