@@ -175,7 +175,7 @@ def test_every_flag_of_the_readme_exists():
     known = {*flags(), "--guard"}  # of the example
     readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
     for command in re.findall(r"^python3? main\.py(.*)$", readme, re.MULTILINE):
-        for flag in re.findall(r"--([a-z_-]+)", command.partition("#")[0]):
+        for flag in re.findall(r"--([a-z0-9_-]+)", command.partition("#")[0]):
             assert f"--{flag.replace('-', '_')}" in known, command
 
 
