@@ -2,14 +2,14 @@
 
     python3 benchmarks/grid_overhead.py --runs 30 --epochs 100
 
-runs one grid with each number of `--jobs` and reads from its index how long each run took by itself, from the making of
-its parts to its results. What the grid's whole time has beyond that, importing torch, starting processes, keeping the
-index, is the overhead: 1 - sum of the runs' seconds / (jobs * seconds of the grid). The ratio is of runs a minute to
-those of the first row. With one job the only run has all cores; with several they share them.
+runs one grid with each number of `--jobs` and reads from the run folders how long each run took by itself, from the
+making of its parts to its last file, a picture. What the grid's whole time has beyond that, importing torch once,
+starting processes, keeping the index, is the overhead: 1 - sum of the runs' seconds / (jobs * seconds of the grid). The
+ratio is of runs a minute to those of the first row. With one job a run has all cores; with several they share them.
 """
 
 import argparse
-import csv
+import json
 import subprocess
 import sys
 import tempfile
@@ -64,8 +64,13 @@ def measured(jobs: int, arguments: argparse.Namespace) -> tuple[float, list[floa
         whole = time.perf_counter() - started
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
-        with next(Path(results).glob("grid_*/index.csv")).open() as file:
-            return whole, [float(row["seconds"]) for row in csv.DictReader(file)]
+        return whole, [seconds_of(path) for path in Path(results).glob("grid_*/*/output/results.json")]
+
+
+def seconds_of(results: Path) -> float:
+    """From the making of a run's parts to its last file; results.json says how long it took to come there."""
+    begun = results.stat().st_mtime - json.loads(results.read_text())["seconds"]
+    return max(path.stat().st_mtime for path in results.parent.parent.rglob("*")) - begun
 
 
 if __name__ == "__main__":
