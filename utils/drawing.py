@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from torch import Tensor
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#BBBBBB"
@@ -38,9 +37,16 @@ class ScoreHistogram:
     pruned: list[float]
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
+    from matplotlib.figure import Figure  # here, because a run begins sooner without it
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def curves(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Path) -> None:
     """Loss, accuracy and sparsity over the epochs."""
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = new_figure(12, 3.6)
     loss, accuracy, sparsity = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in rows]
 
@@ -71,7 +77,7 @@ def confusion(counts: Tensor, title: str, path: Path) -> None:
     share = 100 * counts / counts.sum(1, keepdim=True).clamp(min=1)
     classes = len(counts)
     size = 5.5 if classes <= 20 else 8
-    figure = Figure(figsize=(size, size * 0.85), layout="constrained")
+    figure = new_figure(size, size * 0.85)
     axes = figure.subplots()
     image = axes.imshow(share.numpy(), cmap="viridis", vmin=0, vmax=100)
     figure.colorbar(image, label="share of the class's images [%]")
@@ -94,7 +100,7 @@ def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Pat
         events = [events[round(number * (len(events) - 1) / (most - 1))] for number in range(most)]
     columns = min(len(events), 4)
     rows = math.ceil(len(events) / columns)
-    figure = Figure(figsize=(max(3.2 * columns, 5) + 1, 2.4 * rows + 0.6), layout="constrained")
+    figure = new_figure(max(3.2 * columns, 5) + 1, 2.4 * rows + 0.6)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
     for axes, event in zip(panels, events, strict=False):
         axes.stairs(event.pruned, event.edges, fill=True, color=ORANGE, alpha=0.8, label="pruned")
@@ -115,7 +121,7 @@ def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Pat
 
 def layers_left(sizes: dict[str, int], nonzero: dict[str, int], title: str, path: Path) -> None:
     """What is left of each layer, in weights and in per cent."""
-    figure = Figure(figsize=(8, 0.8 + 0.28 * max(len(sizes), 3)), layout="constrained")
+    figure = new_figure(8, 0.8 + 0.28 * max(len(sizes), 3))
     axes = figure.subplots()
     positions = range(len(sizes))
     axes.barh(positions, list(sizes.values()), color=GREY, label="dense")
@@ -155,7 +161,7 @@ def weight_maps(weights: dict[str, Tensor], title: str, path: Path) -> None:
     """Each layer's weights as a picture, outputs down, inputs (with their kernel) across; white is zero."""
     columns = min(len(weights), 4)
     rows = math.ceil(len(weights) / columns)
-    figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
+    figure = new_figure(3.2 * columns, 2.8 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, (name, weight) in zip(panels, weights.items(), strict=False):
         small = small_map(weight).numpy()

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from utils.drawing import GREY, line_style
+from utils.drawing import GREY, line_style, new_figure
 
 #: One a network.
 LINES = ("-", "--", ":", "-.")
@@ -26,7 +25,7 @@ def robustness(rows: Sequence[dict[str, Any]], noise: set[str], title: str, path
     attacks = list(dict.fromkeys(row["attack"] for row in rows))
     if not rows:
         return
-    figure = Figure(figsize=(4.6 * len(norms) + 2.4, 4.2), layout="constrained")
+    figure = new_figure(4.6 * len(norms) + 2.4, 4.2)
     panels = figure.subplots(1, len(norms), sharey=True, squeeze=False)[0]
     for axes, norm in zip(panels, norms, strict=True):
         for number, attack in enumerate(attacks):
@@ -69,7 +68,7 @@ def adversarial_images(
 ) -> None:
     """Images (N, C, H, W) in [0, 1], what was added to them, and the sum; `classes` before and after it."""
     number = len(originals)
-    figure = Figure(figsize=(max(1.5 * number, 5), 5.4), layout="constrained")
+    figure = new_figure(max(1.5 * number, 5), 5.4)
     grid = figure.subplots(3, number, squeeze=False)
     for column in range(number):
         change = adversarial[column] - originals[column]

@@ -6,9 +6,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from utils.drawing import BLUE, GREY, ORANGE, legend_below
+from utils.drawing import BLUE, GREY, ORANGE, legend_below, new_figure
 from utils.measure.calibration import Calibration
 
 MOST_COLUMNS = 4
@@ -18,7 +17,7 @@ def reliability(networks: dict[str, Calibration], title: str, path: Path) -> Non
     """For each network its accuracy by confidence, the gap to the diagonal, and below how many images there are."""
     columns = min(len(networks), MOST_COLUMNS)
     rows = math.ceil(len(networks) / columns)
-    figure = Figure(figsize=(max(3.3 * columns, 5), 4.6 * rows + 0.7), layout="constrained")
+    figure = new_figure(max(3.3 * columns, 5), 4.6 * rows + 0.7)
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[3, 1.2] * rows)
     for number in range(rows * columns):
         row, column = divmod(number, columns)

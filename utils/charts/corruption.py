@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from utils.data.corruption_strengths import LEVELS, STRENGTHS
 from utils.data.corruptions import corrupt
-from utils.drawing import legend_below, line_style
+from utils.drawing import legend_below, line_style, new_figure
 from utils.seeds import seeded_generator
 
 
@@ -19,7 +18,7 @@ def curves(clean: dict[str, float], found: dict[str, dict[str, list[float]]], ti
     names = list(next(iter(found.values())))
     columns = min(len(names), 4)
     rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(max(3 * columns, 5), 2.6 * rows + 1), layout="constrained")
+    figure = new_figure(max(3 * columns, 5), 2.6 * rows + 1)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
     for axes, name in zip(panels, names, strict=False):
         for number, (label, levels_of) in enumerate(found.items()):
@@ -42,7 +41,7 @@ def examples(image: Tensor, names: list[str], seed: int, path: Path) -> None:
     """One image (1, C, H, W) in [0, 1], as it is and under each corruption at each level."""
     image = image.cpu()
     columns = len(LEVELS) + 1
-    figure = Figure(figsize=(1.3 * columns + 0.8, 1.45 * len(names) + 0.5), layout="constrained")
+    figure = new_figure(1.3 * columns + 0.8, 1.45 * len(names) + 0.5)
     for axes_row, name in zip(figure.subplots(len(names), columns, squeeze=False), names, strict=True):
         strengths, unit = STRENGTHS[name]
         generator = seeded_generator(seed, f"example of {name}")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from utils.drawing import line_style
+from utils.drawing import line_style, new_figure
 from utils.measure.layers import WeightHistogram
 
 #: Sparsities that the axis names, in per cent.
@@ -24,7 +22,7 @@ def layer_sparsity(kept: dict[str, dict[str, float]], title: str, path: Path) ->
     least = min((share for shares in kept.values() for share in shares.values() if share), default=1.0)
     lost = any(share == 0 for shares in kept.values() for share in shares.values())
     top = min(least, 0.5) / 2
-    figure = Figure(figsize=(max(0.42 * len(layers), 6) + 2.5, 4.8), layout="constrained")
+    figure = new_figure(max(0.42 * len(layers), 6) + 2.5, 4.8)
     axes = figure.subplots()
     for number, (label, shares) in enumerate(kept.items()):
         points = [(layers.index(layer), max(share, top)) for layer, share in shares.items()]
@@ -53,7 +51,7 @@ def weights_of_layers(histograms: dict[str, WeightHistogram], title: str, path: 
     styles = {label: line_style(number)["color"] for number, label in enumerate(labels)}
     columns = min(len(histograms), 4)
     rows = math.ceil(len(histograms) / columns)
-    figure = Figure(figsize=(max(3.2 * columns, 5) + 2, 2.5 * rows + 0.8), layout="constrained")
+    figure = new_figure(max(3.2 * columns, 5) + 2, 2.5 * rows + 0.8)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     drawn = {}
     for axes, (name, histogram) in zip(panels, histograms.items(), strict=False):

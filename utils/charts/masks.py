@@ -9,11 +9,10 @@ from pathlib import Path
 import matplotlib
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from utils.drawing import GREY, small_map
+from utils.drawing import GREY, new_figure, small_map
 from utils.measure.sparsity import shown_share
 
 #: Of more layers so many are shown, evenly spaced; of more kernels the first.
@@ -23,7 +22,7 @@ MOST_LAYERS, MOST_KERNELS = 6, 192
 def pixels_read(networks: dict[str, Tensor], path: Path) -> None:
     """A row for each network: by channel, the number of kept weights of each input pixel, from (C, H, W)."""
     columns = max(len(counts) for counts in networks.values())
-    figure = Figure(figsize=(max(3.2 * columns, 4.5), 2.8 * len(networks) + 0.5), layout="constrained")
+    figure = new_figure(max(3.2 * columns, 4.5), 2.8 * len(networks) + 0.5)
     grid = figure.subplots(len(networks), columns, squeeze=False)
     for axes_row, (label, counts) in zip(grid, networks.items(), strict=True):
         for number, axes in enumerate(axes_row):
@@ -37,7 +36,7 @@ def classes(
     columns: dict[str, tuple[Tensor, list[Tensor]]], sparsities: Sequence[float], title: str, path: Path
 ) -> None:
     """A column for each class: its mean image (C, H, W), then for each sparsity the counts of kept weights (H, W)."""
-    figure = Figure(figsize=(1.15 * len(columns) + 1.2, 1.25 * (len(sparsities) + 1) + 0.6), layout="constrained")
+    figure = new_figure(1.15 * len(columns) + 1.2, 1.25 * (len(sparsities) + 1) + 0.6)
     grid = figure.subplots(len(sparsities) + 1, len(columns), squeeze=False)
     for axes, (label, (mean, _)) in zip(grid[0], columns.items(), strict=True):
         _show(axes, mean.mean(0), label, cmap="gray", vmin=0)
@@ -54,7 +53,7 @@ def classes(
 
 def kernels(networks: dict[str, Tensor], path: Path) -> None:
     """A row for each network: the kernels (O, I, kh, kw) of its first convolution, those of one output side by side."""
-    figure = Figure(figsize=(9, 3.4 * len(networks) + 0.6), layout="constrained")
+    figure = new_figure(9, 3.4 * len(networks) + 0.6)
     colours = matplotlib.colormaps["RdBu"].with_extremes(bad="black")
     panels = figure.subplots(len(networks), 1, squeeze=False)[:, 0]
     for axes, (label, weight) in zip(panels, networks.items(), strict=True):
@@ -92,7 +91,7 @@ def kept_layers(networks: dict[str, dict[str, Tensor]], path: Path) -> None:
     """A row for each network: the share of kept weights in each layer, outputs down and inputs across."""
     shown = {label: _spaced(masks) for label, masks in networks.items()}
     columns = max(map(len, shown.values()))
-    figure = Figure(figsize=(max(2.6 * columns, 4) + 0.8, 2.5 * len(shown) + 0.7), layout="constrained")
+    figure = new_figure(max(2.6 * columns, 4) + 0.8, 2.5 * len(shown) + 0.7)
     grid = figure.subplots(len(shown), columns, squeeze=False)
     for axes_row, (label, masks) in zip(grid, shown.items(), strict=True):
         for axes in axes_row[len(masks) :]:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from utils.drawing import line_style
+from utils.drawing import line_style, new_figure
 
 
 def accuracies(rows: Sequence[dict[str, Any]], ways: Sequence[str], title: str, path: Path) -> None:
@@ -17,7 +15,7 @@ def accuracies(rows: Sequence[dict[str, Any]], ways: Sequence[str], title: str, 
     The first of them is the network as it was, the same at every ratio.
     """
     criteria = list(dict.fromkeys(row["criterion"] for row in rows))
-    figure = Figure(figsize=(3.6 * len(criteria) + 2.2, 3.8), layout="constrained")
+    figure = new_figure(3.6 * len(criteria) + 2.2, 3.8)
     panels = figure.subplots(1, len(criteria), sharey=True, squeeze=False)[0]
     original, *others = ways
     for axes, criterion in zip(panels, criteria, strict=True):

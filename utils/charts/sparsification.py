@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.animation import PillowWriter
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from utils.drawing import BLUE, GREY, line_style
+from utils.drawing import BLUE, GREY, line_style, new_figure
 
 #: At most so many layers are animated, evenly spaced; bars of a histogram; pictures a second.
 MOST_LAYERS, BINS, PER_SECOND = 12, 60, 1
@@ -21,7 +20,7 @@ NORMS = {"weight": "|w|", "unit": "L2 norm of a unit's incoming weights"}
 
 def accuracy_and_loss(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Path) -> None:
     """Accuracy and loss against the sparsity, of weights and of units."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     for axes, figure_of, factor, label in zip(
         figure.subplots(1, 2),
         ("accuracy", "loss"),
@@ -53,7 +52,7 @@ def distributions(
     edges = {name: np.linspace(0, float(norms[name].max()) or 1, BINS + 1) for name in names}
     columns = min(len(names), 4)
     rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(max(3.2 * columns, 5) + 1, 2.4 * rows + 1), layout="constrained")
+    figure = new_figure(max(3.2 * columns, 5) + 1, 2.4 * rows + 1)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     bars = {}
     for axes, name in zip(panels, names, strict=False):

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from utils.drawing import legend_below, line_style
+from utils.drawing import legend_below, line_style, new_figure
 
 PANELS = {
     "batch_ms": "time of a batch [ms]",
@@ -20,7 +19,7 @@ PANELS = {
 
 def speed(rows: Sequence[dict[str, Any]], dense: set[str], title: str, path: Path) -> None:
     """A line for each network over the batch sizes, those in `dense` dashed; `rows` as Speed tabulates them."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    figure = new_figure(12, 4.2)
     panels = figure.subplots(1, len(PANELS))
     sizes = sorted({row["batch_size"] for row in rows})
     labels = list(dict.fromkeys(row["network"] for row in rows))

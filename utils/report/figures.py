@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 from safetensors import SafetensorError, safe_open
 
-from utils.drawing import COLOURS, GREY, line_style
+from utils.drawing import COLOURS, GREY, line_style, new_figure
 from utils.report.collect import RunRecord
 from utils.report.groups import DENSE, Group, Mean, mean, pareto_front
 
@@ -134,7 +134,7 @@ def _spaced(things: Sequence[Any], most: int) -> list[Any]:
 def _grid(number: int, width: float, height: float, most: int = 4) -> tuple[Figure, list[Axes]]:
     columns = min(number, most)
     rows = math.ceil(number / columns)
-    figure = Figure(figsize=(max(width * columns + 1.5, 8), height * rows + 0.8), layout="constrained")
+    figure = new_figure(max(width * columns + 1.5, 8), height * rows + 0.8)
     panels = list(figure.subplots(rows, columns, squeeze=False).flatten())
     for axes in panels[number:]:
         axes.axis("off")
@@ -307,7 +307,7 @@ def _training(panel: str, groups: Sequence[Group], styles: dict[str, dict]) -> F
     targets = _spaced(_targets(there), MOST_COLUMNS)
     if not rows:
         return None
-    figure = Figure(figsize=(max(3.1 * len(targets), 5) + 1.8, 2.5 * len(rows) + 0.6), layout="constrained")
+    figure = new_figure(max(3.1 * len(targets), 5) + 1.8, 2.5 * len(rows) + 0.6)
     panels = figure.subplots(len(rows), len(targets), squeeze=False, sharex="col", sharey="row")
     named: dict[str, Any] = {}
     for down, name in enumerate(rows):
