@@ -1,6 +1,10 @@
+from functools import partial
+
+import pytest
 import torch
 from torch import nn
 
+from trainers.DefaultTrainer import DefaultTrainer
 from utils.pruning.saliency import mean_gradients
 
 
@@ -35,3 +39,21 @@ def test_a_weight_without_influence_has_gradient_zero():
     batch = [(torch.randn(4, 2), torch.zeros(4, dtype=torch.long))]
     gradients = mean_gradients(network, nn.functional.cross_entropy, batch, {"idle": network["idle"].weight})
     assert gradients["idle"].abs().sum() == 0
+
+
+@pytest.mark.parametrize("flags", ["--precision bf16", "--channels_last"])
+def test_saliencies_are_of_float32_whatever_training_is_in(make_run, flags):
+    found = []
+
+    def recorded(scores, batches):
+        found.append({name: score.detach() for name, score in scores(batches).items()})
+        return found[-1]
+
+    for extra in ("", flags):
+        run = make_run(f"--model LeNet5 --prune_criterion SNIP --outer_layer_pruning --N 64 --batch_size 32 {extra}")
+        run.criterion.scores = partial(recorded, run.criterion.scores)
+        DefaultTrainer(run).prune_as_planned()
+    for name, expected in found[0].items():
+        assert found[1][name].dtype == torch.float32
+        # bfloat16 has 8 bits: rounding there would differ by parts in a hundred.
+        assert torch.allclose(found[1][name], expected, rtol=1e-3, atol=1e-6 * float(expected.max()))
