@@ -171,10 +171,20 @@ def test_wrong_input_is_one_line_that_names_the_flag(make_arguments, command):
     assert "\n" not in str(raised.value)
 
 
+def options_of_components():
+    """The options that the components of this folder declare, whichever of them a command names."""
+    hooks, _ = plugin_manager()
+    registry = Registry(ROOT, hooks)
+    for component in (component for kind in KINDS for component in registry.components(kind)):
+        for _, declare in component.declarations():
+            parser = Parser()
+            declare(parser)
+            yield from (flag for action in parser._actions for flag in action.option_strings)
+
+
 def test_every_flag_of_the_readme_exists():
-    known = {*flags(), "--guard"}  # of the example
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
-    for command in re.findall(r"^python3? main\.py(.*)$", readme, re.MULTILINE):
+    known = {*flags(), *options_of_components(), "--guard"}  # of the example
+    for command in re.findall(r"^python3? main\.py(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE):
         for flag in re.findall(r"--([a-z0-9_-]+)", command.partition("#")[0]):
             assert f"--{flag.replace('-', '_')}" in known, command
 
