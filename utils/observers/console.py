@@ -61,8 +61,10 @@ class Console:
         shape = "x".join(map(str, run.data.input_shape))
         run.log.info(f"run folder: {run.folder.path}")
         parameters = sum(parameter.numel() for parameter in run.network.parameters())
+        flops, left = run.flops.total, run.flops.effective(run.sparsity().densities)
+        cost = f"{flops:,} FLOPs a sample" if left == flops else f"{left:,} of {flops:,} FLOPs a sample, zeros free"
         run.log.info(
-            f"{identity['model']}, {parameters:,} parameters, {run.flops.total:,} FLOPs a sample; "
+            f"{identity['model']}, {parameters:,} parameters, {cost}; "
             f"{identity['data_set']} as {shape}, {len(run.data.train.images):,} training and "
             f"{len(run.data.held_out.images):,} {run.data.held_out_name} images; {run.device}, {flags.precision}"
         )

@@ -386,7 +386,9 @@ def test_a_run_keeps_the_compact_network_beside_the_finished_one(run):
 
     name = folder.name
     finished, _, _ = run(f"--eval --checkpoint_name {name}")
-    smaller, _, _ = run(f"--eval --checkpoint_name {name} --checkpoint_model LeNet300_compact")
+    smaller, _, out = run(f"--eval --checkpoint_name {name} --checkpoint_model LeNet300_compact")
+    left, dense = smaller["flops_effective"], smaller["flops_dense"]
+    assert f"{left:,} of {dense:,} FLOPs a sample, zeros free" in out
     assert smaller["test_loss"] == pytest.approx(finished["test_loss"], rel=1e-5)
     assert smaller["test_accuracy"] == finished["test_accuracy"]
 
