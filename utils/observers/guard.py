@@ -10,6 +10,7 @@ import pluggy
 
 from utils.errors import UserError, one_line, raised_at
 from utils.run.failures import is_disk_error
+from utils.run.interruptions import held_back
 from utils.run.run import Run
 
 #: The hooks that observe a run.
@@ -31,7 +32,8 @@ def guard_observers(hooks: pluggy.PluginManager, run: Run) -> None:
     """Let the run survive its observers.
 
     A `UserError`, by which an observer refuses the run, still ends it, and so does a closed pipe. A disk that cannot be
-    written is told once, and the observer is called again when its turn comes.
+    written is told once, and the observer is called again when its turn comes. Ctrl-C waits until the observer is done:
+    TensorBoard's could not be closed any more if its queue were left in the midst.
     """
     failed: set[str] = set()
     for event in EVENTS:
@@ -50,7 +52,8 @@ def _guarded(implementation: pluggy.HookImpl, event: str, run: Run, failed: set[
 
     def call(*arguments: Any) -> Any:
         try:
-            return function(*arguments)
+            with held_back():
+                return function(*arguments)
         except Exception as error:  # of the observer's own code
             if isinstance(error, UserError | BrokenPipeError) and event != "run_failed":
                 raise

@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import os
+import signal
 
 import pytest
 
@@ -90,3 +92,17 @@ def test_refusals_and_closed_pipes_end_the_run_but_hide_no_other_error(guarded, 
         hook.pruned(run=run, event=None)
     hook.run_failed(run=run, error=KeyboardInterrupt())
     assert len(run.notices) == 1
+
+
+def test_ctrl_c_waits_until_an_observer_is_done_and_leaves_out_the_next(guarded):
+    class Interrupted(Counting):
+        @hookimpl
+        def pruned(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            self.calls += 1
+
+    after, interrupted = Counting(), Interrupted()
+    hook, run = guarded(after, interrupted)  # the last that is registered is called first
+    with pytest.raises(KeyboardInterrupt):
+        hook.pruned(run=run, event=None)
+    assert (interrupted.calls, after.calls, run.notices) == (1, 0, [])
