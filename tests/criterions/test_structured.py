@@ -22,6 +22,7 @@ from utils.measure.sparsity import layer_outputs
 from utils.pruning.moments import Timing
 from utils.run import execute
 from utils.run.assemble import assemble
+from utils.run.files import read_sealed, write_sealed
 
 ROOT = Path(__file__).parents[2]
 QUICK = (
@@ -297,6 +298,7 @@ import torch
 import main
 from utils.run import execute
 from utils.run.assemble import assemble
+from utils.run.files import read_sealed, write_sealed
 torch.set_num_threads(1)
 runs = []
 def keep(*parts):
@@ -368,8 +370,8 @@ def halve_the_last(cuts):
 def test_a_tampered_record_of_cuts_is_told_in_one_line(run, tamper, said):
     trained, _ = run(f"--model LeNet300 --prune_criterion SNAP --pruning_limit 0.9 --epochs 0 {QUICK}")
     path = trained.folder.models / "LeNet300_finished.json"
-    facts = json.loads(path.read_text())
-    path.write_text(json.dumps(facts | {"cuts": tamper(facts["cuts"])}))
+    facts = read_sealed(path)
+    write_sealed(path, facts | {"cuts": tamper(facts["cuts"])})
     status, err = run("--eval --checkpoint_name latest")
     assert status == 2
     assert said in err

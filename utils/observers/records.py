@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.hooks import hookimpl
-from utils.run.files import write_json
+from utils.run.files import write_sealed
 from utils.run.run import Run
 from utils.tables import Table
 
@@ -63,4 +63,4 @@ class Records:
         """Write results.json."""
         if self.written < len(self.metrics):
             self._write(run.folder.output / "metrics.csv")
-        write_json(run.folder.output / "results.json", results)
+        write_sealed(run.folder.output / "results.json", results)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError, one_line
+from utils.run.files import read_sealed
 
 #: What identifies a run: taken from its results, which name the classes, not the aliases that were typed.
 NAMED = ("model", "data_set", "prune_criterion")
@@ -142,7 +142,7 @@ def _why_unfinished(log: str) -> tuple[str, str]:
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_sealed(path)
         if not isinstance(content, dict):
             raise ValueError(f"it holds no dictionary but {type(content).__name__}")
     except (OSError, ValueError, RecursionError) as error:

@@ -18,7 +18,7 @@ from utils.errors import UserError, one_line
 from utils.pruning.masks import Masks
 from utils.pruning.surgery import replay
 from utils.run.checkpoint_facts import FORMAT, Checkpoint, beside
-from utils.run.files import checksum, checksum_of, write_atomically, write_json
+from utils.run.files import checksum, checksum_of, write_atomically, write_sealed
 
 MASK_PREFIX = "masks/"
 
@@ -88,13 +88,13 @@ def save_checkpoint(path: Path, network: nn.Module, masks: Masks, facts: dict[st
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], facts: dict[str, Any], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write `path`.safetensors, then `path`.json with the facts and the checksum of the first.
+    """Write `path`.safetensors, then `path`.json with the facts and the checksums of the first and of itself.
 
     The tensors are contiguous, on the CPU, and share no memory; `metadata` goes to the head of their file.
     """
     content = safetensors.torch.save(tensors, metadata)
     write_atomically(beside(path, ".safetensors"), content)
-    write_json(beside(path, ".json"), {"format": FORMAT, "crc32": checksum(content), **facts})
+    write_sealed(beside(path, ".json"), {"format": FORMAT, "crc32": checksum(content), **facts})
 
 
 def read_tensors(path: Path, facts: dict[str, Any]) -> dict[str, Tensor]:

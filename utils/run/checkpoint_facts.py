@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError, nearest, one_line
+from utils.run.files import read_sealed
 
 #: The layout of a checkpoint's two files; another number is refused rather than misread.
 FORMAT = 1
@@ -36,7 +36,7 @@ def find_checkpoint(results: Path, run: str, model: str | None) -> Checkpoint:
     except OSError as error:  # as of a name longer than any file's
         raise UserError(f"--checkpoint_name: {error.strerror or error}: '{run[:50]}'") from error
     try:
-        facts = _checked(json.loads(beside(path, ".json").read_text(encoding="utf-8")))
+        facts = _checked(read_sealed(beside(path, ".json")))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"the checkpoint {path}.json cannot be read: {one_line(error)}") from error
     return Checkpoint(path, facts)

@@ -10,6 +10,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+#: The name under which a sealed JSON file holds the checksum of all else in it.
+SEAL = "crc32_json"
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file aside, flush it to the disk and rename it into place: a reader never sees half of it.
@@ -75,6 +78,31 @@ def make_new_folder(results: Path, name: str) -> Path:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON, readable by people; NaN, which JSON has not, becomes null."""
     write_atomically(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Write a dictionary as JSON, with a checksum by which `read_sealed` knows whether it was altered."""
+    plain = _plain(content)
+    write_json(path, {**plain, SEAL: _seal_of(plain)})
+
+
+def read_sealed(path: Path) -> Any:
+    """Read JSON, without its checksum; files of the first versions, and those of other programs, have none.
+
+    Raises `ValueError` where it is no JSON, or where the checksum is not that of the rest; `OSError`; and
+    `RecursionError` for what is nested too deeply.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and SEAL in content:
+        said, found = content.pop(SEAL), _seal_of(content)
+        if said != found:
+            raise ValueError(f"it is not whole, or was altered (its checksum is {found}, not {str(said)[:20]})")
+    return content
+
+
+def _seal_of(content: dict[str, Any]) -> str:
+    """The checksum of what is said, however it is laid out."""
+    return checksum(json.dumps(content, sort_keys=True).encode())
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ import torch
 
 from utils.errors import UserError, one_line
 from utils.kinds import KINDS
-from utils.run.files import make_new_folder, write_atomically, write_json
+from utils.run.files import make_new_folder, write_atomically, write_json, write_sealed
 
 PARTS = ("codebase", "output", "models", "progress")
 #: Of the arguments, what is no setting of the run.
@@ -84,7 +84,7 @@ class RunFolder:
         copy_sources(root, self.codebase)
         settings = settings_of(arguments)
         write_atomically(self.output / "calling_command.txt", self._command(argv, settings))
-        write_json(self.output / "arguments.json", {**settings, "explicit": arguments.explicit})
+        write_sealed(self.output / "arguments.json", {**settings, "explicit": arguments.explicit})
         write_json(self.output / "environment.json", environment(root, device, plugins))
 
     def _command(self, argv: list[str], settings: dict[str, object]) -> str:

@@ -14,6 +14,7 @@ import pluggy
 from utils.arguments import Parser, parse, with_underscores
 from utils.errors import UserError, nearest, one_line
 from utils.registry import Registry
+from utils.run.files import read_sealed
 from utils.run.lock import is_locked
 
 #: Flags that may stand beside --resume: none of a run's numbers depends on them, but on --device in its last bits.
@@ -105,7 +106,7 @@ def _is_running(folder: Path) -> bool:
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "output" / "arguments.json"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_sealed(path)
         if not (isinstance(settings, dict) and isinstance(settings.get("explicit"), list)):
             raise ValueError("these are no arguments of a run")
     except (OSError, ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from torch import Tensor
 from utils.errors import UserError, one_line
 from utils.run.checkpoint import read_tensors, write_tensors
 from utils.run.checkpoint_facts import FORMAT, beside
+from utils.run.files import read_sealed
 
 #: How many are kept.
 KEPT = 2
@@ -54,7 +55,7 @@ def read_last_state(folder: Path, device: torch.device) -> tuple[dict[str, Any] 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
     try:
-        facts = json.loads(beside(path, ".json").read_text(encoding="utf-8"))
+        facts = read_sealed(beside(path, ".json"))
         if facts["format"] != FORMAT:
             raise ValueError(f"its format is {facts['format']!r}, and this version reads {FORMAT}")
         tensors = read_tensors(path, {"crc32": facts["crc32"]})

@@ -12,6 +12,7 @@ from utils.arguments import Parser, parse, with_underscores
 from utils.hooks import plugin_manager
 from utils.registry import Registry
 from utils.run.execute import execute
+from utils.run.files import read_sealed
 from utils.run.folder import settings_of
 
 #: Groups of flags that say how a network comes out of its training, and others that do.
@@ -64,10 +65,10 @@ def finished_run(training: argparse.Namespace) -> Path | None:
     for path in reversed(finished):
         folder = path.parent.parent
         try:
-            settings = json.loads((folder / "output" / "arguments.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            settings = read_sealed(folder / "output" / "arguments.json")
+        except (OSError, ValueError, RecursionError):
             continue  # not a folder of a run, or of one that cannot be compared
-        if all(settings.get(name) == value for name, value in wanted.items()):
+        if isinstance(settings, dict) and all(settings.get(name) == value for name, value in wanted.items()):
             return folder
     return None
 

@@ -10,7 +10,7 @@ from utils.errors import UserError
 from utils.pruning.masks import Masks
 from utils.run.checkpoint import restore_checkpoint, save_checkpoint, write_tensors
 from utils.run.checkpoint_facts import Checkpoint, find_checkpoint, labels
-from utils.run.files import checksum
+from utils.run.files import checksum, read_sealed, write_sealed
 
 FACTS = {"model": "Tiny", "input_shape": (1, 2, 2), "num_classes": 3, "options": {}, "data_set": "DIGITS"}
 
@@ -100,7 +100,7 @@ def damage_json(models):
 
 def drop_a_fact(models):
     path = models / "Tiny_finished.json"
-    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "options"}))
+    write_sealed(path, {key: value for key, value in read_sealed(path).items() if key != "options"})
 
 
 def no_dictionary(models):
@@ -118,30 +118,54 @@ def alter_one_byte(models):
     path.write_bytes(content)
 
 
+def alter_a_number(models):
+    path = models / "Tiny_finished.json"
+    path.write_text(path.read_text().replace('"epoch": 3', '"epoch": 4'))
+
+
 def claim_terabytes(models):
     path = models / "Tiny_finished.safetensors"
     header = json.dumps({"1.weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
-    facts = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps({**facts, "crc32": checksum(path.read_bytes())}))
+    facts = read_sealed(path.with_suffix(".json"))
+    write_sealed(path.with_suffix(".json"), {**facts, "crc32": checksum(path.read_bytes())})
 
 
 def claim_a_huge_head(models):
     path = models / "Tiny_finished.safetensors"
     path.write_bytes((2**62).to_bytes(8, "little") + bytes(64))
-    facts = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps({**facts, "crc32": checksum(path.read_bytes())}))
+    facts = read_sealed(path.with_suffix(".json"))
+    write_sealed(path.with_suffix(".json"), {**facts, "crc32": checksum(path.read_bytes())})
 
 
 @pytest.mark.parametrize(
     "damage",
-    [alter_one_byte, claim_terabytes, claim_a_huge_head, damage_tensors, damage_json, drop_a_fact, no_dictionary, deep],
+    [
+        alter_one_byte,
+        alter_a_number,
+        claim_terabytes,
+        claim_a_huge_head,
+        damage_tensors,
+        damage_json,
+        drop_a_fact,
+        no_dictionary,
+        deep,
+    ],
 )
 def test_a_damaged_checkpoint_is_refused_by_name(saved, damage):
     _, _, results = saved
     damage(results / "run" / "models")
     with pytest.raises(UserError, match=r"^the checkpoint .*Tiny_finished.* cannot be read: [^\n]*$"):
         restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
+
+
+def test_a_checkpoint_of_the_first_versions_has_no_checksums(saved):
+    _, _, results = saved
+    path = results / "run" / "models" / "Tiny_finished.json"
+    path.write_text(json.dumps({name: fact for name, fact in read_sealed(path).items() if name != "crc32"}))
+    checkpoint = find_checkpoint(results, "run", None)
+    restore_checkpoint(checkpoint, other := tiny(seed=1), Masks(other))
+    assert torch.equal(other[1].weight, saved[0][1].weight)
 
 
 def test_what_is_not_there_is_refused_with_what_is(saved):
@@ -184,7 +208,7 @@ def test_a_checkpoint_of_another_network_is_refused(saved, other, message):
 def test_facts_that_cannot_be_are_refused_in_one_line(saved, changed, message):
     _, _, results = saved
     path = results / "run" / "models" / "Tiny_finished.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    write_sealed(path, {**read_sealed(path), **changed})
     with pytest.raises(UserError, match=f"Tiny_finished.json cannot be read: {message}") as caught:
         find_checkpoint(results, "run", None)
     assert "\n" not in str(caught.value)

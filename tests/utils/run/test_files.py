@@ -4,7 +4,7 @@ import math
 import pytest
 
 from utils.run import files
-from utils.run.files import write_atomically, write_json
+from utils.run.files import read_sealed, write_atomically, write_json, write_sealed
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -35,3 +35,39 @@ def test_json_knows_paths_sets_and_nan(tmp_path):
     )
     expected = {"path": str(tmp_path), "set": ["a", "b"], "nan": None, "list": [1, None], "true": True}
     assert json.loads((tmp_path / "file").read_text()) == expected
+
+
+SEALED = {
+    "seed": 333,
+    "rate": 2e-3,
+    "nan": math.nan,
+    "cuts": [["a", [0, 1]]],
+    "name": "é\ud800",
+    "crc32": "00",
+    "no": None,
+}
+
+
+def test_a_sealed_file_says_what_was_written_or_is_refused_whichever_bit_is_flipped(tmp_path):
+    path = tmp_path / "file"
+    write_sealed(path, SEALED)
+    expected = {**SEALED, "nan": None}
+    assert read_sealed(path) == expected
+    content = path.read_bytes()
+    noticed = 0
+    for at in range(len(content)):
+        for bit in range(8):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+            try:
+                said = read_sealed(path)
+            except ValueError:
+                noticed += 1
+            else:  # a space that became another, or the checksum's name something that nobody reads
+                assert {name: value for name, value in said.items() if name in expected} == expected
+    assert noticed > 6 * len(content)
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "3", '{"a": 1}'])
+def test_what_was_never_sealed_is_read_as_it_is(tmp_path, content):
+    (tmp_path / "file").write_text(content)
+    assert read_sealed(tmp_path / "file") == json.loads(content)

@@ -58,11 +58,12 @@ def test_a_run_is_used_again_if_all_that_matters_is_the_same(finished, command, 
     assert finished(command) == same
 
 
-def test_a_folder_whose_arguments_cannot_be_read_is_passed_over(finished, make_arguments):
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
+def test_a_folder_whose_arguments_cannot_be_read_is_passed_over(finished, make_arguments, content):
     arguments = make_arguments(SETTINGS)
     broken = arguments.results_dir / "broken"
     for part in ("models", "output"):
         (broken / part).mkdir(parents=True)
     (broken / "models" / "LeNet300_finished.json").write_text(json.dumps({}))
-    (broken / "output" / "arguments.json").write_text("{")
+    (broken / "output" / "arguments.json").write_text(content)
     assert finished(SETTINGS)
