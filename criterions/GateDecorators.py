@@ -12,7 +12,6 @@ from utils.modes import evaluation_mode
 from utils.pruning.moments import Plan, Timing
 from utils.pruning.norm_gates import NormGates
 from utils.pruning.saliency import Batch
-from utils.pruning.schedules import SCHEDULES
 from utils.ranges import number
 
 
@@ -46,7 +45,7 @@ class GateDecorators(SNAP):
             raise UserError("GateDecorators prunes after each Tick: leave out --prune_moment, --experiment multishot")
         if not NormGates(self.network).norms:
             raise UserError("GateDecorators has its gates on batch norms, and this network has none with a scale")
-        sparsities = SCHEDULES[self.axis("schedule")](self.limit, self.number_of_steps(timing))
+        sparsities = self.sparsities(timing)
         cycle = flags.tick_epochs + flags.tock_epochs
         ends = [event // flags.tick_epochs * cycle + event % flags.tick_epochs + 1 for event in range(len(sparsities))]
         if ends[-1] > timing.epochs:

@@ -22,4 +22,4 @@ class CIFAR10(DataSet):
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
         """Read the batches under `folder`/cifar-10-batches-py, or let torchvision download them."""
-        return load_cifar("CIFAR10", folder)
+        return load_cifar("CIFAR10", folder, download=self.download)

@@ -22,4 +22,4 @@ class CIFAR100(DataSet):
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
         """Read the files under `folder`/cifar-100-python, or let torchvision download them."""
-        return load_cifar("CIFAR100", folder)
+        return load_cifar("CIFAR100", folder, download=self.download)

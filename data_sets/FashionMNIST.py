@@ -17,4 +17,4 @@ class FashionMNIST(DataSet):
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
         """Read the four idx files under `folder`/FashionMNIST/raw, or let torchvision download them."""
-        return load_torchvision("FashionMNIST", folder, where=folder / "FashionMNIST" / "raw")
+        return load_torchvision("FashionMNIST", folder, where=folder / "FashionMNIST" / "raw", download=self.download)

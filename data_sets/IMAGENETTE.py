@@ -58,8 +58,9 @@ class IMAGENETTE(DataSet):
 
     def fetch(self, folder: Path) -> str:
         """Let torchvision download the smallest archive, and return its name."""
-        fetch("Imagenette", folder, folder / f"{self.archive}-160", lambda: self.advice(folder), size="160px")
-        return f"{self.archive}-160"
+        name = f"{self.archive}-160"
+        fetch("Imagenette", folder, folder / name, lambda: self.advice(folder), download=self.download, size="160px")
+        return name
 
     def advice(self, folder: Path) -> str:
         """Say which files belong where."""

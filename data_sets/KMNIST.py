@@ -17,4 +17,4 @@ class KMNIST(DataSet):
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
         """Read the four idx files under `folder`/KMNIST/raw, or let torchvision download them."""
-        return load_torchvision("KMNIST", folder, where=folder / "KMNIST" / "raw")
+        return load_torchvision("KMNIST", folder, where=folder / "KMNIST" / "raw", download=self.download)

@@ -17,4 +17,4 @@ class MNIST(DataSet):
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
         """Read the four idx files under `folder`/MNIST/raw, or let torchvision download them."""
-        return load_torchvision("MNIST", folder, where=folder / "MNIST" / "raw")
+        return load_torchvision("MNIST", folder, where=folder / "MNIST" / "raw", download=self.download)

@@ -38,7 +38,8 @@ class OMNIGLOT(DataSet):
         where = folder / "omniglot-py"
         for part in PARTS:
             if not (where / part).is_dir():
-                fetch("Omniglot", folder, where, lambda: _advice(where), background=part == PARTS[0])
+                background = part == PARTS[0]
+                fetch("Omniglot", folder, where, lambda: _advice(where), download=self.download, background=background)
         characters = [
             f"{part}/{alphabet}/{character}"
             for part in PARTS

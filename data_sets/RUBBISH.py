@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 
 from utils.data.augmentation import HorizontalFlip, RandomCrop
 from utils.data.data_set import DataSet, Images
+from utils.data.made_up import class_patterns, noisy
 from utils.ranges import number
 
 TEST_IMAGES = 1000
@@ -34,15 +34,10 @@ class RUBBISH(DataSet):
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
         """Draw the patterns, then the training and the test images."""
-        generator = torch.Generator().manual_seed(0)
-        coarse = torch.randn(self.num_classes, 3, 4, 4, generator=generator)
-        # Symmetric, so that mirroring an image leaves it in its class.
-        patterns = functional.interpolate(coarse + coarse.flip(3), self.input_shape[1:], mode="bicubic")
+        patterns = class_patterns(self.input_shape, self.num_classes)
 
         def draw(count: int, seed: int) -> Images:
             generator = torch.Generator().manual_seed(seed)
-            labels = torch.randint(self.num_classes, (count,), generator=generator)
-            noise = torch.randn(count, *self.input_shape, generator=generator)
-            return Images((patterns[labels] * 20 + noise * 50 + 127.5).clamp(0, 255).byte(), labels)
+            return noisy(patterns, torch.randint(self.num_classes, (count,), generator=generator), generator)
 
         return draw(arguments.rubbish_images, seed=1), draw(TEST_IMAGES, seed=2)

@@ -22,6 +22,7 @@ from utils.hooks import add_plugin_arguments
 from utils.registry import Component, Registry
 from utils.run.checkpoint_facts import Checkpoint, find_checkpoint
 from utils.run.foreign_file import ENDINGS, find_foreign
+from utils.smoke import make_small
 
 #: Which flag names a component of which kind.
 NAMED_BY = {
@@ -106,6 +107,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> a
     arguments.help = _help(parser) if first.help else None
     if arguments.help is None:
         _cross_check(arguments, _tester_trains(arguments, registry))
+    if arguments.smoke:
+        make_small(arguments, {action.dest for action in parser._actions} - first.general.keys())
     arguments.data_dir, arguments.results_dir = arguments.data_dir.absolute(), arguments.results_dir.absolute()
     if checkpoint:
         # What `latest` was, and where a relative path led to, is no longer known later.

@@ -120,6 +120,11 @@ def _network_and_data(group: Group) -> None:
         number(int, 1, 10**6),
     )
     _option(group, "--N", "N", "train on the first N training images only", number(int, 1))
+    _switch(
+        group,
+        "--smoke",
+        "try it out in seconds: a few images, made up where a data set is not there, and epochs; of a grid a few runs",
+    )
     _switch(group, "--tuning", "hold a tenth of the training set out for validation and leave the test set alone")
     _switch(group, "--random_shuffle_labels", "train on labels in random order (Zhang et al., 2017)")
     _switch(

@@ -73,6 +73,8 @@ class DataSet:
     augmentation: Sequence[Augmentation] = ()
     #: The batch size where `--batch_size` is not given.
     batch_size: int = 512
+    #: Whether `load` may download files that are not there.
+    download: bool = True
 
     def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
         """Return the training and the test images, as `Images` or `StreamedImages`.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from utils.data.batches import Batches
 from utils.data.data_set import DataSet, Images, check_labels
+from utils.data.made_up import stand_in
 from utils.data.streaming import StreamedImages
 from utils.errors import UserError
 from utils.seeds import seeded_generator
+from utils.smoke import IMAGES, MADE_UP
 
 VALIDATION_SHARE = 0.1
 #: Batch size with `--disable_autoconfig`.
@@ -30,11 +32,14 @@ class Data:
     held_out: Batches
     #: `"test"` or `"validation"`.
     held_out_name: str
+    #: What the user should know.
+    notices: list[str] = field(default_factory=list)
 
 
 def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path, device: torch.device) -> Data:
     """Load a data set and apply the flags that change it."""
-    train, test = data_set.load(folder, arguments)
+    notices: list[str] = []
+    train, test = _loaded_or_made_up(data_set, folder, arguments, notices)
     _check(data_set, train, test)
     mean, std, augmentation = data_set.mean, data_set.std, data_set.augmentation
     batch_size = arguments.batch_size or data_set.batch_size
@@ -53,6 +58,8 @@ def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path,
     if arguments.tuning:
         train, held_out = _split(train)
         held_out_name = "validation"
+    if arguments.smoke:
+        train, held_out = (part.subset(torch.arange(min(len(part), IMAGES))) for part in (train, held_out))
     if arguments.random_shuffle_labels:
         order = torch.randperm(len(train), generator=seeded_generator(arguments.seed, "labels"))
         train = replace(train, labels=train.labels[order])
@@ -66,7 +73,22 @@ def prepare_data(data_set: DataSet, arguments: argparse.Namespace, folder: Path,
         train=Batches(train.to(device), batch_size, mean, std, augmentation, arguments.seed),
         held_out=Batches(held_out.to(device), batch_size, mean, std),
         held_out_name=held_out_name,
+        notices=notices,
     )
+
+
+def _loaded_or_made_up(
+    data_set: DataSet, folder: Path, arguments: argparse.Namespace, notices: list[str]
+) -> tuple[Images | StreamedImages, ...]:
+    """Load the data set; with `--smoke` what is not there is made up instead of downloaded, as `notices` then say."""
+    if not arguments.smoke:
+        return data_set.load(folder, arguments)
+    data_set.download = False
+    try:
+        return data_set.load(folder, arguments)
+    except UserError as error:
+        notices.append(f"--smoke: made-up images of its shape stand in for the data set: {error}")
+        return stand_in(data_set, MADE_UP)
 
 
 def _check(data_set: DataSet, train: Images | StreamedImages, test: Images | StreamedImages) -> None:

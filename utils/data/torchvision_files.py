@@ -13,14 +13,14 @@ from utils.errors import UserError, one_line
 from utils.torchvision_import import torchvision
 
 
-def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Images]:
+def load_torchvision(name: str, folder: Path, where: Path, *, download: bool = True) -> tuple[Images, Images]:
     """Read the idx files of `torchvision.datasets.<name>` below `folder`, downloading them where they are not there.
 
     `where` is the folder they belong in. Raises `UserError` where they are missing and cannot be downloaded, or
     damaged: it says which files, which folder and which address.
     """
     kind = getattr(torchvision.datasets, name)
-    parts = _read_both(name, folder, where, lambda: _advice(kind, where))
+    parts = _read_both(name, folder, where, lambda: _advice(kind, where), download=download)
     sets, files = [], _files(kind, where)
     for part, (images, labels) in zip(parts, (files[:2], files[2:]), strict=True):
         if len(part.data) != len(part.targets):
@@ -32,7 +32,7 @@ def load_torchvision(name: str, folder: Path, where: Path) -> tuple[Images, Imag
     return tuple(sets)
 
 
-def load_cifar(name: str, folder: Path) -> tuple[Images, Images]:
+def load_cifar(name: str, folder: Path, *, download: bool = True) -> tuple[Images, Images]:
     """Read CIFAR10 or CIFAR100 below `folder`, downloading it where it is not there.
 
     The files are pickles, which torchvision reads only where their checksums are those of the published ones. Raises
@@ -49,19 +49,21 @@ def load_cifar(name: str, folder: Path) -> tuple[Images, Images]:
 
     return tuple(
         Images(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.as_tensor(part.targets).long())
-        for part in _read_both(name, folder, where, advice)
+        for part in _read_both(name, folder, where, advice, download=download)
     )
 
 
-def fetch(name: str, folder: Path, where: Path, advice: Callable[[], str], **options: Any) -> Any:
-    """Let torchvision's data set `name` read, and where needed download, its files below `folder`, into `where`.
+def fetch(
+    name: str, folder: Path, where: Path, advice: Callable[[], str], *, download: bool = True, **options: Any
+) -> Any:
+    """Let torchvision's data set `name` read, and where needed `download`, its files below `folder`, into `where`.
 
     Raises `UserError` with the `advice` where that fails.
     """
     try:
         # torchvision reports its attempts with print
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return getattr(torchvision.datasets, name)(str(folder), download=True, **options)
+            return getattr(torchvision.datasets, name)(str(folder), download=download, **options)
     except Exception as error:  # of torchvision's readers, which raise whatever the bytes make them
         for empty in (where, where.parent):
             with contextlib.suppress(OSError):
@@ -69,9 +71,9 @@ def fetch(name: str, folder: Path, where: Path, advice: Callable[[], str], **opt
         raise UserError(f"{name} cannot be read: {advice()} ({type(error).__name__}: {one_line(error)})") from error
 
 
-def _read_both(name: str, folder: Path, where: Path, advice: Callable[[], str]) -> list[Any]:
+def _read_both(name: str, folder: Path, where: Path, advice: Callable[[], str], *, download: bool) -> list[Any]:
     """Read the training and the test part."""
-    return [fetch(name, folder, where, advice, train=train) for train in (True, False)]
+    return [fetch(name, folder, where, advice, download=download, train=train) for train in (True, False)]
 
 
 def _files(kind: type, where: Path) -> list[Path]:

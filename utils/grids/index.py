@@ -30,6 +30,7 @@ FIGURES = (
     "flops_dense",
     "flops_effective",
     "seconds",
+    "smoke",
 )
 #: How a run folder's name ends: with the run's key, and a number where two began in one second.
 KEY = re.compile(r"_([0-9a-f]{8})(_\d+)?$")

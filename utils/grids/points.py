@@ -24,6 +24,7 @@ from utils.grids.grid_file import GridFile, read_grid_file
 from utils.hooks import add_plugin_arguments
 from utils.ranges import commas_of
 from utils.registry import Registry
+from utils.smoke import few_of
 
 #: The words that follow a flag on the command line, of a switch none; by the flag's name without dashes.
 Settings = dict[str, tuple[str, ...]]
@@ -89,6 +90,8 @@ class Grid:
     partial: dict[str, int] = field(default_factory=dict)
     #: Whether the command line asks for help instead: the grid then has its first run only.
     asked: bool = False
+    #: Of how many runs these are the few that `--smoke` makes; None without it.
+    smoke_of: int | None = None
 
     @property
     def varying(self) -> list[str]:
@@ -138,9 +141,13 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
         if file.path is None:
             raise
         raise UserError(f"--grid {file.path}: {error}") from error
+    smoke_of = len(settings) if all("smoke" in one for one in settings) else None
+    if smoke_of:
+        settings = [settings[number] for number in few_of(settings)]
     points = _points(settings)
     name = arguments.run_name or digits(*sorted(point.key for point in points))
-    return Grid(points, arguments.results_dir.absolute() / f"grid_{name}", argv, arguments, reader.partial(settings))
+    folder = arguments.results_dir.absolute() / (f"grid_{name}_smoke" if smoke_of else f"grid_{name}")
+    return Grid(points, folder, argv, arguments, reader.partial(settings), smoke_of=smoke_of)
 
 
 class _Reader:

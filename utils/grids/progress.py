@@ -18,6 +18,10 @@ from utils.terminal import Terminal
 
 #: Of a longer table the first and the last rows are shown.
 FIRST_ROWS, LAST_ROWS = 20, 5
+#: What is said of the few runs that `--smoke` makes.
+SMOKE = (
+    "smoke: tiny runs, chosen so that every value is in one of them, of numbers the smallest and largest; of {} runs"
+)
 
 
 def show_plan(grid: Grid, index: Index, jobs: int) -> None:
@@ -42,6 +46,8 @@ def show_plan(grid: Grid, index: Index, jobs: int) -> None:
     for flag, count in grid.partial.items():
         say(f"--{flag} goes to the {count} of {len(rows)} runs whose components know it")
     say(f"grid folder: {grid.folder}")
+    if grid.smoke_of:
+        say(SMOKE.format(grid.smoke_of))
     seconds = [row["seconds"] for row in rows if row["status"] == DONE and row["seconds"] is not None]
     if left and seconds:
         each = statistics.mean(seconds)

@@ -8,7 +8,7 @@ from pathlib import Path
 from utils.grids.engines import Engine, engine_for, run_all
 from utils.grids.index import DONE, FAILED, MISSING, Index
 from utils.grids.points import Grid, Point
-from utils.grids.progress import GridProgress, counted, show_plan
+from utils.grids.progress import SMOKE, GridProgress, counted, show_plan
 
 
 def run_grid(grid: Grid, root: Path) -> int:
@@ -31,6 +31,8 @@ def run_grid(grid: Grid, root: Path) -> int:
     index.write()
     with GridProgress(grid, len(waiting), jobs) as progress:
         progress.say(f"grid folder: {grid.folder}")
+        if grid.smoke_of:
+            progress.say(SMOKE.format(grid.smoke_of))
         progress.say(f"{counted(len(grid.points))}, {len(index.in_state(DONE))} done, {len(waiting)} to run")
         try:
             if engine:

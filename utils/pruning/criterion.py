@@ -21,6 +21,7 @@ from utils.pruning.selection import select, select_in_groups
 from utils.ranges import number
 from utils.remembering import Remembering
 from utils.seeds import seeded_generator
+from utils.smoke import EVENTS
 
 
 @dataclass
@@ -208,10 +209,14 @@ class Criterion(Remembering):
             )
         return self.plan_of_axes(timing)
 
+    def sparsities(self, timing: Timing) -> list[float]:
+        """The sparsity of each event, as the schedule has them; with `--smoke` the last ones."""
+        found = SCHEDULES[self.axis("schedule")](self.limit, self.number_of_steps(timing))
+        return found[-EVENTS:] if self.arguments.smoke else found
+
     def plan_of_axes(self, timing: Timing) -> Plan:
         """The sparsities of the schedule at the moment of the criterion."""
-        sparsities = SCHEDULES[self.axis("schedule")](self.limit, self.number_of_steps(timing))
-        return MOMENTS[self.axis("moment")](sparsities, timing)
+        return MOMENTS[self.axis("moment")](self.sparsities(timing), timing)
 
     def kept(self) -> dict[str, Tensor]:
         """Which of the competing weights are kept now: boolean tensors of their shapes, by layer name."""

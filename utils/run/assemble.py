@@ -143,7 +143,7 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     )
     if checkpoint and (arguments.eval or "prune_criterion" not in arguments.explicit):
         run.identity |= _came_about(checkpoint)
-    run.notices = loaded + _notices(run, classes["train_scheme"])
+    run.notices = data.notices + loaded + _notices(run, classes["train_scheme"])
     if arguments.eval:
         run.compared = {foreign.name: run} if foreign else _compared(run, registry, classes["loss"])
     return run

@@ -69,7 +69,8 @@ def execute(
                 run.log.warning(notice)
             results = _checked(scheme.evaluate() if arguments.eval else scheme.train(), scheme)
             # A scheme of another package may leave out what every result holds.
-            results = {**network_figures(run), **results, **_of_the_finished(run), "notices": run.notices}
+            results = {**network_figures(run), **results, **_of_the_finished(run)}
+            results |= {"smoke": arguments.smoke, "notices": run.notices}
             results["seconds"] = time.perf_counter() - started + (run.resumed["seconds"] if run.resumed else 0)
             run.hooks.run_finished(run=run, results=results)
             _see_that_it_is_kept(run, results)
@@ -155,7 +156,7 @@ def _of_the_finished(run: Run) -> dict[str, object]:
     After an interruption only what takes no time.
     """
     figures: dict[str, object] = {}
-    if (run.history or run.arguments.latency) and run.interruption is None:
+    if (run.history or run.arguments.latency) and not run.arguments.smoke and run.interruption is None:
         figures |= latency_figures(run)
     checkpoint, finished = run.arguments.checkpoint, run.folder.models / f"{run.model_name}_finished"
     path = checkpoint.path if run.arguments.eval and checkpoint else finished
