@@ -81,7 +81,41 @@ def test_a_grid_that_was_killed_goes_on_where_it_was_and_comes_to_the_same(tmp_p
     assert through.returncode == 0, through.stderr
     assert rows(tmp_path / "killed") == rows(tmp_path / "through")
     third = call(command, tmp_path / "through")
-    assert "3 runs, 3 done, 0 to run" in third.stdout
+    assert "3 runs: 3 done, 0 to run" in third.stdout
+
+
+def processes_of(process):
+    """The ids of a process and of all that come from it, the last ones first."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, timeout=60, check=True)
+    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    found = [process.pid]
+    for parent in found:
+        found += [child for child, its_parent in pairs if its_parent == parent]
+    return found[::-1]
+
+
+def test_runs_that_were_killed_in_their_midst_go_on_there_and_come_to_the_same(tmp_path):
+    command = f"{RUN.replace('--epochs 1', '--epochs 80')} --eval_freq 0"
+    command += " --prune_criterion IMP --snip_steps 2 --outer_layer_pruning --save_minutes 0 --seed 1,2,3 --jobs 2"
+    process = start(command, tmp_path / "killed")
+    wait_for(tmp_path / "killed", "grid_*/*/output/metrics.csv", 2, lambda path: path.read_text().count("\n") > 5)
+    for number in processes_of(process):
+        os.kill(number, signal.SIGKILL)
+    process.communicate()
+    begun = sorted(tmp_path.glob("killed/grid_*/*/state"))
+    assert len(begun) == 2
+    assert not list(tmp_path.glob("killed/grid_*/*/output/results.json"))
+    again = call(command, tmp_path / "killed")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "3 runs: 0 done, 3 to run (2 of them interrupted)" in again.stdout
+    assert len(list(tmp_path.glob("killed/grid_*/*/codebase"))) == 3
+    for state in begun:
+        assert not state.exists()
+        assert "goes on after " in (state.parent / "output" / "log.txt").read_text()
+    through = call(command, tmp_path / "through")
+    assert through.returncode == 0, through.stderr
+    assert rows(tmp_path / "killed") == rows(tmp_path / "through")
+    assert [row["status"] for row in rows(tmp_path / "through")] == ["done"] * 3
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -94,7 +128,7 @@ def test_an_interrupted_grid_lets_its_runs_write_their_last_checkpoints(tmp_path
     assert process.returncode == status
     assert b"Traceback" not in errors
     assert len(list(tmp_path.glob("grid_*/*/models/last.safetensors"))) == 2
-    assert [row["status"] for row in rows(tmp_path)] == ["missing"] * 3
+    assert [row["status"] for row in rows(tmp_path)] == ["interrupted", "interrupted", "missing"]
 
 
 def test_a_run_that_fails_does_not_stop_the_others_and_runs_again(run, tmp_path):
@@ -109,7 +143,7 @@ def test_a_run_that_fails_does_not_stop_the_others_and_runs_again(run, tmp_path)
     assert "error: --N 5000" in next(folder.glob("failed/*.txt")).read_text()
     again = run(f"{RUN} --N 32,64 --run_name mine")
     assert again.status == 0
-    assert "2 runs, 1 done, 1 to run" in again.out
+    assert "2 runs: 1 done, 1 to run" in again.out
 
 
 def test_a_wrong_value_is_one_line_and_leaves_nothing(run, tmp_path):

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import re
 from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
 from utils.grids.points import Grid, Point
+from utils.grids.run_folders import folders_by_key, folders_of, interrupted, results_of
 from utils.run.files import write_atomically, write_json
 
-DONE, FAILED, MISSING = "done", "failed", "missing"
+DONE, FAILED, INTERRUPTED, MISSING = "done", "failed", "interrupted", "missing"
+#: What the same command runs, or goes on with.
+TO_RUN = (FAILED, INTERRUPTED, MISSING)
 #: What a row has of a run's results.json.
 FIGURES = (
     "test_accuracy",
@@ -32,8 +33,6 @@ FIGURES = (
     "seconds",
     "smoke",
 )
-#: How a run folder's name ends: with the run's key, and a number where two began in one second.
-KEY = re.compile(r"_([0-9a-f]{8})(_\d+)?$")
 
 
 class Index:
@@ -46,23 +45,19 @@ class Index:
 
     def read(self) -> None:
         """Read every run's state anew from the grid's folder, which need not be there."""
-        folders: dict[str, list[Path]] = {}
-        for path in sorted(self.grid.folder.glob("*_*")):
-            if match := KEY.search(path.name):
-                folders.setdefault(match[1], []).append(path)
+        folders = folders_by_key(self.grid.folder)
         failures = {path.stem[-8:]: path for path in self.failures.glob("*.txt")}
         for point in self.grid.points:
             self.rows[point.key] = self._row(point, folders.get(point.key, []), failures.get(point.key))
 
     def read_one(self, point: Point) -> dict[str, Any]:
         """Read one run's state anew, and return its row."""
-        folders = sorted(path for path in self.grid.folder.glob(f"*_{point.key}*") if KEY.search(path.name))
         failure = next(self.failures.glob(f"*_{point.key}.txt"), None)
-        self.rows[point.key] = self._row(point, folders, failure)
+        self.rows[point.key] = self._row(point, folders_of(point, self.grid.folder), failure)
         return self.rows[point.key]
 
     def in_state(self, *states: str) -> list[Point]:
-        """The runs that are done, failed or missing."""
+        """The runs that are done, failed, interrupted with a state to go on from, or missing."""
         return [point for point in self.grid.points if self.rows[point.key]["status"] in states]
 
     def note_failure(self, point: Point, error: str, output: str) -> None:
@@ -105,9 +100,9 @@ class Index:
             ) from error
 
     def _row(self, point: Point, folders: list[Path], failure: Path | None) -> dict[str, Any]:
-        finished = [(folder, results) for folder in folders if (results := _results(folder, point)) is not None]
+        finished = [(folder, results) for folder in folders if (results := results_of(point, folder)) is not None]
         folder, results = finished[-1] if finished else (folders[-1] if folders else None, {})
-        status = DONE if finished else FAILED if failure else MISSING
+        status = DONE if finished else FAILED if failure else INTERRUPTED if interrupted(point, folders) else MISSING
         error = failure.read_text(encoding="utf-8").partition("\n")[0] if status == FAILED else None
         return {
             "run": point.label,
@@ -117,16 +112,3 @@ class Index:
             **{name: results.get(name) for name in FIGURES},
             "folder": folder.name if folder else None,
         }
-
-
-def _results(folder: Path, point: Point) -> dict[str, Any] | None:
-    """The results of a run that has finished; None where there are none, or of another run of the same name.
-
-    A tester that trains its network first leaves the folder of that training too.
-    """
-    try:
-        results = json.loads((folder / "output" / "results.json").read_text(encoding="utf-8"))
-        evaluated = json.loads((folder / "output" / "arguments.json").read_text(encoding="utf-8"))["eval"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return None if results.get("interrupted") or evaluated != ("eval" in point.settings) else results

@@ -71,10 +71,6 @@ class Point:
         """The command line of the run, without the places of its results."""
         return argv_of(self.settings)
 
-    def command(self, results_dir: Path) -> list[str]:
-        """The arguments of main.py that make this run in a folder below `results_dir`."""
-        return [*self.argv, "--results_dir", str(results_dir), "--run_name", self.label]
-
 
 @dataclass(frozen=True)
 class Grid:

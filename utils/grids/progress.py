@@ -12,7 +12,7 @@ from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
-from utils.grids.index import DONE, FAILED, Index
+from utils.grids.index import DONE, FAILED, INTERRUPTED, TO_RUN, Index
 from utils.grids.points import Grid, argv_of
 from utils.terminal import Terminal
 
@@ -54,7 +54,7 @@ def show_plan(grid: Grid, index: Index, jobs: int) -> None:
         time_left = f", about {duration(each * left / jobs)} ({each:.1f} s a run, {jobs} at a time)"
     else:
         time_left = "; how long that takes is known once one of them has finished" if left else ""
-    say(f"{counted(len(rows))}: {len(rows) - left} done, {left} to run{time_left}")
+    say(f"{counted(len(rows))}: {how_far(index)}{time_left}")
 
 
 class GridProgress:
@@ -131,6 +131,13 @@ def _cells(row: dict[str, Any], varying: list[str]) -> list[str]:
         "" if accuracy is None else f"{accuracy:.2%}",
         "" if row["seconds"] is None else f"{row['seconds']:.1f}",
     ]
+
+
+def how_far(index: Index) -> str:
+    """`1 done, 2 to run (1 of them interrupted)`."""
+    stopped = len(index.in_state(INTERRUPTED))
+    of_them = f" ({stopped} of them interrupted)" if stopped else ""
+    return f"{len(index.in_state(DONE))} done, {len(index.in_state(*TO_RUN))} to run{of_them}"
 
 
 def counted(runs: int) -> str:

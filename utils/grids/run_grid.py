@@ -6,19 +6,20 @@ import contextlib
 from pathlib import Path
 
 from utils.grids.engines import Engine, engine_for, run_all
-from utils.grids.index import DONE, FAILED, MISSING, Index
+from utils.grids.index import DONE, FAILED, TO_RUN, Index
 from utils.grids.points import Grid, Point
-from utils.grids.progress import SMOKE, GridProgress, counted, show_plan
+from utils.grids.progress import SMOKE, GridProgress, counted, how_far, show_plan
+from utils.run.interruptions import held_back
 
 
 def run_grid(grid: Grid, root: Path) -> int:
-    """Run what of the grid is missing or has failed before; return the exit status, 1 where a run has failed.
+    """Run what of the grid is missing, was interrupted or has failed; return the status, 1 where a run has failed.
 
     Raises `UserError` before anything is written where the engine cannot be had.
     """
     index = Index(grid)
     index.read()
-    waiting = index.in_state(MISSING, FAILED)
+    waiting = index.in_state(*TO_RUN)
     jobs = grid.arguments.jobs or (1 if grid.arguments.engine == "local" else max(1, len(waiting)))
     if grid.arguments.dry_run:
         show_plan(grid, index, jobs)
@@ -33,7 +34,7 @@ def run_grid(grid: Grid, root: Path) -> int:
         progress.say(f"grid folder: {grid.folder}")
         if grid.smoke_of:
             progress.say(SMOKE.format(grid.smoke_of))
-        progress.say(f"{counted(len(grid.points))}, {len(index.in_state(DONE))} done, {len(waiting)} to run")
+        progress.say(f"{counted(len(grid.points))}: {how_far(index)}")
         try:
             if engine:
                 _run(waiting, engine, jobs, index, progress)
@@ -50,7 +51,8 @@ def run_grid(grid: Grid, root: Path) -> int:
 def _run(waiting: list[Point], engine: Engine, jobs: int, index: Index, progress: GridProgress) -> None:
     with contextlib.closing(run_all(waiting, engine, jobs)) as outcomes:
         for point, outcome in outcomes:
-            if index.read_one(point)["status"] != DONE:
-                index.note_failure(point, outcome.error, outcome.last_lines)
-            progress.ran(index.read_one(point))
-            index.write()
+            with held_back():
+                if index.read_one(point)["status"] != DONE:
+                    index.note_failure(point, outcome.error, outcome.last_lines)
+                progress.ran(index.read_one(point))
+                index.write()

@@ -54,7 +54,6 @@ def execute(
             log, lines = _reopen(run, root, hooks)
         else:
             log = _begin(run, root, argv, hooks)
-        log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.told = run.cannot_write
         run.log.addHandler(log)
         for observer in project_observers(arguments):
@@ -93,7 +92,7 @@ def _begin(run: Run, root: Path, argv: list[str], hooks: pluggy.PluginManager) -
     run.folder = RunFolder.new(arguments.results_dir, arguments.run_name)
     try:
         run.folder.describe(root, argv, arguments, run.device, plugin_versions(hooks))
-        log = FileLog(run.folder.output / "log.txt", encoding="utf-8")
+        log = FileLog(run.folder.output / "log.txt")
     except OSError as error:
         run.folder.remove()
         raise UserError(f"--results_dir {arguments.results_dir}: {disk_reason(error)}") from error
@@ -108,14 +107,16 @@ def _reopen(run: Run, root: Path, hooks: pluggy.PluginManager) -> tuple[FileLog,
     """
     run.folder = folder = RunFolder(run.arguments.resume)
     try:
-        log = FileLog(folder.output / "log.txt", encoding="utf-8")
+        log = FileLog(folder.output / "log.txt")
     except OSError as error:
         raise UserError(f"--resume: {folder.path} cannot be written: {disk_reason(error)}") from error
+    if not lock(log.stream):
+        log.close()
+        raise UserError(f"--resume: {folder.path} is still running, in another process")
     try:
-        if not lock(log.stream):
-            raise UserError(f"--resume: {folder.path} is still running, in another process")
         run.resumed, damaged = read_last_state(folder.state, run.device)
-    except UserError:
+    except UserError as error:
+        _note_the_end(log, error, run)  # a grid then begins the run anew
         log.close()
         raise
     run.notices += folder.changes(root, run.device, plugin_versions(hooks))

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 class StreamLog(logging.StreamHandler):
@@ -25,6 +26,10 @@ class FileLog(logging.FileHandler):
     """
 
     told: Callable[[OSError], None] | None = None
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Pass an error of the disk on."""

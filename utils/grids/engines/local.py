@@ -15,6 +15,7 @@ from pathlib import Path
 
 from utils.grids.outcome import Outcome
 from utils.grids.points import Grid, Point
+from utils.grids.run_folders import command_of
 
 #: What every run imports, which takes seconds: its parts, and what torch loads with its first optimizer.
 PRELOADED = ["utils.run.execute", "trainers.DefaultTrainer", "torch._dynamo"]
@@ -32,8 +33,8 @@ class Local:
             forkserver.ensure_running()
 
     def start(self, point: Point) -> process.BaseProcess:
-        """Fork a process that runs the point's command line."""
-        arguments = (point.command(self.folder), self._output(point.label))
+        """Fork a process that makes the run, or goes on with it."""
+        arguments = (command_of(point, self.folder), self._output(point.label))
         started = self.context.Process(target=_run, args=arguments, name=point.label)
         started.start()
         return started

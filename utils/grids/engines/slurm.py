@@ -11,6 +11,7 @@ from utils.errors import UserError, one_line
 from utils.grids.engines.command import run_command
 from utils.grids.outcome import Outcome
 from utils.grids.points import Grid, Point
+from utils.grids.run_folders import command_of
 
 if TYPE_CHECKING:
     import submitit
@@ -45,9 +46,9 @@ class Slurm:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
 
     def start(self, point: Point) -> submitit.Job:
-        """Submit the run as a job."""
+        """Submit the run, or what goes on with it, as a job."""
         self.executor.update_parameters(name=point.label)
-        return self.executor.submit(run_command, point.command(self.grid.folder), self.root, self.threads)
+        return self.executor.submit(run_command, command_of(point, self.grid.folder), self.root, self.threads)
 
     def wait(self, running: list[submitit.Job]) -> list[tuple[submitit.Job, Outcome]]:
         """Look at the jobs now and then until one has ended."""
