@@ -176,6 +176,23 @@ def test_where_no_state_is_whole_nothing_is_done(run, stopped):
     assert (folder / "output" / "metrics.csv").read_text() == before
 
 
+def test_one_altered_byte_of_its_arguments_is_found(run, stopped):
+    folder = stopped()
+    path = folder / "output" / "arguments.json"
+    path.write_text(path.read_text().replace('"learning_rate": 0.002', '"learning_rate": 0.003'))
+    resumed = run(f"--resume {folder.name}")
+    assert (resumed.status, resumed.err.count("\n")) == (2, 1)
+    assert f"{path} cannot be read: it is not whole, or was altered" in resumed.err
+
+
+def test_what_a_kill_left_of_a_file_is_cleared_away(run, stopped):
+    folder = stopped()
+    part = folder / "models" / ".last.safetensors.123.part"
+    part.write_bytes(bytes(100))
+    assert run(f"--resume {folder.name}").status == 0
+    assert not part.exists()
+
+
 def test_without_a_state_it_begins_anew(run, stopped):
     whole, folder = run(SHORT), stopped()
     shutil.rmtree(folder / "state")
@@ -192,6 +209,7 @@ def test_what_cannot_be_resumed_is_one_line(run, stopped, tmp_path):
     (tmp_path / "results" / "strange" / "output").mkdir(parents=True)
     (tmp_path / "results" / "strange" / "output" / "arguments.json").write_text("[]")
     (tmp_path / "results" / "strange" / "output" / "log.txt").write_text("")
+    (tmp_path / "results" / "early" / "codebase").mkdir(parents=True)
     for words, message in (
         (f"--resume {folder.name} --epochs 9", "--epochs cannot stand beside --resume"),
         (f"--resume {folder.name} --run_name other", "--run_name cannot stand beside --resume"),
@@ -200,6 +218,7 @@ def test_what_cannot_be_resumed_is_one_line(run, stopped, tmp_path):
         (f"--resume {finished.name}", "has finished: there is nothing to go on with"),
         ("--resume strange", "arguments.json cannot be read: these are no arguments of a run"),
         (f"--resume {evaluated.name}", "has finished"),
+        ("--resume early", "early had not begun when it was interrupted: call its command again"),
         (f"--resume {folder.name[:-1]}", f"there is no run folder '{folder.name[:-1]}'"),
         (f"--resume {'x' * 5000}", "there is no run folder 'xxx"),
         ("--resume", "--resume: expected one argument"),
@@ -297,6 +316,8 @@ def test_a_folder_that_vanishes_is_made_again(run, monkeypatch, tmp_path):
     assert load_file(made.folder / "models" / "LogisticRegression_finished.safetensors")
     assert without_times({**made.results, "notices": []}) == without_times(whole.results)
     assert (made.folder / "output" / "metrics.csv").read_text().count("\n") == 5
+    log = (made.folder / "output" / "log.txt").read_text()
+    assert ["epoch   1" in log, "epoch   2" in log, "epoch   4" in log] == [False, True, True]
 
 
 @pytest.mark.parametrize("there_is_room", [True, False])

@@ -13,18 +13,19 @@ from typing import Any
 import pluggy
 
 from utils.errors import UserError
-from utils.hooks import plugin_versions
+from utils.hooks import observed_by_none, plugin_versions
 from utils.measure.figures import network_figures
 from utils.measure.latency import latency_figures
 from utils.observers import project_observers
 from utils.observers.guard import guard_observers
+from utils.parallel.collectives import gathered
 from utils.registry import Registry
 from utils.run.assemble import assemble
 from utils.run.checkpoint_facts import beside
 from utils.run.export import check_packages, export
 from utils.run.failures import disk_reason, explain, explained, is_disk_error, quiet_threads
+from utils.run.files import remove_parts
 from utils.run.folder import RunFolder
-from utils.run.lock import lock
 from utils.run.log import FileLog
 from utils.run.run import Run
 from utils.run.states import read_last_state
@@ -49,11 +50,14 @@ def execute(
         run = assemble(arguments, registry, hooks)
         kind, flag = ("testers", "test_scheme") if arguments.eval else ("trainers", "train_scheme")
         scheme = registry.find(kind, getattr(arguments, flag)).load()(run)
+        if not run.writes:
+            return _assist(run, scheme)
         lines = [origin] if origin else []
         if arguments.resume:
             log, lines = _reopen(run, root, hooks)
         else:
             log = _begin(run, root, argv, hooks)
+        gathered(run.folder)
         log.told = run.cannot_write
         run.log.addHandler(log)
         for observer in project_observers(arguments):
@@ -86,6 +90,17 @@ def execute(
     return run.folder.path
 
 
+def _assist(run: Run, scheme: Any) -> Path:
+    """Train with the first process, which has the folder and the observers; returns the folder."""
+    run.hooks = observed_by_none()
+    run.log.addHandler(logging.NullHandler())
+    if run.arguments.resume:
+        run.resumed, _ = read_last_state(RunFolder(run.arguments.resume).state, run.device)
+    run.folder = gathered(None)[0]
+    scheme.train()
+    return run.folder.path
+
+
 def _begin(run: Run, root: Path, argv: list[str], hooks: pluggy.PluginManager) -> FileLog:
     """Make the folder of a new run and describe the run in it; returns its log."""
     arguments = run.arguments
@@ -96,7 +111,6 @@ def _begin(run: Run, root: Path, argv: list[str], hooks: pluggy.PluginManager) -
     except OSError as error:
         run.folder.remove()
         raise UserError(f"--results_dir {arguments.results_dir}: {disk_reason(error)}") from error
-    lock(log.stream)
     return log
 
 
@@ -110,9 +124,10 @@ def _reopen(run: Run, root: Path, hooks: pluggy.PluginManager) -> tuple[FileLog,
         log = FileLog(folder.output / "log.txt")
     except OSError as error:
         raise UserError(f"--resume: {folder.path} cannot be written: {disk_reason(error)}") from error
-    if not lock(log.stream):
+    if not log.locked:
         log.close()
         raise UserError(f"--resume: {folder.path} is still running, in another process")
+    remove_parts(folder.path)
     try:
         run.resumed, damaged = read_last_state(folder.state, run.device)
     except UserError as error:

@@ -33,6 +33,13 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     _flush_folder(path.parent)
 
 
+def remove_parts(folder: Path) -> None:
+    """Delete what processes that were killed have left, at any depth, of files that they were writing aside."""
+    for part in folder.rglob(".*.part"):
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
 def _flush_folder(folder: Path) -> None:
     """Let the new name in a folder outlast a power cut."""
     try:

@@ -2,9 +2,13 @@
 
 import contextlib
 import logging
+import logging.handlers
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
+
+from utils.run.lock import lock
 
 
 class StreamLog(logging.StreamHandler):
@@ -19,17 +23,33 @@ class StreamLog(logging.StreamHandler):
             super().handleError(record)
 
 
-class FileLog(logging.FileHandler):
+class FileLog(logging.handlers.WatchedFileHandler):
     """Writes lines to a file; where that cannot be written, `told` is called with the error, and the run goes on.
 
-    What was not written stands in the file's buffer, and is tried again with the next line.
+    What was not written stands in the file's buffer, and is tried again with the next line. A file that has vanished,
+    as with its folder, is begun anew.
     """
 
     told: Callable[[OSError], None] | None = None
+    #: Whether the file's lock was to be had, which says whose the run is.
+    locked = False
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8")
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+
+    def _open(self) -> TextIO:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        file = super()._open()
+        self.locked = lock(file)
+        return file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, to a new file where the last one is gone."""
+        try:
+            super().emit(record)
+        except OSError:  # of opening it
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Pass an error of the disk on."""

@@ -68,6 +68,8 @@ def find_interrupted(results: Path, name: str) -> Path:
             raise UserError(f"--resume latest: there is no interrupted run in {results}")
         return max(stopped, key=lambda folder: (folder / "output" / "log.txt").stat().st_mtime_ns).absolute()
     folder = next((path for path in (results / name, Path(name)) if _is_run(path)), None)
+    if folder is None and name in {path.parent.name for path in results.glob("*/codebase")}:
+        raise UserError(f"--resume: {results / name} had not begun when it was interrupted: call its command again")
     if folder is None:
         there = [path.name for path in _trainings(results) if not has_finished(path)]
         raise UserError(f"--resume: there is no run folder '{name[:100]}' in {results}{nearest(name, there)}")
