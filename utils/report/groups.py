@@ -24,14 +24,15 @@ from typing import Any
 from utils.arguments import Parser
 from utils.flags import add_flags
 from utils.report.collect import NAMED, RunRecord
+from utils.settings import shapes_network
 
 #: Settings that say how much is pruned: the points of a line.
 STRENGTHS = ("pruning_limit", "pruning_rate", "hoyer_reg", "l0_reg")
-#: `compression` is folded into `pruning_limit`; `explicit` is no setting; the rest are names and places.
-NO_MATTER = ("compression", "explicit", "seed", "run_name", "data_dir", "no_compact")
-#: Groups of flags that have a say in the network, and flags of other groups that do.
-GROUPS, ALSO = ("network and data", "pruning", "training"), ("precision",)
+#: What groups do not tell apart: `compression` is folded into `pruning_limit`; `explicit` is no setting.
+NO_MATTER = ("compression", "explicit", "seed", "smoke")
 DENSE = "EmptyCrit"
+#: Numbers that differ by less, as a share, are equal but for the rounding of their sum.
+ROUNDING = 1e-12
 
 
 @dataclass
@@ -57,9 +58,19 @@ class Mean:
     n: int
 
     def shown(self, form: str = "{:.2f}", factor: float = 1) -> str:
-        """As "97.22 ± 0.10 (3)"."""
-        spread = "" if self.deviation is None else f" ± {form.format(factor * self.deviation)}"
-        return f"{form.format(factor * self.value)}{spread} ({self.n})"
+        """As "97.22 ± 0.10 (3)": the deviation with two digits, the mean with as many decimals.
+
+        `form` is for a value without deviation.
+        """
+        value = factor * self.value
+        if self.deviation is None:
+            return f"{form.format(value)} ({self.n})"
+        deviation = factor * self.deviation
+        if deviation <= abs(value) * ROUNDING:
+            return f"{form.format(value)} ± 0 ({self.n})"
+        decimals = 1 - math.floor(math.log10(float(f"{deviation:.1e}")))
+        value, deviation = (f"{round(one, decimals):.{max(0, decimals)}f}" for one in (value, deviation))
+        return f"{value} ± {deviation} ({self.n})"
 
 
 def mean(values: Iterable[float | None]) -> Mean | None:
@@ -100,13 +111,22 @@ def group(runs: Sequence[RunRecord]) -> list[Group]:
 
 
 def differences(groups: Sequence[Group]) -> list[tuple[str, dict[str, list[RunRecord]]]]:
-    """What the runs of one panel differ in though they are compared: by "panel: what", the runs with each value."""
+    """What the runs of one panel differ in though they are compared: by "panel: what", the runs with each value.
+
+    Beside `EQUAL` these are flags of data and training, and options of components, that differ between criteria. Those
+    that vary within one are in the panel's or the line's name.
+    """
     found = []
+    kinds = _kinds_of_settings()
     for panel in dict.fromkeys(one.panel for one in groups):
         runs = [run for one in groups if one.panel == panel for run in one.runs]
-        for what, read in EQUAL.items():
+        compared = {what: (read, runs) for what, read in EQUAL.items()}
+        names = {name for run in runs for name in run.settings if _is_training(name, kinds)}
+        for name in sorted(names.difference(_varying(runs, names.__contains__))):
+            compared[f"--{name}"] = _setting(name), [run for run in runs if name in run.settings]
+        for what, (read, those) in compared.items():
             values: dict[str, list[RunRecord]] = {}
-            for run in runs:
+            for run in those:
                 values.setdefault(str(read(run)), []).append(run)
             if len(values) > 1:
                 found.append((f"{panel}: {what}", values))
@@ -170,6 +190,12 @@ EQUAL: dict[str, Callable[[RunRecord], Any]] = {
     "threads": _measured("threads"),
 }
 
+#: The flags that these read.
+IN_EQUAL = (
+    *("input_dim", "N", "tuning", "pre_epochs", "epochs", "batch_size", "optimizer", "learning_rate", "lr_schedule"),
+    *("l2_reg", "precision"),
+)
+
 
 def _kinds_of_settings() -> dict[str, str]:
     """By flag of every run, the title of its group; options of components and plugins are not in it."""
@@ -181,20 +207,25 @@ def _kinds_of_settings() -> dict[str, str]:
 def _matters(name: str, kinds: dict[str, str]) -> bool:
     if name in (*NO_MATTER, *NAMED, *STRENGTHS):
         return False
-    return name in ALSO or kinds.get(name, "training") in GROUPS
+    return shapes_network(name, kinds)
+
+
+def _is_training(name: str, kinds: dict[str, str]) -> bool:
+    """Whether a setting is of the data or of training, or an option of a component, and not named in `EQUAL`."""
+    return _matters(name, kinds) and kinds.get(name) != "pruning" and name not in IN_EQUAL
 
 
 def _varying(runs: Sequence[RunRecord], counts: Callable[[str], bool]) -> list[str]:
     """The settings that take several values among the runs of one network, data set and criterion.
 
-    A run that does not have a setting, as one of an older version, says nothing about it.
+    A run that does not have a setting, as one of an older version, says nothing about it; null is a switch that is off.
     """
     values: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for run in runs:
         same = values.setdefault(tuple(str(run.settings.get(name)) for name in NAMED), {})
         for name, value in run.settings.items():
             if counts(name):
-                same.setdefault(name, set()).add(json.dumps(value))
+                same.setdefault(name, set()).add(json.dumps(False if value is None else value))
     return sorted({name for same in values.values() for name, taken in same.items() if len(taken) > 1})
 
 

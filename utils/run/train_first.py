@@ -14,12 +14,10 @@ from utils.registry import Registry
 from utils.run.execute import execute
 from utils.run.files import read_sealed
 from utils.run.folder import settings_of
+from utils.settings import shapes_network
 
-#: Groups of flags that say how a network comes out of its training, and others that do.
-TRAINING = ("network and data", "pruning", "training")
-ALSO = ("checkpoint_name", "checkpoint_model", "precision")
-#: Flags in these groups that do not.
-NO_MATTER = ("data_dir", "no_compact")
+#: What a training begins from.
+BEGINNING = ("checkpoint_name", "checkpoint_model")
 
 
 def train_first(
@@ -57,7 +55,8 @@ def training_command(argv: list[str], registry: Registry, tester: str) -> list[s
 
 def finished_run(training: argparse.Namespace) -> Path | None:
     """Return the folder of the newest run in `--results_dir` that has finished a training by the same settings."""
-    wanted = {name: value for name, value in settings_of(training).items() if _matters(name, training.general)}
+    settings = settings_of(training)
+    wanted = {name: settings[name] for name in settings if name in BEGINNING or shapes_network(name, training.general)}
     if training.batch_size is None:
         del wanted["batch_size"]  # what the data set suggests stands in the file
     wanted = json.loads(json.dumps(wanted, default=str))
@@ -71,8 +70,3 @@ def finished_run(training: argparse.Namespace) -> Path | None:
         if isinstance(settings, dict) and all(settings.get(name) == value for name, value in wanted.items()):
             return folder
     return None
-
-
-def _matters(name: str, general: dict[str, str]) -> bool:
-    """Whether a setting has a say in the network: options of components and plugins do."""
-    return name in ALSO or (general.get(name, "training") in TRAINING and name not in NO_MATTER)

@@ -5,15 +5,31 @@ import math
 import pytest
 
 from utils.report.collect import collect
-from utils.report.groups import differences, group, mean, pareto_front
+from utils.report.groups import Mean, differences, group, mean, pareto_front
 
 
 def test_mean_and_deviation_are_the_samples():
     found = mean([0.5, None, 0.7, 0.9, math.inf])
     assert (found.value, found.deviation, found.n) == (pytest.approx(0.7), pytest.approx(0.2), 3)
-    assert found.shown("{:.1f}", 100) == "70.0 ± 20.0 (3)"
+    assert found.shown("{:.1f}", 100) == "70 ± 20 (3)"
     assert mean([0.5]).shown() == "0.50 (1)"
     assert mean([None]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "deviation", "shown"),
+    [
+        (0.02661, 1.155e-5, "0.026610 ± 0.000012 (3)"),
+        (97.2213, 0.0996, "97.22 ± 0.10 (3)"),
+        (97.2, 9.97, "97 ± 10 (3)"),
+        (56789, 1234, "56800 ± 1200 (3)"),
+        (-0.5, 0.25, "-0.50 ± 0.25 (3)"),
+        (95.00000000000001, 1e-14, "95.00 ± 0 (3)"),
+        (0, 0, "0.00 ± 0 (3)"),
+    ],
+)
+def test_a_deviation_has_two_digits_and_the_mean_as_many_decimals(value, deviation, shown):
+    assert Mean(value, deviation, 3).shown() == shown
 
 
 def test_runs_that_differ_in_their_seed_are_one_group(make_run_folder, tmp_path):
@@ -36,9 +52,9 @@ def test_runs_that_differ_in_their_seed_are_one_group(make_run_folder, tmp_path)
 
 def test_pruning_extends_the_line_and_training_makes_a_panel(make_run_folder, tmp_path):
     make_run_folder("SNIPit", 1)
-    make_run_folder("SNIPit", 1, snip_steps=9)
-    make_run_folder("SNIPit", 1, learning_rate=0.1)
-    make_run_folder("GRASP", 1)
+    make_run_folder("SNIPit", 1, snip_steps=9, tuning=None)
+    make_run_folder("SNIPit", 1, learning_rate=0.1, tuning=False)
+    make_run_folder("GRASP", 1, tuning=None)
     groups = group(collect([tmp_path])[0])
     assert {(one.panel.partition(", ")[2], one.line) for one in groups} == {
         ("learning_rate 0.002", "SNIPit, snip_steps 5"),
@@ -71,6 +87,17 @@ def test_what_compared_runs_differ_in_is_named(make_run_folder, tmp_path):
         "LeNet300 on DIGITS: batch size": {"32": ["GRASP"], "64": ["IMP", "SNIP"]},
         "LeNet300 on DIGITS: code": {"def": ["GRASP"], "abc": ["IMP", "SNIP"]},
     }
+
+
+def test_other_settings_that_only_differ_between_criteria_are_named(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1, grad_clip=10, rubbish_images=64, snip_steps=5, preload_all_data=False)
+    for value in (3, 4):
+        options = {"snip_steps": 9, "preload_all_data": True, "grasp_temperature": value}
+        make_run_folder("GRASP", 1, grad_clip=0, rubbish_images=100, **options)
+    assert [what for what, _ in differences(group(collect([tmp_path])[0]))] == [
+        "LeNet300 on DIGITS: --grad_clip",
+        "LeNet300 on DIGITS: --rubbish_images",
+    ]
 
 
 def test_the_front_holds_what_no_other_point_beats():
