@@ -1,13 +1,24 @@
 """Secateur's only entry point: reads the strings, finds the classes, hands over to a trainer or a tester."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from utils.errors import UserError
+from utils.parallel.launch import check_command, process_group, told_by_first
+
+if TYPE_CHECKING:
+    import argparse
+
+    import pluggy
+
+    from utils.grids.points import Grid
+    from utils.registry import Registry
 
 ROOT = Path(__file__).resolve().parent
 #: Set before torch is loaded, where the user has not. Its threads wait for each other by spinning; where a second
@@ -40,7 +51,9 @@ def main(argv: list[str]) -> int:
         if hasattr(signal, request):
             signal.signal(getattr(signal, request), _stop)
     try:
-        status = _answer(argv)
+        os.environ.update(ENVIRONMENT | os.environ)
+        with process_group():
+            status = _answer(argv)
         sys.stdout.flush()
     except UserError as error:
         _say(f"error: {error}", error=True)
@@ -57,12 +70,11 @@ def main(argv: list[str]) -> int:
 
 def _answer(argv: list[str]) -> int:
     try:
-        from utils.arguments import disabled_plugins, parse
-        from utils.grids.points import read_grid
+        from utils.arguments import disabled_plugins
+        from utils.grids.points import Grid
         from utils.hooks import plugin_manager
         from utils.listing import print_components
         from utils.registry import Registry
-        from utils.run.resuming import resumed_arguments
     except ModuleNotFoundError as error:
         return _with_requirements(error, argv)
     hooks, problems = plugin_manager(disabled_plugins(argv))
@@ -74,15 +86,11 @@ def _answer(argv: list[str]) -> int:
 
         _say(f"secateur {secateur.__version__}")
         return 0
-    resumed = resumed_arguments(argv, registry, hooks)
-    grid = read_grid(argv, registry, hooks) if resumed is None else None
-    if grid and not grid.asked:
+    arguments, argv = told_by_first(lambda: _read(argv, registry, hooks))
+    if isinstance(arguments, Grid):
         from utils.grids.run_grid import run_grid
 
-        return run_grid(grid, ROOT)
-    if grid:
-        argv = [*grid.points[0].argv, "--help"]  # of the components of its first run
-    arguments, argv = resumed or (parse(argv, registry, hooks), argv)
+        return run_grid(arguments, ROOT)
     if arguments.list is not None:
         print_components(registry, arguments.list)
         return 0
@@ -95,7 +103,6 @@ def _answer(argv: list[str]) -> int:
         for line in report(arguments, argv):
             _say(line)
         return 0
-    os.environ.update(ENVIRONMENT | os.environ)
     from utils.run.execute import execute
     from utils.run.train_first import train_first
 
@@ -104,6 +111,26 @@ def _answer(argv: list[str]) -> int:
         arguments, argv, origin = train_first(arguments, registry, hooks, ROOT, argv)
     execute(arguments, registry, hooks, ROOT, argv, origin)
     return 0
+
+
+def _read(
+    argv: list[str], registry: Registry, hooks: pluggy.PluginManager
+) -> tuple[argparse.Namespace | Grid, list[str]]:
+    """Return what a command line asks for, and the command line of that: for `--resume` the run's own."""
+    from utils.arguments import parse
+    from utils.grids.points import read_grid
+    from utils.run.resuming import resumed_arguments
+
+    resumed = resumed_arguments(argv, registry, hooks)
+    grid = read_grid(argv, registry, hooks) if resumed is None else None
+    if grid and not grid.asked:
+        check_command(None)
+        return grid, argv
+    if grid:
+        argv = [*grid.points[0].argv, "--help"]  # of the components of its first run
+    arguments, argv = resumed or (parse(argv, registry, hooks), argv)
+    check_command(arguments)
+    return arguments, argv
 
 
 def _say(text: str, *, error: bool = False) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from criterions.SNAP import SNAP
 from utils.errors import UserError
 from utils.modes import evaluation_mode
+from utils.parallel.collectives import shares, sum_over_processes
 from utils.pruning.moments import Plan, Timing
 from utils.pruning.norm_gates import NormGates
 from utils.pruning.saliency import Batch
@@ -68,9 +69,10 @@ class GateDecorators(SNAP):
         gates.attach()
         try:
             with evaluation_mode(self.network), torch.enable_grad():
-                for inputs, targets in batches:
-                    value = self.saliency_loss(self.network(inputs), targets)
+                for inputs, targets, share in shares(batches):
+                    value = share * self.saliency_loss(self.network(inputs), targets)
                     found = torch.autograd.grad(value, list(gates.gates.values()), materialize_grads=True)
+                    sum_over_processes(found)
                     sums = {name: sums[name] + gradient.abs() for name, gradient in zip(sums, found, strict=True)}
         finally:
             gates.detach()

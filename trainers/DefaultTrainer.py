@@ -14,6 +14,9 @@ from utils.errors import UserError
 from utils.measure.evaluation import Evaluation, evaluate
 from utils.measure.figures import network_figures
 from utils.measure.flops import TRAINING_FACTOR
+from utils.parallel.agreement import check_same_pruning, check_same_weights, draw_alike, draw_apart
+from utils.parallel.batch_norm import joint_batch_norm
+from utils.parallel.collectives import LostProcessError, from_first, size, sum_over_processes, take_from_first
 from utils.pruning.criterion import PruningEvent
 from utils.pruning.surgery import replay
 from utils.remembering import Remembering
@@ -42,7 +45,8 @@ class DefaultTrainer(Remembering):
     """Trains by gradient descent and prunes whenever the criterion's plan says so.
 
     Each method is one step of it: a training scheme overrides the one that it does differently. What changes from epoch
-    to epoch it keeps for `--resume` by `remembers`, or by `state_dict` and `load_state_dict`.
+    to epoch it keeps for `--resume` by `remembers`, or by `state_dict` and `load_state_dict`. Under torchrun several
+    processes train the same network, each on its part of every batch.
     """
 
     remembers = (
@@ -75,6 +79,8 @@ class DefaultTrainer(Remembering):
             raise UserError("--optimizer LBFGS evaluates a step several times, which --precision fp16 cannot scale")
         self.forward = torch.compile(self.network) if flags.compile else self.network
         self.means = RunningMeans()
+        #: Which share of the batch at hand this process has.
+        self.share = 1.0
         #: Epochs finished.
         self.epoch = 0
         #: What the network as it is does on the held-out set, once that was measured.
@@ -119,11 +125,11 @@ class DefaultTrainer(Remembering):
                 self.save_state()
             if self.epoch == self.epochs:
                 self.prune_as_planned()
-        except UserError:
-            raise  # what is in memory is not worth keeping, as after a NaN; an earlier `last` stays
-        except BaseException:
-            self.masks.apply_to_weights()
-            self.save("last", epoch=self.epoch)
+        except BaseException as error:
+            # After others, as a NaN, what is in memory is not worth keeping; an earlier `last` stays.
+            if isinstance(error, LostProcessError) or not isinstance(error, UserError):
+                self.masks.apply_to_weights()
+                self.save("last", epoch=self.epoch)
             raise
         return self.conclude()
 
@@ -148,7 +154,7 @@ class DefaultTrainer(Remembering):
         """Write `last`, and the state that `--resume` goes on from: the first, then one each `--save_minutes`."""
         now, here = time.perf_counter(), (self.epoch, self.events_done)
         is_due = self.saved is None or now - self.saved >= 60 * self.arguments.save_minutes
-        if here == self.saved_at or not is_due:
+        if here == self.saved_at or not (is_due and self.run.writes):
             return
         self.save("last", epoch=self.epoch)
         observers: dict[str, Any] = {}
@@ -218,6 +224,7 @@ class DefaultTrainer(Remembering):
             return
         if self.step % len(self.data.train) == 0:
             self.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
+        draw_alike(self.run.device)
         for number, sparsity in enumerate(sparsities, start=1):
             self.events_done += 1
             # Each event looks at batches of its own, from an epoch that training does not see.
@@ -225,6 +232,7 @@ class DefaultTrainer(Remembering):
             last = not self.events and number == len(sparsities)
             event = self.criterion.prune(sparsity, batches, self.epoch, last)
             self.follow(event)
+            check_same_pruning(self.masks, event.history)
             for name, grown in event.grown.items():
                 forget(self.optimizer, self.masks.weights[name], grown)
             self.seconds["pruning"] += event.seconds
@@ -238,6 +246,7 @@ class DefaultTrainer(Remembering):
             self.start_again(Snapshot(fresh), at=0)
         elif self.rewinds:
             self.start_again(self.snapshot, at=self.arguments.rewind_to * len(self.data.train))
+        draw_apart(self.arguments.seed, f"step {self.step}")
         self.evaluation = None
         self.flops = self.run.flops.effective(self.run.sparsity().densities)
 
@@ -282,16 +291,19 @@ class DefaultTrainer(Remembering):
         self.evaluation = None
         start = time.perf_counter()
         self.flops = self.run.flops.effective(self.run.sparsity().densities)
-        batches = len(self.data.train)
-        for number, (inputs, targets) in enumerate(self.data.train.epoch(self.epoch)):
+        draw_apart(self.arguments.seed, f"epoch {self.epoch}")
+        sizes = self.data.train.sizes
+        batches = len(sizes)
+        for number, (inputs, targets) in enumerate(self.data.train.shared().epoch(self.epoch)):
             if self.arguments.channels_last:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
             if number and self.step in self.events:
                 self.prune_as_planned()
+            self.share = len(targets) / sizes[number]
             self.train_batch(inputs, targets)
             self.schedule.step()
             self.step += 1
-            self.training_flops += TRAINING_FACTOR * self.flops * len(targets)
+            self.training_flops += TRAINING_FACTOR * self.flops * sizes[number]
             self.run.hooks.batch_finished(
                 run=self.run, epoch=self.epoch, batch=number, batches=batches, means=self.means
             )
@@ -302,7 +314,9 @@ class DefaultTrainer(Remembering):
             if self.out_of_time():
                 self.cut_short = number + 1 < batches
                 break
+        self.means.join()
         self.check_numbers()
+        check_same_weights(self.network)
         self.epoch_seconds = time.perf_counter() - start
         self.seconds["training"] += self.epoch_seconds
 
@@ -313,8 +327,11 @@ class DefaultTrainer(Remembering):
 
         def gradients() -> Tensor:
             self.optimizer.zero_grad()
-            loss, logits = self.compute_loss(inputs, targets)
+            with joint_batch_norm():
+                loss, logits = self.compute_loss(inputs, targets)
+            loss = loss if self.share == 1 else self.share * loss
             self.run.precision.scaler.scale(loss).backward()
+            loss = self.sum_over_processes(loss)
             self.run.precision.scaler.unscale_(self.optimizer)
             self.criterion.after_backward()
             self.adjust_gradients()
@@ -338,6 +355,18 @@ class DefaultTrainer(Remembering):
         penalty = self.loss.penalty()
         return (loss if penalty is None else loss + penalty), logits
 
+    def sum_over_processes(self, loss: Tensor) -> Tensor:
+        """Give all processes the gradients of the whole batch; each has those of its share of the loss, a scalar.
+
+        Returns the loss of the whole batch.
+        """
+        if size() == 1:
+            return loss
+        whole = loss.detach().clone()
+        parameters = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        sum_over_processes([*(weight.grad for weight in parameters if weight.grad is not None), whole])
+        return whole
+
     def adjust_gradients(self) -> None:
         """Weight decay where the optimizer has none; then masks, clipping and noise."""
         groups = self.optimizer.param_groups  # to walk the network's modules at every batch would take longer
@@ -351,6 +380,7 @@ class DefaultTrainer(Remembering):
             clip_norm(gradients, self.arguments.grad_clip)
         if self.arguments.grad_noise:
             noise = [torch.randn_like(gradient) for gradient in gradients]
+            take_from_first(noise)
             torch._foreach_add_(gradients, noise, alpha=self.arguments.grad_noise)
             self.masks.apply_to_gradients()
 
@@ -387,7 +417,7 @@ class DefaultTrainer(Remembering):
         """Judge the network on the held-out set."""
         start = time.perf_counter()
         self.evaluation = evaluate(
-            self.network, self.loss, self.data.held_out, self.data.num_classes, self.run.precision.autocast
+            self.network, self.loss, self.data.held_out.shared(), self.data.num_classes, self.run.precision.autocast
         )
         self.seconds["testing"] = time.perf_counter() - start  # the last time, over the whole set
         self.run.hooks.evaluated(run=self.run, evaluation=self.evaluation)
@@ -414,7 +444,7 @@ class DefaultTrainer(Remembering):
     def out_of_time(self) -> bool:
         """Whether `--max_training_minutes` have passed."""
         minutes = self.arguments.max_training_minutes
-        return 0 < minutes < (time.perf_counter() - self.started) / 60
+        return minutes > 0 and from_first(lambda: minutes < (time.perf_counter() - self.started) / 60)
 
     def conclude(self) -> dict[str, object]:
         """Judge the network a last time, keep it as `<Model>_finished` and `_compact`, and return the results."""
@@ -425,8 +455,9 @@ class DefaultTrainer(Remembering):
             self.notify(notice)
         results = self.results()
         self.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
-        for leftover in self.run.folder.models.glob("last.*"):
-            leftover.unlink()
+        if self.run.writes:
+            for leftover in self.run.folder.models.glob("last.*"):
+                leftover.unlink()
         results["compact"] = save_compact(self.run, self.epoch)
         return results
 

@@ -174,6 +174,13 @@ def _call(implementation: pluggy.HookImpl, hook: str, *arguments: object) -> Any
         raise UserError(f"plugin {implementation.plugin_name}: {hook}: {reason}{where}{advice}") from error
 
 
+def observed_by_none() -> pluggy.HookRelay:
+    """Return hooks that nobody listens to."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Specification)
+    return manager.hook
+
+
 def plugin_versions(manager: pluggy.PluginManager) -> dict[str, str]:
     """Return entry-point name -> `"package version"` for each installed plugin in use."""
     return {

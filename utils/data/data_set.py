@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +45,13 @@ class Images:
         """The images resized, and turned from grey to colour or the other way, to `shape` (C, H, W)."""
         return Images(converted(self.pixels, shape), self.labels)
 
-    def batches(self, edges: Sequence[int], order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pixels (B, C, H, W) and labels (B,) from each of `edges` to the next, on the device of the images.
+    def batches(self, spans: Sequence[tuple[int, int]], order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pixels (B, C, H, W) and labels (B,) from the start to the stop of each span, on the images' device.
 
-        The positions that the edges count are those in `order`, int64 (N,), where it is given.
+        The positions that the spans count are those in `order`, int64 (N,), where it is given.
         """
         order = None if order is None else order.to(self.pixels.device)
-        for start, stop in itertools.pairwise(edges):
+        for start, stop in spans:
             if order is None:
                 yield self.pixels[start:stop], self.labels[start:stop]
             else:

@@ -1,5 +1,7 @@
 """Mean and standard deviation of a training set that does not come with them."""
 
+import itertools
+
 import torch
 
 from utils.data.data_set import Images
@@ -16,7 +18,7 @@ def channel_statistics(images: Images | StreamedImages) -> tuple[list[float], li
     edges = [*range(0, len(sample), BATCH), len(sample)]
     moments = [
         torch.stack([scaled.mean((2, 3)).sum(0), scaled.square().mean((2, 3)).sum(0)])
-        for scaled in (pixels.double() / 255 for pixels, _labels in sample.batches(edges))
+        for scaled in (pixels.double() / 255 for pixels, _labels in sample.batches([*itertools.pairwise(edges)]))
     ]
     mean, square = torch.stack(moments).sum(0) / len(sample)
     deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -50,16 +49,15 @@ class StreamedImages:
         check_channels(self.decoded_shape[0], shape[0])
         return replace(self, shape=shape)
 
-    def batches(self, edges: Sequence[int], order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pixels (B, C, H, W) and labels (B,) from each of `edges` to the next, on the device of the labels.
+    def batches(self, spans: Sequence[tuple[int, int]], order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pixels (B, C, H, W) and labels (B,) from the start to the stop of each span, on the labels' device.
 
-        The positions that the edges count are those in `order`, int64 (N,), where it is given. The processes that
+        The positions that the spans count are those in `order`, int64 (N,), where it is given. The processes that
         decode end with the iteration, also where it is left early. Raises `UserError` for a file that is no image.
         """
         device = self.labels.device
         positions = torch.arange(len(self)) if order is None else order.cpu()
         labels = self.labels if order is None else self.labels[order.to(device)]
-        spans = list(itertools.pairwise(edges))
         loader = DataLoader(
             _Decoded(self.files, self.decoded_shape),
             batch_size=None,  # the sampler tells whole batches

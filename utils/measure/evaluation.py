@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.modes import evaluation_mode
+from utils.parallel.collectives import sum_of_numbers, sum_over_processes
 
 #: A confusion matrix of more classes is not counted: it grows with their square, and nobody can read it.
 MOST_CLASSES = 2000
@@ -33,7 +34,10 @@ def evaluate(
     num_classes: int,
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
 ) -> Evaluation:
-    """Run the network in evaluation mode over all batches; waits for the device once, at the end."""
+    """Run the network in evaluation mode over all batches; waits for the device once, at the end.
+
+    Where several processes share the batches (`Batches.shared`), each returns what they come to together.
+    """
     total, right, count, confusion = 0.0, 0, 0, None
     with evaluation_mode(network):
         for inputs, targets in batches:
@@ -48,6 +52,9 @@ def evaluate(
                     confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=targets.device)
                 cells = targets * num_classes + taken_for
                 confusion.scatter_add_(0, cells, torch.ones_like(cells))
-    if confusion is not None:
-        confusion = confusion.view(num_classes, num_classes).cpu()
-    return Evaluation(float(total) / count, int(right) / count, confusion)
+    total, right, count = sum_of_numbers(float(total), int(right), count)
+    if num_classes <= MOST_CLASSES:
+        nothing = torch.zeros(num_classes * num_classes, dtype=torch.int64)
+        confusion = (nothing if confusion is None else confusion).view(num_classes, num_classes).cpu()
+        sum_over_processes([confusion])
+    return Evaluation(total / count, right / count, confusion)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.modes import evaluation_mode
+from utils.parallel.collectives import shares, sum_over_processes
 from utils.pruning.saliency import Batch, LossFunction
 from utils.pruning.surgery import Group
 
@@ -30,11 +31,11 @@ def gate_gradients(
     ]
     try:
         with evaluation_mode(network), torch.enable_grad():
-            for inputs, targets in batches:
-                value = loss(network(inputs), targets)
-                yield dict(
-                    zip(gates, torch.autograd.grad(value, list(gates.values()), materialize_grads=True), strict=True)
-                )
+            for inputs, targets, share in shares(batches):
+                value = share * loss(network(inputs), targets)
+                gradients = torch.autograd.grad(value, list(gates.values()), materialize_grads=True)
+                sum_over_processes(gradients)
+                yield dict(zip(gates, gradients, strict=True))
     finally:
         for handle in handles:
             handle.remove()

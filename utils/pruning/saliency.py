@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.modes import evaluation_mode
+from utils.parallel.collectives import shares, sum_over_processes
 
 Batch = tuple[Tensor, Tensor]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -19,16 +20,18 @@ def mean_gradients(
     """Return the gradient of the mean loss over `batches` with respect to each parameter.
 
     The network is in evaluation mode meanwhile (running statistics, no dropout), in float32, and is left as it was.
+    Several processes, which all have the batches, share the work.
     """
     totals = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     count = 0
     with evaluation_mode(network), torch.enable_grad():
-        for inputs, targets in batches:
-            value = loss(network(inputs), targets)
+        for inputs, targets, share in shares(batches):
+            value = share * loss(network(inputs), targets)
             # A parameter that the output does not depend on has no gradient, which is a zero one.
             gradients = torch.autograd.grad(value, list(parameters.values()), materialize_grads=True)
             torch._foreach_add_(list(totals.values()), gradients)
             count += 1
+    sum_over_processes(list(totals.values()))
     torch._foreach_div_(list(totals.values()), max(count, 1))
     return totals
 
@@ -45,8 +48,8 @@ def hessian_gradient_product(
     weights, directions = list(parameters.values()), list(gradients.values())
     totals = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     with evaluation_mode(network), torch.enable_grad():
-        for inputs, targets in batches:
-            value = loss(network(inputs), targets)
+        for inputs, targets, share in shares(batches):
+            value = share * loss(network(inputs), targets)
             first = torch.autograd.grad(value, weights, create_graph=True, materialize_grads=True)
             along = sum((one * direction).sum() for one, direction in zip(first, directions, strict=True))
             # Of a loss that is linear in the weights nothing is left to differentiate.
@@ -56,5 +59,6 @@ def hessian_gradient_product(
                 else [torch.zeros_like(weight) for weight in weights]
             )
             torch._foreach_add_(list(totals.values()), second)
+    sum_over_processes(list(totals.values()))
     torch._foreach_div_(list(totals.values()), max(len(batches), 1))
     return totals

@@ -21,6 +21,7 @@ from utils.data.prepare import Data, prepare_data
 from utils.errors import UserError
 from utils.measure.flops import Flops, count_flops
 from utils.measure.sparsity import Sparsity, layer_outputs, measure_sparsity
+from utils.parallel.collectives import first_of_each_machine_first, size
 from utils.pruning.layers import outer_layers
 from utils.pruning.masks import Masks
 from utils.pruning.moments import Plan, Timing
@@ -80,7 +81,13 @@ def assemble(arguments: argparse.Namespace, registry: Registry, hooks: pluggy.Pl
     found = {flag: registry.find(kind, getattr(arguments, flag)) for flag, kind in NAMED_BY.items()}
     classes = {flag: component.load() for flag, component in found.items()}
     names = {flag: component.name for flag, component in found.items()}
-    data = prepare_data(classes["data_set"](), arguments, arguments.data_dir, device)
+    with first_of_each_machine_first():
+        data = prepare_data(classes["data_set"](), arguments, arguments.data_dir, device)
+    if (fewest := min(data.train.sizes)) < size():
+        raise UserError(
+            f"--batch_size {data.train.batch_size}: a batch has {fewest} images, too few for {size()} processes; take "
+            "another batch size, or fewer processes"
+        )
     arguments.batch_size = data.train.batch_size  # what the data set suggests is recorded too
 
     options = network_options(classes["model"], arguments)

@@ -22,7 +22,7 @@ def save_compact(run: Run, epoch: int) -> dict[str, int] | None:
     Returns what is left: parameters, FLOPs of an image, and how many nodes were removed. Where the smaller network
     cannot be made or does not compute the same, a notice says so and nothing is written.
     """
-    if run.arguments.no_compact or not run.masks.kept:
+    if run.arguments.no_compact or not (run.masks.kept and run.writes):
         return None
     try:
         smaller = compact(run.network, run.example, run.masks)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from utils.data.prepare import Data
 from utils.measure.flops import Flops
 from utils.measure.sparsity import Sparsity, measure_sparsity
+from utils.parallel.collectives import rank
 from utils.pruning.criterion import Criterion
 from utils.pruning.masks import Masks
 from utils.pruning.moments import Plan
@@ -72,6 +73,11 @@ class Run:
     unsaved: set[str] = field(default_factory=set)
 
     @property
+    def writes(self) -> bool:
+        """Whether this process writes files and is observed: of several that train together the first alone."""
+        return rank() == 0
+
+    @property
     def model_name(self) -> str:
         """The network's name as part of a file's name."""
         return self.identity["model"].replace(":", "_")
@@ -85,6 +91,8 @@ class Run:
 
         Where that cannot be written, the run goes on, and `unsaved` holds the name until it can.
         """
+        if not self.writes:
+            return
         self.unsaved.add(name)
         with self.telling():
             self.save_to(self.folder.models / name, **facts)

@@ -7,9 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from utils.parallel.collectives import gathered, size
+
 
 class RunningMeans:
-    """Loss and accuracy over all samples seen since `reset`. Adding never waits for the device; reading does."""
+    """Loss and accuracy over all samples seen since `reset`. Adding never waits for the device; reading does.
+
+    Of several processes each adds its part of a batch, with the loss of the whole; `join` puts the parts together.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -27,6 +32,15 @@ class RunningMeans:
         self._correct.append(logits.detach().argmax(1) == targets)
         self._sizes.append(len(targets))
         self.samples += len(targets)
+
+    def join(self) -> None:
+        """Take in what the other processes have seen of the same batches, in the order of their ranks."""
+        if size() == 1 or not self._losses:
+            return
+        found = gathered((self._sizes, [correct.cpu() for correct in self._correct]))
+        self._sizes = [sum(sizes) for sizes in zip(*(sizes for sizes, _ in found), strict=True)]
+        self._correct = [torch.cat(parts) for parts in zip(*(correct for _, correct in found), strict=True)]
+        self.samples = sum(self._sizes)
 
     @property
     def batches(self) -> int:

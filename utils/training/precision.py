@@ -7,6 +7,7 @@ import contextlib
 import torch
 
 from utils.errors import UserError
+from utils.parallel.launch import local_number, one_of_several
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -14,9 +15,16 @@ TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def choose_device(name: str) -> torch.device:
     """Return the device that `--device` names; `auto` takes an accelerator where there is one.
 
-    Raises `UserError` for a device that this machine or this build of torch does not have.
+    Of several processes each has a CUDA device of its own. Raises `UserError` for a device that this machine or this
+    build of torch does not have, or that several processes cannot share.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if one_of_several():
+        if name not in ("auto", "cuda", "cpu"):
+            raise UserError(f"--device {name}: torchrun gives each process its device; --device auto, cuda or cpu")
+        mps = False
+        if name != "cpu" and (cuda or name == "cuda"):
+            name = f"cuda:{local_number()}"
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     device = torch.device(name)
