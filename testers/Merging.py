@@ -32,6 +32,7 @@ class Merging(DefaultTester):
     `--saliency_batches` batches. The network itself stays as it is.
     """
 
+    trains = True
     compares = False
     implies = {"prune_criterion": "L1Norm"}  # whose options are those of all criteria of channels
 

@@ -300,7 +300,7 @@ def _cross_check(arguments: argparse.Namespace, tester_trains: bool) -> None:
     if arguments.eval and not finished and not tester_trains:
         raise UserError("--eval needs --checkpoint_name: the name or path of a run folder, or latest")
     if arguments.force_train and (finished or not tester_trains):
-        raise UserError("--force_train is for --eval --test_scheme Sparsification without --checkpoint_name")
+        raise UserError("--force_train is for --eval --test_scheme Sparsification or Merging without --checkpoint_name")
     if arguments.checkpoint_model and not finished:
         raise UserError(
             "--checkpoint_model needs --checkpoint_name, the run folder that it lies in, or is the path of a file: "

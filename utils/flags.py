@@ -256,7 +256,11 @@ def _training(group: Group) -> None:
 def _testing(group: Group) -> None:
     _switch(group, "--eval", "test a checkpoint instead of training; its network and data set need not be named")
     _option(group, "--test_scheme", "NAME", "a class in testers/ or of a plugin", str, "DefaultTester")
-    _switch(group, "--force_train", "train anew what Sparsification tests, even if a run of the same settings is there")
+    _switch(
+        group,
+        "--force_train",
+        "train anew what Sparsification or Merging tests, even if a run of the same settings is there",
+    )
     _switch(
         group, "--latency", "measure the latency, which runs do that have removed channels, beside the dense network's"
     )

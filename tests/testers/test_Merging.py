@@ -80,3 +80,21 @@ def test_a_network_without_channels_to_remove_is_refused(run):
     refused = run(f"--eval --test_scheme Merging --checkpoint_name {trained.folder.name}")
     assert (refused.status, refused.folder) == (2, None)
     assert "no channels of LogisticRegression can be removed" in refused.err
+
+
+def test_without_a_checkpoint_the_network_is_trained_first(run, tmp_path):
+    command = f"--eval --test_scheme Merging --model LeNet300 --N 40 --epochs 1 {QUICK}"
+    options = "--merge_ratios .5 --merge_criteria l1-norm --merge_lambda .7"
+    first = run(f"{command} {options}")
+    assert first.status == 0, first.err
+    assert "has just trained it" in first.out
+    again = run(f"{command} {options}")
+    assert "which has trained by these settings" in again.out
+    assert len(again.results["merging"]) == 1
+    assert len(list(tmp_path.glob("results/*/models/*_finished.json"))) == 1  # trained once
+    refused = run(f"{command} --prune_criterion SNIP")
+    assert refused.status == 2
+    assert refused.err == (
+        "error: Merging sets --prune_criterion itself: leave it out, or train in a run of its own and name it with "
+        "--checkpoint_name\n"
+    )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pluggy
 
-from utils.arguments import Parser, parse, with_underscores
+from utils.arguments import NAMED_BY, Parser, parse, with_underscores
+from utils.errors import UserError
 from utils.hooks import plugin_manager
 from utils.registry import Registry
 from utils.run.execute import execute
@@ -25,8 +26,14 @@ def train_first(
 ) -> tuple[argparse.Namespace, list[str], str]:
     """Find the newest run that has trained by the same settings, or with `--force_train` or where there is none, train.
 
-    Returns the arguments and the command line that test its network, and where that comes from, for the log.
+    Returns the arguments and the command line that test its network, and where that comes from, for the log. Raises
+    `UserError` where a flag would mean one thing for the training and another for the tester, which sets it.
     """
+    if taken := sorted(_implied(registry, arguments.test_scheme).keys() & arguments.explicit):
+        raise UserError(
+            f"{arguments.test_scheme} sets --{taken[0]} itself: leave it out, or train in a run of its own and name it "
+            "with --checkpoint_name"
+        )
     command = training_command(argv, registry, arguments.test_scheme)
     own_hooks, _ = plugin_manager(arguments.disable_plugin or ())  # whose observers belong to that run
     training = parse(command, registry, own_hooks)
@@ -43,14 +50,21 @@ def train_first(
 
 
 def training_command(argv: list[str], registry: Registry, tester: str) -> list[str]:
-    """Leave out of a command line what is for the tester."""
+    """Leave out of a command line what is for the tester, or for a component that it sets, as a criterion."""
     parser = Parser()
     parser.add_argument("--eval", action="store_true")
     parser.add_argument("--force_train", action="store_true")
     parser.add_argument("--test_scheme")
-    for _, declare in registry.find("testers", tester).declarations():
-        declare(parser)
+    implied = [registry.find(NAMED_BY[flag], name) for flag, name in _implied(registry, tester).items()]
+    for component in (registry.find("testers", tester), *implied):
+        for _, declare in component.declarations():
+            declare(parser)
     return parser.parse_known_args([with_underscores(word) for word in argv])[1]
+
+
+def _implied(registry: Registry, tester: str) -> dict[str, str]:
+    source = registry.find("testers", tester).source
+    return source.implies if source else {}
 
 
 def finished_run(training: argparse.Namespace) -> Path | None:

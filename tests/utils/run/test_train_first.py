@@ -21,6 +21,14 @@ def test_a_training_command_is_the_testing_one_without_what_is_for_the_tester():
     assert command == ["--model", "LeNet300", "--seed", "3", "--N=64", "--train_scheme", "TickTock"]
 
 
+def test_options_of_a_criterion_that_the_tester_sets_are_for_the_tester():
+    hooks, _ = plugin_manager()
+    words = (
+        "--eval --test_scheme Merging --merge_ratios .5 --merge_lambda=.7 --saliency_batches 3 --model VGG16 --seed 3"
+    )
+    assert training_command(words.split(), Registry(ROOT, hooks), "Merging") == ["--model", "VGG16", "--seed", "3"]
+
+
 SETTINGS = "--model LeNet300 --data_set DIGITS --epochs 3"
 
 
