@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import json
 import os
 import shutil
 import signal
@@ -344,6 +345,38 @@ def test_a_network_that_cannot_be_written_into_its_folder_is_written_elsewhere(
         assert made.status == 2
         assert "the finished network could be written neither to" in made.err
         assert made.err.count("\n") == 1
+
+
+def test_a_disk_that_is_read_only_at_the_end_loses_no_network(run, monkeypatch, tmp_path):
+    from utils.run import files
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "room"))
+    write, unlink, finished = files.write_atomically, Path.unlink, DefaultTrainer.conclude
+    error = OSError(errno.EROFS, "Read-only file system")
+
+    def read_only(path, content):
+        if "room" not in path.parts:
+            raise error
+        write(path, content)
+
+    def stays(path, **options):
+        if path.name.startswith("last"):
+            raise error
+        unlink(path, **options)
+
+    def conclude(self):
+        monkeypatch.setattr("utils.run.checkpoint.write_atomically", read_only)
+        monkeypatch.setattr(files, "write_atomically", read_only)
+        monkeypatch.setattr(Path, "unlink", stays)
+        return finished(self)
+
+    monkeypatch.setattr(DefaultTrainer, "conclude", conclude)
+    made = run(f"--model LogisticRegression --epochs 1 {SMALL}")
+    assert made.status == 0, made.err
+    assert made.out.count("cannot be written, and the run goes on and tries again: Read-only file system") == 1
+    folder = next((tmp_path / "room").iterdir())
+    assert load_file(folder / "LogisticRegression_finished.safetensors")
+    assert json.loads((folder / "LogisticRegression_finished.json").read_text())["epoch"] == 1
 
 
 def test_files_that_may_not_grow_end_the_run_at_its_end_alone(tmp_path):

@@ -457,7 +457,8 @@ class DefaultTrainer(Remembering):
         self.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
         if self.run.writes:
             for leftover in self.run.folder.models.glob("last.*"):
-                leftover.unlink()
+                with self.run.telling():  # of a disk that is read-only by now: the network can go elsewhere
+                    leftover.unlink()
         results["compact"] = save_compact(self.run, self.epoch)
         return results
 

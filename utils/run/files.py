@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import zlib
@@ -58,7 +59,8 @@ def checksum(content: bytes) -> str:
 
 
 def checksum_of(path: Path) -> str:
-    """The CRC-32 of a file, read piece by piece."""
+    """The CRC-32 of a file, read piece by piece. Raises `OSError` where it is none."""
+    _check_is_file(path)
     crc = 0
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -96,15 +98,22 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
 def read_sealed(path: Path) -> Any:
     """Read JSON, without its checksum; files of the first versions, and those of other programs, have none.
 
-    Raises `ValueError` where it is no JSON, or where the checksum is not that of the rest; `OSError`; and
-    `RecursionError` for what is nested too deeply.
+    Raises `ValueError` where it is no JSON, or where the checksum is not that of the rest; `OSError` where it is no
+    file; and `RecursionError` for what is nested too deeply.
     """
+    _check_is_file(path)
     content = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(content, dict) and SEAL in content:
         said, found = content.pop(SEAL), _seal_of(content)
         if said != found:
             raise ValueError(f"it is not whole, or was altered (its checksum is {found}, not {str(said)[:20]})")
     return content
+
+
+def _check_is_file(path: Path) -> None:
+    """Refuse what is there and is no file: a pipe would never come to its end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
 
 
 def _seal_of(content: dict[str, Any]) -> str:

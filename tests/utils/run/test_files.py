@@ -1,10 +1,11 @@
 import json
 import math
+import os
 
 import pytest
 
 from utils.run import files
-from utils.run.files import read_sealed, write_atomically, write_json, write_sealed
+from utils.run.files import checksum_of, read_sealed, write_atomically, write_json, write_sealed
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -65,6 +66,14 @@ def test_a_sealed_file_says_what_was_written_or_is_refused_whichever_bit_is_flip
             else:  # a space that became another, or the checksum's name something that nobody reads
                 assert {name: value for name, value in said.items() if name in expected} == expected
     assert noticed > 6 * len(content)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+@pytest.mark.parametrize("read", [read_sealed, checksum_of])
+def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no file"):
+        read(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", "3", '{"a": 1}'])
