@@ -118,7 +118,7 @@ def _read(
 ) -> tuple[argparse.Namespace | Grid, list[str]]:
     """Return what a command line asks for, and the command line of that: for `--resume` the run's own."""
     from utils.arguments import parse
-    from utils.grids.points import read_grid
+    from utils.grids.read_grid import read_grid
     from utils.run.resuming import resumed_arguments
 
     resumed = resumed_arguments(argv, registry, hooks)

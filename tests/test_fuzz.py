@@ -22,7 +22,7 @@ from utils.data.decoding import decode
 from utils.data.torchvision_files import load_torchvision
 from utils.errors import UserError
 from utils.flags import add_flags
-from utils.grids.points import read_grid
+from utils.grids.read_grid import read_grid
 from utils.hooks import plugin_manager
 from utils.registry import Registry
 from utils.run.checkpoint_facts import find_checkpoint

@@ -17,8 +17,11 @@ from utils.grids.outcome import Outcome
 from utils.grids.points import Grid, Point
 from utils.grids.run_folders import command_of
 
-#: What every run imports, which takes seconds: its parts, and what torch loads with its first optimizer.
-PRELOADED = ["utils.run.execute", "trainers.DefaultTrainer", "torch._dynamo"]
+#: What every run imports, which takes seconds: its parts, what torch loads with its first optimizer, what draws.
+PRELOADED = [
+    *("utils.run.execute", "trainers.DefaultTrainer", "torch._dynamo"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
+]
 
 
 class Local:

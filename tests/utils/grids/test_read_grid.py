@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from utils.errors import UserError
-from utils.grids.points import flags_of, read_grid
+from utils.grids.combinations import flags_of
+from utils.grids.read_grid import read_grid
 from utils.hooks import plugin_manager
 from utils.registry import Registry
 
