@@ -47,9 +47,10 @@ def main(argv: list[str]) -> int:
 
     0; 2 for wrong input; 130 when interrupted, 143 when ended, 141 when nobody reads the output any more.
     """
-    for request in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, request):
-            signal.signal(getattr(signal, request), _stop)
+    for name in ("SIGTERM", "SIGHUP"):
+        request = getattr(signal, name, None)
+        if request and signal.getsignal(request) is not signal.SIG_IGN:  # as nohup lets it
+            signal.signal(request, _stop)
     try:
         os.environ.update(ENVIRONMENT | os.environ)
         with process_group():

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from main import _stop
+from main import _stop, main
 from utils.run.interruptions import held_back
 
 
@@ -67,3 +67,14 @@ def test_without_one_nothing_is_changed_even_by_an_error_or_in_a_thread():
     thread.start()
     thread.join()
     assert seen == [_stop]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize(("before", "after"), [(signal.SIG_IGN, signal.SIG_IGN), (signal.SIG_DFL, _stop)])
+def test_what_nohup_has_switched_off_stays_off(before, after):
+    usual = signal.signal(signal.SIGHUP, before)
+    try:
+        assert main(["--version"]) == 0
+        assert signal.getsignal(signal.SIGHUP) is after
+    finally:
+        signal.signal(signal.SIGHUP, usual)
