@@ -199,6 +199,18 @@ def test_an_engine_that_is_not_installed_is_one_line_and_leaves_nothing(run, tmp
         assert not (tmp_path / "results").exists()
 
 
+def test_a_ray_that_does_not_start_is_one_line_and_leaves_nothing(run, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def fail(**options):
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    status, _, err, _ = run(f"{RUN} --seed 1,2 --engine ray")
+    assert (status, err) == (2, "error: --engine ray: The current node timed out during startup.\n")
+    assert not (tmp_path / "results").exists()
+
+
 def test_without_slurm_its_engine_is_one_line(run, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", str(tmp_path))

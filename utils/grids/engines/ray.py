@@ -45,8 +45,9 @@ class Ray:
                 logging_level="error",
                 include_dashboard=False if flags.ray_address is None else None,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(f"--ray_address {flags.ray_address}: {one_line(error)}") from error
+        except Exception as error:  # ray has no narrower one for what keeps it from starting
+            flag = f"--ray_address {flags.ray_address}" if flags.ray_address else "--engine ray"
+            raise UserError(f"{flag}: {one_line(error)}") from error
         needs = {"num_cpus": self.threads, "num_gpus": flags.gpus_per_run or 0, "max_retries": RETRIES}
         self.task = ray.remote(**needs)(_run_remotely)
 
