@@ -60,7 +60,7 @@ def test_the_second_time_nothing_is_decoded(folder, monkeypatch):
         load(folder, size=16)
 
 
-@pytest.mark.parametrize("change", ["added", "rewritten", "touched", "torn", "scribbled", "no note"])
+@pytest.mark.parametrize("change", ["added", "rewritten", "touched", "torn", "scribbled", "flipped", "no note"])
 def test_a_stale_or_damaged_cache_is_made_anew(folder, change):
     load(folder)
     cached = folder / "train" / ".secateur" / "3x8x8.npy"
@@ -74,6 +74,10 @@ def test_a_stale_or_damaged_cache_is_made_anew(folder, change):
         cached.write_bytes(cached.read_bytes()[:-10])
     elif change == "scribbled":
         cached.write_bytes(b"x" * cached.stat().st_size)
+    elif change == "flipped":  # one bit of a pixel
+        content = bytearray(cached.read_bytes())
+        content[-3] ^= 1
+        cached.write_bytes(content)
     else:
         cached.with_suffix(".json").write_text("{")
     before = cached.stat().st_mtime_ns
