@@ -1,9 +1,9 @@
 """Kills runs at random moments and resumes them, for tests/test_resume.py: a program of its own, which forks.
 
-    killed_runs.py RESULTS SEED KILLS COMMAND
+    killed_runs.py RESULTS SEED KILLS SIGNAL COMMAND
 
-Makes the run of the command below RESULTS: once as `whole`, which is left alone, and as `killed`, which is killed by
-SIGKILL on its way to the end; again where it comes there before it was killed so often. Prints how each process ended,
+Makes the run of the command below RESULTS: once as `whole`, which is left alone, and as `killed`, which gets SIGKILL or
+SIGTERM on its way to the end; again where it comes there before it was killed so often. Prints how each process ended,
 and the last state that it found.
 """
 
@@ -40,13 +40,16 @@ def start(command: str) -> int:
         status = 1
         try:
             status = main.main(command.split())
+        except SystemExit as ended:
+            status = ended.code
         finally:
             os._exit(status)
     return child
 
 
-def run(results: Path, seed: int, kills: int, command: str) -> None:
+def run(results: Path, seed: int, kills: int, number: int, command: str) -> None:
     """Make both runs."""
+    killed = signal.SIGKILL if number == signal.SIGKILL else (128 + number) << 8  # the others are an orderly end
     began = time.perf_counter()
     assert os.waitpid(start(f"{command} --run_name whole --results_dir {results}"), 0)[1] == 0
     whole = time.perf_counter() - began
@@ -62,15 +65,15 @@ def run(results: Path, seed: int, kills: int, command: str) -> None:
         child = start(f"{how} --results_dir {results}")
         if kills:
             time.sleep(luck.uniform(0.1, 0.8) * whole)
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, number)
         status = os.waitpid(child, 0)[1]
         sys.stdout.write(f"{how.split()[0]} from {found[-1].stem if found else 'the beginning'}: {status}\n")
         sys.stdout.flush()  # before the next fork, which would write it again
-        if status not in (0, signal.SIGKILL):
+        if status not in (0, killed):
             raise SystemExit(f"{how} ended with {status}")
-        kills -= status == signal.SIGKILL
-        going = status == signal.SIGKILL
+        kills -= status == killed
+        going = status == killed
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), signal.Signals[sys.argv[4]], sys.argv[5])

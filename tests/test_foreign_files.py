@@ -2,7 +2,6 @@
 
 import pickle
 import zipfile
-from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -10,19 +9,10 @@ import torch
 from torch import nn
 
 from tests.commands import QUICK
+from tests.malice import Bomb
 from utils.errors import UserError
 from utils.run.foreign import load_foreign
 from utils.run.foreign_file import find_foreign
-
-
-class Bomb:
-    """Unpickling this would make a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def network():

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.commands import QUICK, results
+from tests.malice import Bomb
 from trainers.DefaultTrainer import DefaultTrainer
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +155,12 @@ def alter_the_json(folder):
     path.write_text(path.read_text().replace("format", "fromat"))
 
 
-@pytest.mark.parametrize("damage", [tear, alter_one_byte, alter_the_json])
+def put_a_pickle_there(folder):
+    for path in (states(folder)[-1], states(folder)[-1].with_suffix(".json")):
+        path.write_bytes(pickle.dumps(Bomb(folder / "ran")))
+
+
+@pytest.mark.parametrize("damage", [tear, alter_one_byte, alter_the_json, put_a_pickle_there])
 def test_of_a_damaged_state_the_one_before_is_used(run, stopped, damage):
     whole, folder = run(SHORT), stopped()
     assert len(states(folder)) == 2
@@ -162,6 +169,7 @@ def test_of_a_damaged_state_the_one_before_is_used(run, stopped, damage):
     assert resumed.status == 0, resumed.err
     assert "the last state is not whole, and the run goes on from the one before" in resumed.out
     assert "goes on after 1 epoch of 4" in resumed.out
+    assert not (folder / "ran").exists()
     assert_same(whole.folder, folder)
 
 
@@ -184,6 +192,11 @@ def test_one_altered_byte_of_its_arguments_is_found(run, stopped):
     resumed = run(f"--resume {folder.name}")
     assert (resumed.status, resumed.err.count("\n")) == (2, 1)
     assert f"{path} cannot be read: it is not whole, or was altered" in resumed.err
+    path.write_bytes(pickle.dumps(Bomb(folder / "ran")))
+    resumed = run(f"--resume {folder.name}")
+    assert (resumed.status, resumed.err.count("\n")) == (2, 1)
+    assert f"{path} cannot be read" in resumed.err
+    assert not (folder / "ran").exists()
 
 
 def test_what_a_kill_left_of_a_file_is_cleared_away(run, stopped):
@@ -404,11 +417,12 @@ KILLED = {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [("SIGKILL", "9"), ("SIGTERM", str(143 << 8))])
 @pytest.mark.parametrize("name", KILLED)
-def test_a_run_that_is_killed_five_times_ends_as_if_it_had_not_been(tmp_path, name):
-    words = [sys.executable, "tests/killed_runs.py", tmp_path, "0", "5", f"{KILLED[name]} {SMALL}"]
+def test_a_run_that_is_killed_five_times_ends_as_if_it_had_not_been(tmp_path, name, number, status):
+    words = [sys.executable, "tests/killed_runs.py", tmp_path, "0", "5", number, f"{KILLED[name]} {SMALL}"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": 9\n") == 5
+    assert done.stdout.count(f": {status}\n") == 5
     for killed in tmp_path.glob("*_killed*"):
         assert_same(next(tmp_path.glob("*_whole")), killed)
