@@ -52,6 +52,8 @@ def process_group() -> Iterator[None]:
         return
     store, rank, size = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if local_number() < torch.cuda.device_count():
+        torch.cuda.set_device(local_number())
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     with Path(os.devnull).open("w") as nowhere, contextlib.ExitStack() as stack:
         if rank:
