@@ -41,6 +41,8 @@ def number(
             value = kind(text)
         except (ValueError, OverflowError):
             raise ArgumentTypeError(f"'{text}' is not {'a whole number' if kind is int else 'a number'}") from None
+        if kind is int and abs(value) >= 2**63:
+            raise ArgumentTypeError(f"{text[:20]}... has more digits than any setting needs")
         # Written so that NaN, which compares false with everything, is refused as well.
         if not (math.isfinite(value) and low <= value <= high) or (above and value == low) or (below and value == high):
             raise ArgumentTypeError(f"{text} is out of range: {_describe(low, high, above, below)}")

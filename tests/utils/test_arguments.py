@@ -160,6 +160,7 @@ BAD = {
     "--lr_schedule steps:a": "--lr_schedule: 'steps:a' is not constant",
     "--experiment manyshot": "--experiment: 'manyshot' is not one of singleshot",
     "--seed -1": "--seed: -1 is out of range",
+    f"--N {'9' * 400}": "--N: 99999999999999999999... has more digits",
     "--list nothing --foo": "",
 }
 

@@ -39,7 +39,7 @@ def results_of(point: Point, folder: Path) -> dict[str, Any] | None:
     try:
         results = read_sealed(folder / "output" / "results.json")
         evaluated = read_sealed(folder / "output" / "arguments.json")["eval"]
-    except (OSError, ValueError, KeyError, RecursionError):
+    except (OSError, ValueError, KeyError):
         return None
     return None if results.get("interrupted") or evaluated != ("eval" in point.settings) else results
 
@@ -57,7 +57,7 @@ def interrupted(point: Point, folders: list[Path]) -> Path | None:
     try:
         evaluated = read_sealed(newest / "output" / "arguments.json")["eval"]
         log = (newest / "output" / "log.txt").read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError, KeyError, RecursionError):
+    except (OSError, ValueError, KeyError):
         return None
     ends = re.findall(r" ended by (\w+): ", log)
     of_its_own = ends and ends[-1] not in INTERRUPTIONS

@@ -142,13 +142,10 @@ def _why_unfinished(log: str) -> tuple[str, str]:
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
-        content = read_sealed(path)
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds no dictionary but {type(content).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
+        return read_sealed(path)
+    except (OSError, ValueError) as error:
         problems.append(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}")
         return {}
-    return content
 
 
 def _csv(path: Path, problems: list[str]) -> list[dict[str, str]]:

@@ -37,7 +37,7 @@ def find_checkpoint(results: Path, run: str, model: str | None) -> Checkpoint:
         raise UserError(f"--checkpoint_name: {error.strerror or error}: '{run[:50]}'") from error
     try:
         facts = _checked(read_sealed(beside(path, ".json")))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"the checkpoint {path}.json cannot be read: {one_line(error)}") from error
     return Checkpoint(path, facts)
 
@@ -89,7 +89,7 @@ def _run_folder(results: Path, run: str) -> Path:
     return finished[-1].parent.parent
 
 
-def _checked(facts: Any) -> dict[str, Any]:
+def _checked(facts: dict[str, Any]) -> dict[str, Any]:
     """Refuse, as `ValueError`, what `save_checkpoint` never writes: the file is damaged or was edited."""
 
     def whole(value: Any, low: int, high: int) -> bool:
@@ -107,8 +107,6 @@ def _checked(facts: Any) -> dict[str, Any]:
             for cut in cuts
         )
 
-    if not isinstance(facts, dict):
-        raise ValueError("it holds no dictionary")
     if facts.get("format") != FORMAT:
         raise ValueError(f"its format is {facts.get('format')!r}, and this version reads {FORMAT}")
     shape = facts.get("input_shape")

@@ -95,15 +95,20 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
     write_json(path, {**plain, SEAL: _seal_of(plain)})
 
 
-def read_sealed(path: Path) -> Any:
-    """Read JSON, without its checksum; files of the first versions, and those of other programs, have none.
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read a dictionary from JSON, without its checksum; files of the first versions, or other programs, have none.
 
-    Raises `ValueError` where it is no JSON, or where the checksum is not that of the rest; `OSError` where it is no
-    file; and `RecursionError` for what is nested too deeply.
+    Raises `ValueError` where it is no dictionary in JSON, or where the checksum is not that of the rest; `OSError`
+    where it is no file.
     """
     _check_is_file(path)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, dict) and SEAL in content:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds no dictionary but {type(content).__name__}")
+    if SEAL in content:
         said, found = content.pop(SEAL), _seal_of(content)
         if said != found:
             raise ValueError(f"it is not whole, or was altered (its checksum is {found}, not {str(said)[:20]})")

@@ -109,9 +109,9 @@ def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "output" / "arguments.json"
     try:
         settings = read_sealed(path)
-        if not (isinstance(settings, dict) and isinstance(settings.get("explicit"), list)):
+        if not isinstance(settings.get("explicit"), list):
             raise ValueError("these are no arguments of a run")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"--resume: {path} cannot be read: {one_line(error)}") from error
     return settings
 

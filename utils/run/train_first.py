@@ -79,8 +79,8 @@ def finished_run(training: argparse.Namespace) -> Path | None:
         folder = path.parent.parent
         try:
             settings = read_sealed(folder / "output" / "arguments.json")
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError):
             continue  # not a folder of a run, or of one that cannot be compared
-        if isinstance(settings, dict) and all(settings.get(name) == value for name, value in wanted.items()):
+        if all(settings.get(name) == value for name, value in wanted.items()):
             return folder
     return None

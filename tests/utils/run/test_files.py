@@ -76,7 +76,14 @@ def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path, read):
         read(tmp_path / "pipe")
 
 
-@pytest.mark.parametrize("content", ["{}", "[1]", "3", '{"a": 1}'])
+@pytest.mark.parametrize("content", ["{}", '{"a": 1}'])
 def test_what_was_never_sealed_is_read_as_it_is(tmp_path, content):
     (tmp_path / "file").write_text(content)
     assert read_sealed(tmp_path / "file") == json.loads(content)
+
+
+@pytest.mark.parametrize(("content", "what"), [("[1]", "list"), ("3", "int"), ("[" * 100_000, "nested too deeply")])
+def test_what_is_no_dictionary_is_refused(tmp_path, content, what):
+    (tmp_path / "file").write_text(content)
+    with pytest.raises(ValueError, match=what):
+        read_sealed(tmp_path / "file")
