@@ -221,7 +221,7 @@ def test_what_cannot_be_resumed_is_one_line(run, stopped, tmp_path):
     finished = run(f"--model LogisticRegression --epochs 1 --N 64 {QUICK}").folder
     evaluated = run(f"--eval --checkpoint_name {finished.name}").folder
     (tmp_path / "results" / "strange" / "output").mkdir(parents=True)
-    (tmp_path / "results" / "strange" / "output" / "arguments.json").write_text("[]")
+    (tmp_path / "results" / "strange" / "output" / "arguments.json").write_text("{}")
     (tmp_path / "results" / "strange" / "output" / "log.txt").write_text("")
     (tmp_path / "results" / "early" / "codebase").mkdir(parents=True)
     for words, message in (
