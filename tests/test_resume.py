@@ -256,6 +256,14 @@ def test_other_code_than_before_is_noticed(run, stopped, monkeypatch):
     assert "begun with git commit 1234567 and goes on with 89abcde" in notice
 
 
+def test_what_it_began_with_may_be_unreadable(run, stopped):
+    folder = stopped()
+    (folder / "output" / "environment.json").write_text("[]")
+    resumed = run(f"--resume {folder.name}")
+    assert resumed.status == 0, resumed.err
+    assert results(folder)["notices"] == ["what the run began with cannot be read: it holds no dictionary but list"]
+
+
 def test_event_files_have_each_epoch_once(run, stopped):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shlex
@@ -16,7 +15,7 @@ import torch
 
 from utils.errors import UserError, one_line
 from utils.kinds import KINDS
-from utils.run.files import make_new_folder, write_atomically, write_json, write_sealed
+from utils.run.files import make_new_folder, read_sealed, write_atomically, write_json, write_sealed
 
 PARTS = ("codebase", "output", "models", "progress")
 #: Of the arguments, what is no setting of the run.
@@ -62,7 +61,7 @@ class RunFolder:
     def changes(self, root: Path, device: torch.device, plugins: dict[str, str]) -> list[str]:
         """Say what the run would go on with that is not what it began with: code, packages, device."""
         try:
-            before = json.loads((self.output / "environment.json").read_text(encoding="utf-8"))
+            before = read_sealed(self.output / "environment.json")
         except (OSError, ValueError) as error:
             return [f"what the run began with cannot be read: {one_line(error)}"]
         now = environment(root, device, plugins)
