@@ -111,8 +111,7 @@ def plugin_manager(disabled: Collection[str] = ()) -> tuple[pluggy.PluginManager
     names = [entry.name for entry in installed]
     if unknown := [name for name in disabled if name not in names]:
         raise UserError(f"--disable_plugin: there is no plugin '{unknown[0]}'{nearest(unknown[0], names)}")
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(Specification)
+    manager = _empty_manager()
     problems = []
     for entry in installed:
         if entry.name in disabled:
@@ -176,9 +175,13 @@ def _call(implementation: pluggy.HookImpl, hook: str, *arguments: object) -> Any
 
 def observed_by_none() -> pluggy.HookRelay:
     """Return hooks that nobody listens to."""
+    return _empty_manager().hook
+
+
+def _empty_manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Specification)
-    return manager.hook
+    return manager
 
 
 def plugin_versions(manager: pluggy.PluginManager) -> dict[str, str]:

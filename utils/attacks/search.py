@@ -149,6 +149,7 @@ def _perturbed(
             attack.engine.feed(wrapped, originals_left)
         try:
             found = attack.engine.run(wrapped, originals_left, criterion, **options)
+        # What foolbox's attacks raise where they cannot take this network, these images or their own settings.
         except (AssertionError, NotImplementedError, RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise

@@ -81,7 +81,7 @@ class DataSet:
         `folder` is `--data_dir`. Raises `UserError` naming the files that are missing or damaged, where they belong
         and where they come from.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # there are no images that all data sets have
 
 
 def check_labels(labels: Tensor, num_classes: int, what: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from utils.errors import UserError
+from utils.run.interruptions import REQUESTS
 
 #: What torchrun tells each process.
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -59,7 +60,7 @@ def process_group() -> Iterator[None]:
         if rank:
             stack.enter_context(contextlib.redirect_stdout(nowhere))
             # It goes on until the first one ends: which could not save the network if it waited for this one.
-            for request in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for request in REQUESTS:
                 signal.signal(request, signal.SIG_IGN)
         try:
             yield

@@ -47,7 +47,7 @@ class DynamicSparse(Criterion):
             )
 
     def growth_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        """Return for each weight, of those that are zero, how much it is wanted."""
+        """Return for each weight, of those that are zero, how much it is wanted; each method says it in its own way."""
         raise NotImplementedError(f"{type(self).__name__} has no method growth_scores(batches)")
 
     def interval(self, timing: Timing) -> int:

@@ -149,16 +149,16 @@ def _see_that_it_is_kept(run: Run, results: dict[str, object]) -> None:
     """
     name = f"{run.model_name}_finished"
     elsewhere = Path(tempfile.gettempdir()) / run.folder.path.name
-    for folder in (run.folder.models, elsewhere) if name in run.unsaved else ():
-        try:
-            run.save_to(folder / name, epoch=results.get("epochs"), figures=results)
-        except OSError as error:
-            reason = disk_reason(error)
+    if name in run.unsaved:
+        for folder in (run.folder.models, elsewhere):
+            try:
+                run.save_to(folder / name, epoch=results.get("epochs"), figures=results)
+            except OSError as error:
+                reason = disk_reason(error)
+            else:
+                run.log.warning(f"the finished network is {folder / name}")
+                break
         else:
-            run.log.warning(f"the finished network is {folder / name}")
-            break
-    else:
-        if name in run.unsaved:
             raise UserError(
                 f"the finished network could be written neither to {run.folder.models} nor to {elsewhere}: {reason}"
             )

@@ -28,7 +28,7 @@ class Loss(Remembering):
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of logits (N, K) against classes (N,)."""
-        raise NotImplementedError
+        raise NotImplementedError  # each loss is another formula
 
     def penalty(self) -> Tensor | None:
         """Return what is added to the loss in training, or None where there is nothing."""
