@@ -3,7 +3,7 @@
     python3 benchmarks/data_pipeline.py --repeats 5
 
 The images are noise of CIFAR's size, in memory on both sides; each is cropped out of its padded self, mirrored half of
-the time and normalised, and comes in batches of 512. The threads wait for each other as in a run of main.py. The ways
+the time and normalised, and comes in batches of 512. The threads wait for each other as in a run of main.py. Both
 take turns, an epoch each, so that whatever else the machine does meets both; the table shows medians.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from main import ENVIRONMENT
+from secateur.cli import ENVIRONMENT
 
 os.environ.update(ENVIRONMENT | os.environ)
 
@@ -28,11 +28,11 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from data_sets.CIFAR10 import CIFAR10
-from utils.data.batches import Batches
-from utils.data.data_set import Images
-from utils.torchvision_import import torchvision
-from utils.training.cpu import tune_cpu
+from secateur.data.batches import Batches
+from secateur.data.data_set import Images
+from secateur.data_sets.CIFAR10 import CIFAR10
+from secateur.training.precision import tune_cpu
+from secateur.utils.torchvision_import import torchvision
 
 BATCH_SIZE = 512
 
@@ -63,7 +63,7 @@ def main() -> None:
     """Measure both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=50_000, help="images an epoch (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="epochs of each way (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="epochs of each method (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="workers of the DataLoader (default: %(default)s)")
     arguments = parser.parse_args()
     tune_cpu()
@@ -73,12 +73,12 @@ def main() -> None:
     batches = Batches(Images(pixels, labels), BATCH_SIZE, CIFAR10.mean, CIFAR10.std, CIFAR10.augmentation)
     usual = Usual(pixels.permute(0, 2, 3, 1).contiguous().numpy(), labels.tolist())
     loader = DataLoader(usual, BATCH_SIZE, shuffle=True, num_workers=arguments.workers)
-    ways: dict[str, Callable[[int], Iterable]] = {"Secateur": batches.epoch, "usual": lambda _epoch: loader}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    methods: dict[str, Callable[[int], Iterable]] = {"Secateur": batches.epoch, "usual": lambda _epoch: loader}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
     for epoch in range(arguments.repeats):
-        for name, way in ways.items():
+        for name, method in methods.items():
             start = time.perf_counter()
-            for _batch in way(epoch):
+            for _batch in method(epoch):
                 pass
             seconds[name].append(time.perf_counter() - start)
     speeds = {name: arguments.images / statistics.median(times) for name, times in seconds.items()}

@@ -2,7 +2,7 @@
 
     python3 benchmarks/mnist_table.py --networks LeNet300 LeNet5 --jobs 2
 
-Every point is a run of main.py with a folder of its own under gitignored/results/mnist_table; what is there already is
+Every trial is a run of main.py with a folder of its own under gitignored/results/mnist_table; what is there already is
 not run again, so that the table can be stopped and gone on with. All criteria train for the same number of epochs in
 all, but IMP, whose rounds are its nature.
 """
@@ -36,7 +36,7 @@ CRITERIA = ("random", "magnitude", "SNIP", "SNIPit", "SNIPitDuring", "GRASP", "S
 def pruning(criterion: str, epochs: int) -> str:
     """The flags of a criterion that trains for so many epochs in all; IMP takes five rounds more."""
     between = max(epochs // 5, 1)
-    steps = min(5, epochs - 4)  # one an epoch, two more events, and some epochs to recover
+    steps = min(5, epochs - 4)  # one an epoch, two more steps, and some epochs to recover
     special = {
         "random": f"--prune_criterion rand --epochs {epochs}",
         "magnitude": f"--prune_criterion mag --pre_epochs {epochs - epochs // 2} --epochs {epochs // 2}",
@@ -55,16 +55,16 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, of one thread each")
     arguments = parser.parse_args()
-    points = [
+    trials = [
         (network, criterion, sparsity, seed)
         for network in arguments.networks
         for seed in arguments.seeds
         for criterion in arguments.criteria
         for sparsity in SPARSITIES
     ]
-    missing = [point for point in points if error_of(*point) is None]
+    missing = [trial for trial in trials if error_of(*trial) is None]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for _ in track(pool.map(lambda point: run(*point), missing), "runs", len(missing)):
+        for _ in track(pool.map(lambda trial: run(*trial), missing), "runs", len(missing)):
             pass
     for network in arguments.networks:
         print_table(network, arguments.criteria, arguments.seeds)
@@ -77,14 +77,14 @@ def name_of(network: str, criterion: str, sparsity: float, seed: int) -> str:
 
 
 def error_of(network: str, criterion: str, sparsity: float, seed: int) -> float | None:
-    """The test error of a point in percent, where its run has finished."""
+    """The test error of a trial in percent, where its run has finished."""
     for results in RESULTS.glob(f"*_{name_of(network, criterion, sparsity, seed)}/output/results.json"):
         return 100 * (1 - json.loads(results.read_text())["test_accuracy"])
     return None
 
 
 def run(network: str, criterion: str, sparsity: float, seed: int) -> None:
-    """Run one point."""
+    """Run one trial."""
     epochs, rate, batch_size, faster = SETTINGS[network]
     command = f"--model {network} {TRAINING} --learning_rate {rate} --batch_size {batch_size} {faster} "
     command += f"{pruning(criterion, epochs)} "

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from main import ENVIRONMENT, ROOT
+from secateur.cli import ENVIRONMENT
 
 os.environ.update(ENVIRONMENT | os.environ)  # read when torch starts
 
@@ -26,19 +26,16 @@ from rich.table import Table
 from torch import nn
 from torch.nn import functional
 
-from criterions.SNAPit import SNAPit
-from criterions.SNIPit import SNIPit
-from utils.arguments import parse
-from utils.hooks import plugin_manager
-from utils.measure.flops import count_flops
-from utils.measure.latency import BATCH_SIZES, median_seconds
-from utils.measure.sparsity import layer_outputs
-from utils.pruning.compaction import compact, difference
-from utils.pruning.criterion import Criterion
-from utils.pruning.masks import Masks
-from utils.pruning.schedules import SCHEDULES
-from utils.registry import Registry
-from utils.training.cpu import tune_cpu
+from secateur.channels.compaction import compact, difference
+from secateur.criterions.SNAPit import SNAPit
+from secateur.criterions.SNIPit import SNIPit
+from secateur.measuring.flops import count_flops
+from secateur.measuring.latency import BATCH_SIZES, median_seconds
+from secateur.pruning.build import build_criterion
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.masks import Masks
+from secateur.pruning.plan import SCHEDULES
+from secateur.training.precision import tune_cpu
 
 SHAPE, CLASSES = (3, 32, 32), 10
 #: Random images that scores are computed on.
@@ -49,7 +46,9 @@ def main() -> None:
     """Prune and measure each network, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=["VGG16", "ResNet18"], metavar="NAME")
-    parser.add_argument("--limit", type=float, default=0.93, help="share of the nodes that goes (default: %(default)s)")
+    parser.add_argument(
+        "--limit", type=float, default=0.93, help="fraction of the nodes that is pruned (default: %(default)s)"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="time for a batch size (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     arguments = parser.parse_args()
@@ -99,19 +98,18 @@ def compare(dense: nn.Module, left: nn.Module, seconds: float, device: torch.dev
 def build(name: str) -> nn.Module:
     """Return the network with the same initial weights each time."""
     torch.manual_seed(0)
-    return getattr(import_module(f"models.{name}"), name)(SHAPE, CLASSES)
+    return getattr(import_module(f"secateur.models.{name}"), name)(SHAPE, CLASSES)
 
 
 def prune(kind: type[Criterion], network: nn.Module, limit: float) -> Criterion:
     """Prune as `--prune_criterion <kind> --pruning_limit <limit> --outer_layer_pruning` does before training."""
-    hooks, _problems = plugin_manager()
-    arguments = parse(["--prune_criterion", kind.__name__, "--pruning_limit", str(limit)], Registry(ROOT, hooks), hooks)
-    masks = Masks(network)
-    criterion = kind(network, masks, functional.cross_entropy, masks.weights, arguments)
     device = next(network.parameters()).device
-    criterion.example, criterion.dense_outputs = torch.zeros(1, *SHAPE, device=device), layer_outputs(network)
+    example, options = torch.zeros(1, *SHAPE, device=device), {"pruning_limit": limit}
+    criterion = build_criterion(
+        kind, network, Masks(network), functional.cross_entropy, example, outer=True, seed=333, options=options
+    )
     generator = torch.Generator().manual_seed(0)
-    for sparsity in SCHEDULES["snip_it"](limit, arguments.snip_steps):
+    for sparsity in SCHEDULES[criterion.schedule](limit, criterion.snip_steps):
         batches = []
         for _ in range(BATCHES):
             images = torch.rand((IMAGES, *SHAPE), generator=generator)

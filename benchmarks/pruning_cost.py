@@ -2,8 +2,8 @@
 
     python3 benchmarks/pruning_cost.py --criteria SNIP GRASP SynFlow
 
-The network is ResNet18 on 3x32x32 images with all layers competing: 11 million weights. A decision is one pruning
-event, from the scores on `--batches` batches to the masks; a training step is DefaultTrainer's on a batch of the same
+The network is ResNet18 on 3x32x32 images with all layers prunable: 11 million weights. A decision is one pruning
+step, from the scores on `--batches` batches to the masks; a training step is DefaultTrainer's on a batch of the same
 size. SynFlow and FORCE make many such decisions in a row, of which this is one. Each row has a process of its own, in
 which training steps and decisions, each the first of a run, take turns; the table shows medians. The first row is a
 training step itself, the last one the selection alone: from 11 million scores to the masks.
@@ -25,14 +25,14 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from main import ENVIRONMENT
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.arguments import parse
-from utils.hooks import plugin_manager
-from utils.pruning.dynamic_sparse import DynamicSparse
-from utils.pruning.selection import select
-from utils.registry import Registry
-from utils.run.assemble import assemble
+from secateur.cli import ENVIRONMENT
+from secateur.config.command_line import parse
+from secateur.config.registry import Registry
+from secateur.hooks import plugin_manager
+from secateur.pruning.dynamic_sparse import DynamicSparse
+from secateur.pruning.selection import select
+from secateur.runs.assemble import assemble
+from secateur.trainers.DefaultTrainer import DefaultTrainer
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 0.9
@@ -135,7 +135,7 @@ def memory_mark(name: str) -> float:
 def build_trainer(criterion: str, batch_size: int) -> DefaultTrainer:
     """Return the trainer of `main.py --model ResNet18 --prune_criterion <criterion>` on 32x32 images."""
     hooks, _problems = plugin_manager()
-    registry = Registry(ROOT, hooks)
+    registry = Registry(hooks)
     argv = (
         f"--model ResNet18 --data_set DIGITS --input_dim 3 32 32 --prune_criterion {criterion} --pruning_limit {LIMIT}"
     )

@@ -2,10 +2,10 @@
 
     python3 benchmarks/training_throughput.py --networks LeNet300 --repeats 5
 
-The images are made up and written as MNIST's files into a temporary folder, where all ways read them: nothing is
-downloaded. Each way does the same work (Adam with weight decay, clipped gradients, loss and accuracy counted) as a
+The images are synthetic, written as MNIST's files into a temporary folder, where all methods read them: nothing is
+downloaded. Each method does the same work (Adam with weight decay, clipped gradients, loss and accuracy counted) as a
 program of its own, started as its user would start it: Secateur with the settings that main.py makes (how threads wait,
-how memory is kept, which library multiplies), the usual way with those of torch. They take turns, an epoch each, so
+how memory is kept, which library multiplies), the usual loop with those of torch. They take turns, an epoch each, so
 that whatever else the machine does meets all of them; the table shows medians. It runs on the CPU.
 """
 
@@ -29,15 +29,15 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data_sets.MNIST import MNIST
-from main import ENVIRONMENT
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.arguments import parse
-from utils.hooks import plugin_manager
-from utils.observers import project_observers
-from utils.registry import Registry
-from utils.run.assemble import assemble
-from utils.torchvision_import import torchvision
+from secateur.cli import ENVIRONMENT
+from secateur.config.command_line import parse
+from secateur.config.registry import Registry
+from secateur.data_sets.MNIST import MNIST
+from secateur.hooks import plugin_manager
+from secateur.observers.project import project_observers
+from secateur.runs.assemble import assemble
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from secateur.utils.torchvision_import import torchvision
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Images an epoch. Arithmetic takes nearly all of the time of convolutions: more images would not tell more.
@@ -50,10 +50,10 @@ TEST_IMAGES = 100
 
 
 def main() -> None:
-    """Measure each network and print the table; or, started by that, be one of the ways."""
+    """Measure each network and print the table; or, started by that, be one of the methods."""
     arguments = read_arguments()
-    if arguments.way:
-        take_turns(arguments.way, arguments.networks[0], Path(arguments.folder))
+    if arguments.method:
+        take_turns(arguments.method, arguments.networks[0], Path(arguments.folder))
         return
     table = Table(title=f"Samples a second in training, batches of {BATCH_SIZE}, {torch.get_num_threads()} threads")
     table.add_column("network")
@@ -77,10 +77,10 @@ def read_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=list(IMAGES), default=list(IMAGES))
-    parser.add_argument("--repeats", type=int, default=3, help="epochs of each way (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="epochs of each method (default: %(default)s)")
     sizes = ", ".join(f"{name} {images}" for name, images in IMAGES.items())
     parser.add_argument("--images", type=int, help=f"images an epoch (default: {sizes})")
-    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--method", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -100,14 +100,14 @@ def write_mnist(folder: Path, images: int) -> None:
 
 
 def measure(network: str, folder: str, repeats: int) -> list[list[float]]:
-    """Return the seconds of `repeats` epochs of Secateur, then of the usual way by number of workers."""
+    """Return the seconds of `repeats` epochs of Secateur, then of the usual loop by number of workers."""
     plain = {key: value for key, value in os.environ.items() if key not in ENVIRONMENT}
-    command = [sys.executable, __file__, "--networks", network, "--folder", folder, "--way"]
+    command = [sys.executable, __file__, "--networks", network, "--folder", folder, "--method"]
     started = [
         subprocess.Popen(
-            [*command, way], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [*command, method], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
-        for way, environment in (("secateur", plain | ENVIRONMENT), *((str(workers), plain) for workers in WORKERS))
+        for method, environment in (("secateur", plain | ENVIRONMENT), *((str(workers), plain) for workers in WORKERS))
     ]
     seconds: list[list[float]] = [[] for _ in started]
     for turn in range(repeats + 1):
@@ -121,9 +121,9 @@ def measure(network: str, folder: str, repeats: int) -> list[list[float]]:
     return seconds
 
 
-def take_turns(way: str, network: str, folder: Path) -> None:
+def take_turns(method: str, network: str, folder: Path) -> None:
     """Train an epoch and print its seconds for each line of the input."""
-    epoch = secateur_way(network, folder) if way == "secateur" else usual_way(network, int(way), folder)
+    epoch = secateur_loop(network, folder) if method == "secateur" else usual_loop(network, int(method), folder)
     for _line in sys.stdin:
         start = time.perf_counter()
         epoch()
@@ -131,15 +131,15 @@ def take_turns(way: str, network: str, folder: Path) -> None:
         sys.stdout.flush()
 
 
-def secateur_way(network: str, folder: Path) -> Callable[[], None]:
+def secateur_loop(network: str, folder: Path) -> Callable[[], None]:
     """Return what trains for one epoch as `main.py --model <network> --data_set MNIST` does, observers included."""
     hooks, _problems = plugin_manager()
-    registry = Registry(ROOT, hooks)
+    registry = Registry(hooks)
     argv = ["--model", network, "--data_set", "MNIST", "--optimizer", "ADAM", "--device", "cpu"]
     argv += ["--learning_rate", str(LEARNING_RATE), "--batch_size", str(BATCH_SIZE), "--data_dir", str(folder)]
-    arguments = parse(argv, registry, hooks)
-    trainer = DefaultTrainer(assemble(arguments, registry, hooks))
-    for observer in project_observers(arguments):
+    settings = parse(argv, registry, hooks)
+    trainer = DefaultTrainer(assemble(settings, registry, hooks))
+    for observer in project_observers(settings):
         hooks.register(observer)
 
     def epoch() -> None:
@@ -149,9 +149,9 @@ def secateur_way(network: str, folder: Path) -> Callable[[], None]:
     return epoch
 
 
-def usual_way(name: str, workers: int, folder: Path) -> Callable[[], None]:
+def usual_loop(name: str, workers: int, folder: Path) -> Callable[[], None]:
     """Return what trains the same network for one epoch as a textbook does it."""
-    network = getattr(import_module(f"models.{name}"), name)((1, 28, 28), 10)
+    network = getattr(import_module(f"secateur.models.{name}"), name)((1, 28, 28), 10)
     transforms = torchvision.transforms
     normalise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MNIST.mean, MNIST.std)])
     data_set = torchvision.datasets.MNIST(str(folder), transform=normalise)

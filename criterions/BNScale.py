@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from utils.errors import UserError
-from utils.pruning.saliency import Batch
-from utils.pruning.structured import StructuredCriterion
+from secateur.pruning.saliency import Batch
+from secateur.pruning.structured import StructuredCriterion
+from secateur.utils.errors import UserError
 
 
 class BNScale(StructuredCriterion):

@@ -1,65 +1,63 @@
 """Single-shot pruning of weights and channels on one scale."""
 
-import argparse
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from criterions.SNAP import SNAP
-from criterions.SNIP import SNIP
-from utils.pruning.criterion import PruningEvent
-from utils.pruning.masks import Masks
-from utils.pruning.moments import Plan, Timing
-from utils.pruning.saliency import Batch, LossFunction
-from utils.pruning.selection import keep_largest
+from secateur.criterions.SNAP import SNAP
+from secateur.criterions.SNIP import SNIP
+from secateur.pruning.build import split_options
+from secateur.pruning.masks import Masks
+from secateur.pruning.plan import Plan, PruningStep, Timeline
+from secateur.pruning.saliency import Batch, LossFunction
+from secateur.pruning.selection import keep_largest
 
 
 class CNIP(SNAP):
     """SNIP and SNAP combined (Verdenius et al., 2020, "Pruning via Iterative Ranking", the program's class CNIP).
 
-    Weights, by SNIP's score, and nodes, by SNAP's, compete with each other: one threshold for `--pruning_limit` of all
+    Weights, by SNIP's score, and nodes, by SNAP's, are ranked together: one threshold for `--pruning_limit` of all
     of them. The share of the weights below it is masked, then the share of the nodes below it is removed. Weights that
     go with their node are not counted beforehand, so that more than the limit goes in all; of several steps, each looks
     at what is left. SNIP-it's program looks at the sparsity of the weights alone before training and of the nodes alone
     during it.
     """
 
-    reads = ("outer_layer_pruning",)
-
     def __init__(
-        self,
-        network: nn.Module,
-        masks: Masks,
-        loss: LossFunction,
-        competing: Iterable[str],
-        arguments: argparse.Namespace,
+        self, network: nn.Module, masks: Masks, loss: LossFunction, prunable: Iterable[str], **options: Any
     ) -> None:
-        super().__init__(network, masks, loss, competing, arguments)
-        self.snip = SNIP(network, masks, loss, self.weights, arguments)
+        super().__init__(network, masks, loss, prunable, **options)
+        of_weights, _ = split_options(SNIP, options)
+        self.snip = SNIP(network, masks, loss, self.weights, **of_weights)
         self.dense_weight_count = sum(weight.numel() for weight in self.weights.values())
 
-    def plan(self, timing: Timing) -> Plan:
-        """Say when which sparsities are approached; raises `UserError` where no weights or no nodes compete."""
-        self.snip.plan(timing)
-        return super().plan(timing)
+    def idle_options(self) -> dict[str, str]:
+        """Return the options that have no effect: unlike other criteria of channels it prunes weights too."""
+        return {flag: why for flag, why in super().idle_options().items() if flag != "outer_layer_pruning"}
 
-    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningEvent:
-        """Mask weights, then remove channels; returns the event of the nodes, with that of the weights in it."""
+    def plan(self, timeline: Timeline) -> Plan:
+        """Say when which sparsities are approached; raises `UserError` where no weights or no nodes can be pruned."""
+        self.snip.plan(timeline)
+        return super().plan(timeline)
+
+    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
+        """Mask weights, then remove channels; returns the step of the nodes, with that of the weights in it."""
         start = time.perf_counter()
         batches = list(batches)
         surgery = self.trace()
         weights, nodes = self.snip.scores(batches), self.channel_scores(batches)
-        of_weights, of_nodes = self.shares(weights, self.unit_scores(nodes), sparsity)
+        of_weights, of_nodes = self.fractions(weights, self.unit_scores(nodes), sparsity)
         masked = self.snip.prune_by(weights, of_weights, epoch, last)
-        # As nodes are counted: those that have been removed compete too.
-        masked.competing, masked.sparsity = self.dense_weight_count, 1 - masked.kept / self.dense_weight_count
-        event = self.remove_by(nodes, surgery, batches, of_nodes, epoch)
-        event.weights, event.collapsed, event.seconds = masked, masked.collapsed, time.perf_counter() - start
-        return event
+        # As nodes are counted: those that have been removed count too.
+        masked.candidates, masked.sparsity = self.dense_weight_count, 1 - masked.kept / self.dense_weight_count
+        step = self.remove_by(nodes, surgery, batches, of_nodes, epoch)
+        step.weights, step.collapsed, step.seconds = masked, masked.collapsed, time.perf_counter() - start
+        return step
 
-    def shares(self, weights: dict[str, Tensor], nodes: dict[str, Tensor], sparsity: float) -> tuple[float, float]:
+    def fractions(self, weights: dict[str, Tensor], nodes: dict[str, Tensor], sparsity: float) -> tuple[float, float]:
         """Return which share of the weights that are there, and which of the nodes that there were, is to be gone.
 
         The scores are those of the weights and of the units of channels that are there, a unit counting as many nodes

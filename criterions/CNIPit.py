@@ -1,6 +1,6 @@
 """CNIP in several steps, before training."""
 
-from criterions.CNIP import CNIP
+from secateur.criterions.CNIP import CNIP
 
 
 class CNIPit(CNIP):

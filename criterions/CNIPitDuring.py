@@ -1,6 +1,6 @@
 """CNIP in several steps, during training."""
 
-from criterions.CNIPit import CNIPit
+from secateur.criterions.CNIPit import CNIPit
 
 
 class CNIPitDuring(CNIPit):
@@ -9,4 +9,4 @@ class CNIPitDuring(CNIPit):
     One step each `--prune_freq` epochs from epoch `--prune_delay` on.
     """
 
-    moment = "during"
+    timing = "during"

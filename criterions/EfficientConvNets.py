@@ -1,6 +1,6 @@
 """Pruning of the smallest filters of a trained network."""
 
-from criterions.L1Norm import L1Norm
+from secateur.criterions.L1Norm import L1Norm
 
 
 class EfficientConvNets(L1Norm):
@@ -11,4 +11,4 @@ class EfficientConvNets(L1Norm):
     """
 
     aliases = ()
-    moment = "late"
+    timing = "late"

@@ -1,12 +1,12 @@
 """No pruning."""
 
-from utils.pruning.criterion import Criterion
-from utils.pruning.moments import Plan, Timing
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.plan import Plan, Timeline
 
 
 class EmptyCrit(Criterion):
     """Prunes nothing: the dense baseline."""
 
-    def plan(self, timing: Timing) -> Plan:
-        """No event, whatever the limit."""
-        return Plan(timing.total)
+    def plan(self, timeline: Timeline) -> Plan:
+        """No pruning step, whatever the limit."""
+        return Plan(timeline.total)

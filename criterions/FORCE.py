@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from criterions.SNIP import SNIP
-from utils.pruning.saliency import Batch, mean_gradients
+from secateur.criterions.SNIP import SNIP
+from secateur.pruning.saliency import Batch, mean_gradients
 
 
 class FORCE(SNIP):
@@ -16,10 +16,10 @@ class FORCE(SNIP):
     """
 
     schedule = "exponential"
-    steps = 60
-    revival = "value"
+    snip_steps = 60
+    regrowth = "value"
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient of the pruned network * weight of the dense one|."""
-        gradients = mean_gradients(self.network, self.saliency_loss, batches, self.weights)
+        gradients = mean_gradients(self.network, self.measured_loss, batches, self.weights)
         return {name: (gradients[name] * weight).abs() for name, weight in self.dense_weights().items()}

@@ -1,13 +1,12 @@
 """Pruning that preserves the gradient flow."""
 
-import argparse
 from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.criterion import Criterion
-from utils.pruning.saliency import Batch, hessian_gradient_product
-from utils.ranges import number
+from secateur.config.option import option
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.saliency import Batch, hessian_gradient_product
 
 
 class GRASP(Criterion):
@@ -18,20 +17,15 @@ class GRASP(Criterion):
     the authors' program. SNIP-it's program keeps the reversed set; `--invert_scores` does as it does.
     """
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the temperature."""
-        help_text = "what GRASP divides the logits by (default: %(default)s)"
-        parser.add_argument(
-            "--grasp_temperature", type=number(float, 0, above=True), default=200.0, metavar="T", help=help_text
-        )
+    temperature: float = option(
+        200.0, "what GRASP divides the logits by", low=0, above=True, flag="grasp_temperature", metavar="T"
+    )
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Weight * (Hessian @ gradient)."""
-        temperature = self.arguments.grasp_temperature
 
         def loss(logits: Tensor, targets: Tensor) -> Tensor:
-            return self.loss(logits / temperature, targets)
+            return self.loss(logits / self.temperature, targets)
 
         products = hessian_gradient_product(self.network, loss, list(batches), self.weights)
         return {name: weight * products[name] for name, weight in self.weights.items()}

@@ -1,19 +1,18 @@
 """Pruning of channels by gates that are trained for it."""
 
-import argparse
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from criterions.SNAP import SNAP
-from utils.errors import UserError
-from utils.modes import evaluation_mode
-from utils.parallel.collectives import shares, sum_over_processes
-from utils.pruning.moments import Plan, Timing
-from utils.pruning.norm_gates import NormGates
-from utils.pruning.saliency import Batch
-from utils.ranges import number
+from secateur.channels.norm_gates import NormGates
+from secateur.config.option import option
+from secateur.criterions.SNAP import SNAP
+from secateur.parallel.collectives import shares, sum_over_processes
+from secateur.pruning.plan import Plan, Timeline
+from secateur.pruning.saliency import Batch
+from secateur.utils.errors import UserError
+from secateur.utils.modes import evaluation_mode
 
 
 class GateDecorators(SNAP):
@@ -27,40 +26,38 @@ class GateDecorators(SNAP):
 
     implies = {"train_scheme": "TickTock"}
     schedule = "linear"
-    steps = 20
+    snip_steps = 20
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare how long Tick and Tock are."""
-        for flag, lowest, default, what in (
-            ("--tick_epochs", 1, 10, "epochs in a row in which gates alone are trained, with pruning after each"),
-            ("--tock_epochs", 0, 9, "epochs in a row of training everything, between those of Tick"),
-        ):
-            help_text = f"{what} (default: %(default)s)"
-            parser.add_argument(flag, type=number(int, lowest), default=default, metavar="N", help=help_text)
+    tick_epochs: int = option(
+        10, "epochs in a row in which gates alone are trained, with pruning after each", low=1, smoke=1
+    )
+    tock_epochs: int = option(9, "epochs in a row of training everything, between those of Tick", low=0, smoke=1)
 
-    def plan_of_axes(self, timing: Timing) -> Plan:
+    def plan_of_axes(self, timeline: Timeline) -> Plan:
         """A sparsity of the schedule after each epoch of Tick; raises `UserError` where the epochs are too few."""
-        flags = self.arguments
-        if flags.prune_moment or self.in_levels:
+        if timeline.at_once:
+            return super().plan_of_axes(timeline)
+        if "timing" in self.given or self.in_levels:
             raise UserError("GateDecorators prunes after each Tick: leave out --prune_moment, --experiment multishot")
         if not NormGates(self.network).norms:
             raise UserError("GateDecorators has its gates on batch norms, and this network has none with a scale")
-        sparsities = self.sparsities(timing)
-        cycle = flags.tick_epochs + flags.tock_epochs
-        ends = [event // flags.tick_epochs * cycle + event % flags.tick_epochs + 1 for event in range(len(sparsities))]
-        if ends[-1] > timing.epochs:
+        sparsities = self.sparsities(timeline)
+        cycle = self.tick_epochs + self.tock_epochs
+        ends = [step // self.tick_epochs * cycle + step % self.tick_epochs + 1 for step in range(len(sparsities))]
+        if ends[-1] > timeline.epochs:
             raise UserError(
                 f"GateDecorators prunes {len(ends)} times, after each Tick, which with --tick_epochs "
-                f"{flags.tick_epochs} and --tock_epochs {flags.tock_epochs} needs at least --epochs {ends[-1]}; there "
-                f"are {timing.epochs} (or prune in fewer steps: --snip_steps)"
+                f"{self.tick_epochs} and --tock_epochs {self.tock_epochs} needs at least --epochs {ends[-1]}; there "
+                f"are {timeline.epochs} (or prune in fewer steps: --snip_steps)"
             )
-        epochs = [timing.pre_epochs + end for end in ends]
-        return Plan(timing.total, {epoch * timing.batches: [s] for epoch, s in zip(epochs, sparsities, strict=True)})
+        epochs = [timeline.pre_epochs + end for end in ends]
+        return Plan(
+            timeline.total, {epoch * timeline.batches: [s] for epoch, s in zip(epochs, sparsities, strict=True)}
+        )
 
     def is_tick(self, epoch: int) -> bool:
         """Whether in this epoch, counted from 0 after `--pre_epochs`, gates are trained alone; else all is."""
-        return epoch % (self.arguments.tick_epochs + self.arguments.tock_epochs) < self.arguments.tick_epochs
+        return epoch % (self.tick_epochs + self.tock_epochs) < self.tick_epochs
 
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient of the gate * gate|, for gates that are folded into the norms: what is left of them is 1."""
@@ -70,7 +67,7 @@ class GateDecorators(SNAP):
         try:
             with evaluation_mode(self.network), torch.enable_grad():
                 for inputs, targets, share in shares(batches):
-                    value = share * self.saliency_loss(self.network(inputs), targets)
+                    value = share * self.measured_loss(self.network(inputs), targets)
                     found = torch.autograd.grad(value, list(gates.gates.values()), materialize_grads=True)
                     sum_over_processes(found)
                     sums = {name: sums[name] + gradient.abs() for name, gradient in zip(sums, found, strict=True)}

@@ -1,6 +1,6 @@
 """Magnitude pruning in rounds: lottery tickets."""
 
-from criterions.Magnitude import Magnitude
+from secateur.criterions.Magnitude import Magnitude
 
 
 class IMP(Magnitude):
@@ -13,4 +13,4 @@ class IMP(Magnitude):
     """
 
     schedule = "exponential"
-    moment = "rounds"
+    timing = "rounds"

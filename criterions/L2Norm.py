@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.filters import filter_scores
-from utils.pruning.saliency import Batch
-from utils.pruning.structured import StructuredCriterion
+from secateur.channels.filters import filter_scores
+from secateur.pruning.saliency import Batch
+from secateur.pruning.structured import StructuredCriterion
 
 
 class L2Norm(StructuredCriterion):

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.criterion import Criterion
-from utils.pruning.saliency import Batch
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.saliency import Batch
 
 
 class Magnitude(Criterion):

@@ -1,15 +1,14 @@
 """Dynamic sparse training that grows where the gradient is large."""
 
-import argparse
 import math
 from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.dynamic_sparse import DynamicSparse
-from utils.pruning.moments import Timing
-from utils.pruning.saliency import Batch, mean_gradients
-from utils.ranges import number
+from secateur.config.option import option
+from secateur.pruning.dynamic_sparse import DynamicSparse
+from secateur.pruning.plan import Timeline
+from secateur.pruning.saliency import Batch, mean_gradients
 
 
 class RigL(DynamicSparse):
@@ -21,26 +20,18 @@ class RigL(DynamicSparse):
     training.
     """
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare how often connections are exchanged."""
-        parser.add_argument(
-            "--update_steps",
-            type=number(int, 1),
-            default=100,
-            metavar="N",
-            help="steps of the optimizer between two updates, where --prune_freq is not given (default: %(default)s)",
-        )
+    update_steps: int = option(
+        100, "steps of the optimizer between two updates, where --prune_freq is not given", low=1
+    )
 
     def growth_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient|, of the weights that are zero too."""
         gradients = mean_gradients(self.network, self.loss, batches, self.weights)
         return {name: gradient.abs() for name, gradient in gradients.items()}
 
-    def interval(self, timing: Timing) -> int:
+    def interval(self, timeline: Timeline) -> int:
         """Steps from one update to the next."""
-        in_epochs = "prune_freq" in self.arguments.explicit
-        return super().interval(timing) if in_epochs else self.arguments.update_steps
+        return super().interval(timeline) if "prune_freq" in self.given else self.update_steps
 
     @property
     def drop_rate(self) -> float:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.dynamic_sparse import DynamicSparse
-from utils.pruning.saliency import Batch
-from utils.pruning.scores import random_scores
+from secateur.pruning.dynamic_sparse import DynamicSparse
+from secateur.pruning.saliency import Batch
+from secateur.pruning.scores import random_scores
 
 
 class SET(DynamicSparse):
@@ -18,4 +18,4 @@ class SET(DynamicSparse):
 
     def growth_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Random numbers, new ones at each update."""
-        return random_scores(self.weights, self.arguments.seed, f"growth {self.updates}")
+        return random_scores(self.weights, self.seed, f"growth {self.updates}")

@@ -1,6 +1,6 @@
 """SNAP in several steps, before training."""
 
-from criterions.SNAP import SNAP
+from secateur.criterions.SNAP import SNAP
 
 
 class SNAPit(SNAP):

@@ -1,6 +1,6 @@
 """SNAP in several steps, during training."""
 
-from criterions.SNAPit import SNAPit
+from secateur.criterions.SNAPit import SNAPit
 
 
 class SNAPitDuring(SNAPit):
@@ -9,4 +9,4 @@ class SNAPitDuring(SNAPit):
     SNAP's score and SNIP-it's schedule, one step each `--prune_freq` epochs from epoch `--prune_delay` on.
     """
 
-    moment = "during"
+    timing = "during"

@@ -1,6 +1,6 @@
 """SNIP in several steps, before training."""
 
-from criterions.SNIP import SNIP
+from secateur.criterions.SNIP import SNIP
 
 
 class SNIPit(SNIP):

@@ -1,6 +1,6 @@
 """SNIP in several steps, during training."""
 
-from criterions.SNIPit import SNIPit
+from secateur.criterions.SNIPit import SNIPit
 
 
 class SNIPitDuring(SNIPit):
@@ -9,4 +9,4 @@ class SNIPitDuring(SNIPit):
     SNIP's score and SNIP-it's schedule, one step each `--prune_freq` epochs from epoch `--prune_delay` on.
     """
 
-    moment = "during"
+    timing = "during"

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from utils.pruning.saliency import Batch
-from utils.pruning.scores import random_scores
-from utils.pruning.structured import StructuredCriterion
+from secateur.pruning.saliency import Batch
+from secateur.pruning.scores import random_scores
+from secateur.pruning.structured import StructuredCriterion
 
 
 class StructuredRandom(StructuredCriterion):
@@ -16,4 +16,4 @@ class StructuredRandom(StructuredCriterion):
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Draw each score uniformly from [0, 1)."""
         channels = {root: torch.empty(group.channels) for root, group in self.groups.items()}
-        return random_scores(channels, self.arguments.seed, "random channels")
+        return random_scores(channels, self.seed, "random channels")

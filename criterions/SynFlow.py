@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from utils.modes import evaluation_mode
-from utils.pruning.criterion import Criterion
-from utils.pruning.saliency import Batch
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.saliency import Batch
+from secateur.utils.modes import evaluation_mode
 
 
 class SynFlow(Criterion):
@@ -21,7 +21,7 @@ class SynFlow(Criterion):
     """
 
     schedule = "exponential"
-    steps = 100
+    snip_steps = 100
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|dR/dw * w|; the batches are not looked at beyond the shape of an image."""

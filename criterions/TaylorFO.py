@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.gates import gate_gradients
-from utils.pruning.saliency import Batch
-from utils.pruning.structured import StructuredCriterion
+from secateur.channels.gates import gate_gradients
+from secateur.pruning.saliency import Batch
+from secateur.pruning.structured import StructuredCriterion
 
 
 class TaylorFO(StructuredCriterion):

@@ -4,25 +4,33 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from utils.pruning.criterion import Criterion
-from utils.pruning.saliency import Batch
-from utils.pruning.scores import random_scores
+from secateur.config.option import option
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.saliency import Batch
+from secateur.pruning.scores import random_scores
 
 
 class UnstructuredRandom(Criterion):
     """Prunes weights at random: the baseline that every score must beat. Seeded by `--seed`."""
 
+    pruning_rate: float | None = option(
+        None,
+        "what UnstructuredRandom takes for the limit where that is not given; what SET and RigL exchange in one step",
+        low=0,
+        high=1,
+        below=True,
+        metavar="FRACTION",
+        general=True,
+    )
+
     aliases = ("rand",)
-    reads = ("pruning_rate",)
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Draw each score uniformly from [0, 1)."""
-        return random_scores(self.weights, self.arguments.seed, "random scores")
+        return random_scores(self.weights, self.seed, "random scores")
 
     @property
     def limit(self) -> float:
         """`--pruning_limit`, or `--pruning_rate` where only that was given."""
-        only_rate = "pruning_rate" in self.arguments.explicit and not (
-            {"pruning_limit", "compression"} & self.arguments.explicit
-        )
-        return self.arguments.pruning_rate if only_rate and not self.pattern else super().limit
+        only_rate = self.pruning_rate is not None and not {"pruning_limit", "compression"} & self.given
+        return self.pruning_rate if only_rate and not self.group_pattern else super().limit

@@ -1,13 +1,13 @@
 """Any images in a NumPy file."""
 
-import argparse
 from pathlib import Path
 
 import torch
 
-from utils.data.array_files import load_arrays
-from utils.data.data_set import DataSet, Images
-from utils.data.statistics import channel_statistics
+from secateur.config.option import option
+from secateur.data.array_files import load_arrays
+from secateur.data.data_set import DataSet, Images
+from secateur.data.statistics import channel_statistics
 
 
 class ARRAYS(DataSet):
@@ -24,15 +24,15 @@ class ARRAYS(DataSet):
     mean = (0.5, 0.5, 0.5)
     std = (0.25, 0.25, 0.25)
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the order of the axes."""
-        help_text = "order of the axes, where the shape does not tell it: NHWC or NCHW (channels last or first)"
-        parser.add_argument("--axes", choices=("NHWC", "NCHW"), help=help_text)
+    axes: str | None = option(
+        None,
+        "order of the axes, where the shape does not tell it: NHWC or NCHW (channels last or first)",
+        choices=("NHWC", "NCHW"),
+    )
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+    def load(self, folder: Path) -> tuple[Images, Images]:
         """Read the file; nothing in it is unpickled."""
-        train, test = load_arrays(folder, arguments.axes)
+        train, test = load_arrays(folder, self.axes)
         self.input_shape = train.shape
         self.num_classes = max(int(torch.cat([train.labels, test.labels]).max()) + 1, 2)
         self.mean, self.std = channel_statistics(train)

@@ -1,13 +1,12 @@
 """Handwritten digits that come with scikit-learn."""
 
-import argparse
 from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from utils.data.data_set import DataSet, Images
+from secateur.data.data_set import DataSet, Images
 
 
 class DIGITS(DataSet):
@@ -22,7 +21,7 @@ class DIGITS(DataSet):
     std = (0.3760,)
     batch_size = 64
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+    def load(self, folder: Path) -> tuple[Images, Images]:
         """Return the two parts; pixel values 0 to 16 are spread over 0 to 255."""
         digits = load_digits()
         pixels = torch.from_numpy(digits.images).mul(255 / 16).round().byte()[:, None]

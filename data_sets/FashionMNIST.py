@@ -1,10 +1,9 @@
 """Clothes, as hard to tell apart as digits are easy."""
 
-import argparse
 from pathlib import Path
 
-from utils.data.data_set import DataSet, Images
-from utils.data.torchvision_files import load_torchvision
+from secateur.data.data_set import DataSet, Images
+from secateur.data.torchvision_files import load_torchvision
 
 
 class FashionMNIST(DataSet):
@@ -15,6 +14,6 @@ class FashionMNIST(DataSet):
     mean = (0.2860,)
     std = (0.3530,)
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+    def load(self, folder: Path) -> tuple[Images, Images]:
         """Read the four idx files under `folder`/FashionMNIST/raw, or let torchvision download them."""
         return load_torchvision("FashionMNIST", folder, where=folder / "FashionMNIST" / "raw", download=self.download)

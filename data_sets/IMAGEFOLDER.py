@@ -1,17 +1,16 @@
 """Any folder of image files."""
 
-import argparse
 from pathlib import Path
 
 from PIL import Image
 
-from utils.data.augmentation import HorizontalFlip, RandomCrop
-from utils.data.data_set import DataSet, Images
-from utils.data.image_files import ImageFiles, class_folders, list_classes, load_image_files
-from utils.data.statistics import channel_statistics
-from utils.data.streaming import StreamedImages
-from utils.errors import UserError
-from utils.ranges import number
+from secateur.config.option import option
+from secateur.data.augmentation import HorizontalFlip, RandomCrop
+from secateur.data.data_set import DataSet, Images
+from secateur.data.image_files import ImageFiles, class_folders, list_classes, load_image_files
+from secateur.data.statistics import channel_statistics
+from secateur.data.streaming import StreamedImages
+from secateur.utils.errors import UserError
 
 
 class IMAGEFOLDER(DataSet):
@@ -28,13 +27,11 @@ class IMAGEFOLDER(DataSet):
     mean = (0.5, 0.5, 0.5)
     std = (0.25, 0.25, 0.25)
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the size."""
-        help_text = "height and width of the images (default: those of the first one)"
-        parser.add_argument("--image_size", type=number(int, 8, 4096), metavar="PIXELS", help=help_text)
+    image_size: int | None = option(
+        None, "height and width of the images (default: those of the first one)", low=8, high=4096, metavar="PIXELS"
+    )
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images | StreamedImages, ...]:
+    def load(self, folder: Path) -> tuple[Images | StreamedImages, ...]:
         """List both parts; decode them, or map what was decoded before, or leave them to be streamed."""
         train = folder / "train"
         test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), folder / "test")
@@ -48,10 +45,10 @@ class IMAGEFOLDER(DataSet):
         if unknown := sorted(set(class_folders(test)) ^ set(classes)):
             raise UserError(f"IMAGEFOLDER: {train} and {test} hold different classes: {unknown[0]}")
         parts = [list_classes(part, classes) for part in (train, test)]
-        size = (arguments.image_size,) * 2 if arguments.image_size else _size_of_first(parts[0])
+        size = (self.image_size,) * 2 if self.image_size else _size_of_first(parts[0])
         self.input_shape, self.num_classes = (3, *size), len(classes)
         self.augmentation = (RandomCrop(max(size) // 8), HorizontalFlip(0.5))
-        loaded = load_image_files(parts, self.input_shape, arguments)
+        loaded = load_image_files(parts, self.input_shape, self)
         self.mean, self.std = channel_statistics(loaded[0])
         return tuple(loaded)
 

@@ -1,15 +1,14 @@
 """Ten of ImageNet's classes that are easy to tell apart."""
 
-import argparse
 from pathlib import Path
 
-from utils.data.augmentation import HorizontalFlip, RandomResizedCrop
-from utils.data.data_set import DataSet, Images
-from utils.data.image_files import class_folders, list_classes, load_image_files
-from utils.data.streaming import StreamedImages
-from utils.data.torchvision_files import fetch
-from utils.errors import UserError
-from utils.ranges import number
+from secateur.config.option import option
+from secateur.data.augmentation import HorizontalFlip, RandomResizedCrop
+from secateur.data.data_set import DataSet, Images
+from secateur.data.image_files import class_folders, list_classes, load_image_files
+from secateur.data.streaming import StreamedImages
+from secateur.data.torchvision_files import fetch
+from secateur.utils.errors import UserError
 
 
 class IMAGENETTE(DataSet):
@@ -29,13 +28,9 @@ class IMAGENETTE(DataSet):
     #: The published archive, which comes in three sizes: with this name, and with -160 or -320 for the shorter side.
     archive = "imagenette2"
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the size."""
-        help_text = "height and width of the images (default: %(default)s)"
-        parser.add_argument("--image_size", type=number(int, 8, 4096), default=128, metavar="PIXELS", help=help_text)
+    image_size: int = option(128, "height and width of the images", low=8, high=4096, metavar="PIXELS")
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images | StreamedImages, ...]:
+    def load(self, folder: Path) -> tuple[Images | StreamedImages, ...]:
         """Read train/<class>/*.JPEG and val/<class>/*.JPEG below `folder`/<archive>: the smallest that is there.
 
         An archive of smaller images than `--image_size` is taken only where there is no other.
@@ -44,7 +39,7 @@ class IMAGENETTE(DataSet):
         there = [name for name in names if (folder / name).is_dir()]
         if not there:
             there = [self.fetch(folder)]
-        where = folder / next((name for name in there if names[name] >= arguments.image_size), there[-1])
+        where = folder / next((name for name in there if names[name] >= self.image_size), there[-1])
         for part in ("train", "val"):
             classes = class_folders(where / part) if (where / part).is_dir() else []
             if len(classes) != self.num_classes:
@@ -52,9 +47,9 @@ class IMAGENETTE(DataSet):
                     f"{type(self).__name__}: {where / part} holds {len(classes)} classes, not {self.num_classes}: "
                     f"{self.advice(folder)}"
                 )
-        self.input_shape = (3, arguments.image_size, arguments.image_size)
+        self.input_shape = (3, self.image_size, self.image_size)
         parts = [list_classes(where / part, classes) for part in ("train", "val")]
-        return tuple(load_image_files(parts, self.input_shape, arguments))
+        return tuple(load_image_files(parts, self.input_shape, self))
 
     def fetch(self, folder: Path) -> str:
         """Let torchvision download the smallest archive, and return its name."""

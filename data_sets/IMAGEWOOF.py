@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from data_sets.IMAGENETTE import IMAGENETTE
-from utils.errors import UserError
+from secateur.data_sets.IMAGENETTE import IMAGENETTE
+from secateur.utils.errors import UserError
 
 
 class IMAGEWOOF(IMAGENETTE):

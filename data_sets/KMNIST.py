@@ -1,10 +1,9 @@
 """Handwritten Japanese characters."""
 
-import argparse
 from pathlib import Path
 
-from utils.data.data_set import DataSet, Images
-from utils.data.torchvision_files import load_torchvision
+from secateur.data.data_set import DataSet, Images
+from secateur.data.torchvision_files import load_torchvision
 
 
 class KMNIST(DataSet):
@@ -15,6 +14,6 @@ class KMNIST(DataSet):
     mean = (0.1918,)
     std = (0.3483,)
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+    def load(self, folder: Path) -> tuple[Images, Images]:
         """Read the four idx files under `folder`/KMNIST/raw, or let torchvision download them."""
         return load_torchvision("KMNIST", folder, where=folder / "KMNIST" / "raw", download=self.download)

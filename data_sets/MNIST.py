@@ -1,10 +1,9 @@
 """Handwritten digits."""
 
-import argparse
 from pathlib import Path
 
-from utils.data.data_set import DataSet, Images
-from utils.data.torchvision_files import load_torchvision
+from secateur.data.data_set import DataSet, Images
+from secateur.data.torchvision_files import load_torchvision
 
 
 class MNIST(DataSet):
@@ -15,6 +14,6 @@ class MNIST(DataSet):
     mean = (0.1307,)
     std = (0.3081,)
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+    def load(self, folder: Path) -> tuple[Images, Images]:
         """Read the four idx files under `folder`/MNIST/raw, or let torchvision download them."""
         return load_torchvision("MNIST", folder, where=folder / "MNIST" / "raw", download=self.download)

@@ -1,16 +1,15 @@
 """Handwritten characters of fifty alphabets."""
 
-import argparse
 from pathlib import Path
 
 import torch
 
-from utils.data.augmentation import RandomCrop
-from utils.data.data_set import DataSet, Images
-from utils.data.image_files import class_folders, list_classes, preloaded
-from utils.data.statistics import channel_statistics
-from utils.data.torchvision_files import fetch
-from utils.errors import UserError
+from secateur.data.augmentation import RandomCrop
+from secateur.data.data_set import DataSet, Images
+from secateur.data.image_files import class_folders, list_classes, preloaded
+from secateur.data.statistics import channel_statistics
+from secateur.data.torchvision_files import fetch
+from secateur.utils.errors import UserError
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 PARTS = ("images_background", "images_evaluation")
@@ -33,7 +32,7 @@ class OMNIGLOT(DataSet):
     std = (0.25,)
     augmentation = (RandomCrop(2),)
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+    def load(self, folder: Path) -> tuple[Images, Images]:
         """Read `folder`/omniglot-py/<part>/<alphabet>/<character>/<character>_<drawing>.png of both parts."""
         where = folder / "omniglot-py"
         for part in PARTS:

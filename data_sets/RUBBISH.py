@@ -1,14 +1,13 @@
 """Made-up images, for trying things out."""
 
-import argparse
 from pathlib import Path
 
 import torch
 
-from utils.data.augmentation import HorizontalFlip, RandomCrop
-from utils.data.data_set import DataSet, Images
-from utils.data.made_up import class_patterns, noisy
-from utils.ranges import number
+from secateur.config.option import option
+from secateur.data.augmentation import HorizontalFlip, RandomCrop
+from secateur.data.data_set import DataSet, Images
+from secateur.data.synthetic import class_patterns, noisy
 
 TEST_IMAGES = 1000
 
@@ -26,13 +25,11 @@ class RUBBISH(DataSet):
     batch_size = 128
     augmentation = (RandomCrop(2), HorizontalFlip())
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the size of the set."""
-        help_text = "training images; the test images are always the same ones (default: %(default)s)"
-        parser.add_argument("--rubbish_images", type=number(int, 10, 10**6), default=5000, metavar="N", help=help_text)
+    rubbish_images: int = option(
+        5000, "training images; the test images are always the same ones", low=10, high=1_000_000
+    )
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images, Images]:
+    def load(self, folder: Path) -> tuple[Images, Images]:
         """Draw the patterns, then the training and the test images."""
         patterns = class_patterns(self.input_shape, self.num_classes)
 
@@ -40,4 +37,4 @@ class RUBBISH(DataSet):
             generator = torch.Generator().manual_seed(seed)
             return noisy(patterns, torch.randint(self.num_classes, (count,), generator=generator), generator)
 
-        return draw(arguments.rubbish_images, seed=1), draw(TEST_IMAGES, seed=2)
+        return draw(self.rubbish_images, seed=1), draw(TEST_IMAGES, seed=2)

@@ -1,13 +1,12 @@
 """Photographs of two hundred kinds of things, in a size between CIFAR's and ImageNet's."""
 
-import argparse
 from pathlib import Path
 
-from utils.data.augmentation import HorizontalFlip, RandomCrop
-from utils.data.data_set import DataSet, Images
-from utils.data.image_files import ImageFiles, class_folders, list_classes, load_image_files
-from utils.data.streaming import StreamedImages
-from utils.errors import UserError
+from secateur.data.augmentation import HorizontalFlip, RandomCrop
+from secateur.data.data_set import DataSet, Images
+from secateur.data.image_files import ImageFiles, class_folders, list_classes, load_image_files
+from secateur.data.streaming import StreamedImages
+from secateur.utils.errors import UserError
 
 ADDRESS = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
@@ -26,7 +25,7 @@ class TINYIMAGENET(DataSet):
     batch_size = 256
     augmentation = (RandomCrop(4), HorizontalFlip(0.5))
 
-    def load(self, folder: Path, arguments: argparse.Namespace) -> tuple[Images | StreamedImages, ...]:
+    def load(self, folder: Path) -> tuple[Images | StreamedImages, ...]:
         """Read `folder`/tiny-imagenet-200: train/<class>/images/*.JPEG, val/images/*.JPEG, val/val_annotations.txt."""
         where = folder / "tiny-imagenet-200"
         train, notes = where / "train", where / "val" / "val_annotations.txt"
@@ -39,7 +38,7 @@ class TINYIMAGENET(DataSet):
         if len(classes) != self.num_classes:
             raise UserError(f"TINYIMAGENET: {train} holds {len(classes)} classes, not {self.num_classes}")
         parts = [list_classes(train, classes), _annotated(notes, classes)]
-        return tuple(load_image_files(parts, self.input_shape, arguments))
+        return tuple(load_image_files(parts, self.input_shape, self))
 
 
 def _annotated(notes: Path, classes: list[str]) -> ImageFiles:

@@ -1,12 +1,14 @@
 """Cross-entropy with a penalty that makes whole channels small."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
-from losses.CrossEntropy import CrossEntropy
+from secateur.training.hoyer import HoyerPenalty
 
 
-class GroupHoyerSquareCrossEntropy(CrossEntropy):
+class GroupHoyerSquareCrossEntropy(HoyerPenalty):
     """Cross-entropy plus `--hoyer_reg` * the Group-HS term of each layer (Yang et al., 2020, "DeepHoyer", section 4.2).
 
     The term is Hoyer-Square of the norms of a weight's columns, what goes out of one channel, and of its rows, what
@@ -15,18 +17,9 @@ class GroupHoyerSquareCrossEntropy(CrossEntropy):
     the criterion GroupHoyerSquare prunes.
     """
 
-    reads = ("hoyer_reg",)
-    remembers = ("has_pruned",)
-    #: Whether the criterion has pruned, after which the term is left out.
-    has_pruned = False
-
-    def penalty(self) -> Tensor | None:
-        """The norm terms of CrossEntropy and the Group-HS term."""
-        norms = super().penalty()
-        if self.has_pruned or not self.arguments.hoyer_reg or not self.weights:
-            return norms
-        term = self.arguments.hoyer_reg * sum(group_hoyer_square(weight) for weight in self.weights.values())
-        return term if norms is None else term + norms
+    def terms(self) -> Iterable[Tensor]:
+        """Group-HS of each weight."""
+        return [group_hoyer_square(weight) for weight in self.weights.values()]
 
 
 def group_hoyer_square(weight: Tensor) -> Tensor:

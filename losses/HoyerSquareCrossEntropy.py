@@ -1,11 +1,13 @@
 """Cross-entropy with a penalty that makes weights sparse."""
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
-from losses.CrossEntropy import CrossEntropy
+from secateur.training.hoyer import HoyerPenalty
 
 
-class HoyerSquareCrossEntropy(CrossEntropy):
+class HoyerSquareCrossEntropy(HoyerPenalty):
     """Cross-entropy plus `--hoyer_reg` * the sum over layers of (sum |w|)^2 / sum w^2 (Yang et al., 2020, equation 3).
 
     The ratio lies between 1 (one weight is left) and the number of weights (all are alike), whatever their scale. A
@@ -13,19 +15,9 @@ class HoyerSquareCrossEntropy(CrossEntropy):
     HoyerSquare prunes.
     """
 
-    reads = ("hoyer_reg",)
-    remembers = ("has_pruned",)
-    #: Whether the criterion has pruned, after which the term is left out, of layers that do not compete too.
-    has_pruned = False
-
-    def penalty(self) -> Tensor | None:
-        """The norm terms of CrossEntropy and the Hoyer-Square term."""
-        terms = [hoyer_square(weight) for name, weight in self.weights.items() if name not in self.masks.kept]
-        norms = super().penalty()
-        if self.has_pruned or not terms or not self.arguments.hoyer_reg:
-            return norms
-        hoyer = self.arguments.hoyer_reg * sum(terms)
-        return hoyer if norms is None else hoyer + norms
+    def terms(self) -> Iterable[Tensor]:
+        """Hoyer-Square of each weight without a mask."""
+        return [hoyer_square(weight) for name, weight in self.weights.items() if name not in self.masks.kept]
 
 
 def hoyer_square(weight: Tensor) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from losses.CrossEntropy import CrossEntropy
-from utils.errors import UserError
-from utils.pruning.hard_concrete import HardConcreteGates
+from secateur.config.option import option
+from secateur.losses.CrossEntropy import CrossEntropy
+from secateur.pruning.hard_concrete import HardConcreteGates
+from secateur.utils.errors import UserError
 
 
 class L0CrossEntropy(CrossEntropy):
@@ -18,7 +19,10 @@ class L0CrossEntropy(CrossEntropy):
     """
 
     implies = {"train_scheme": "L0Trainer"}
-    reads = ("l0_reg",)
+    l0_reg: float = option(1.0, "penalty on the expected number of weights", low=0, metavar="FACTOR", general=True)
+
+    #: Weight decay, `--l2_reg`, which L0Trainer hands over.
+    l2_reg: float = 0.0
     gates: HardConcreteGates | None = None
     #: Training images.
     images: int = 0
@@ -27,7 +31,7 @@ class L0CrossEntropy(CrossEntropy):
         """The norm terms of CrossEntropy and the L0 penalty."""
         if self.gates is None:
             raise UserError("--loss L0CrossEntropy needs gates, which --train_scheme L0Trainer has: train with --l0")
-        decay, price = self.arguments.l2_reg / 2, self.arguments.l0_reg / self.images
+        decay, price = self.l2_reg / 2, self.l0_reg / self.images
         terms = [
             (probability * (decay * parameter.square() + price * kept)).sum()
             for parameter, probability, kept in self.gates.gated()

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from models.blocks.forms import Form, TwoForms, averaged_map, is_small
-from models.blocks.initialisation import he_normal
+from secateur.models.blocks.forms import Form, TwoForms, averaged_map, is_small
+from secateur.models.blocks.initialisation import he_normal
 
 
 class AlexNet(TwoForms):

@@ -1,6 +1,6 @@
 """SNIP's AlexNet-b."""
 
-from models.blocks.snip import SnipAlexNet
+from secateur.models.blocks.snip import SnipAlexNet
 
 
 class AlexNet_b(SnipAlexNet):  # noqa: N801 - named as its paper names it

@@ -1,6 +1,6 @@
 """SNIP's AlexNet-s."""
 
-from models.blocks.snip import SnipAlexNet
+from secateur.models.blocks.snip import SnipAlexNet
 
 
 class AlexNet_s(SnipAlexNet):  # noqa: N801 - named as its paper names it

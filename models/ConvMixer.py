@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.blocks.forms import Form, TwoForms, is_small
+from secateur.models.blocks.forms import Form, TwoForms, is_small
 
 
 class Residual(nn.Module):

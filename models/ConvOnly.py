@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.blocks.initialisation import he_normal
+from secateur.models.blocks.initialisation import he_normal
 
 
 class ConvOnly(nn.Module):

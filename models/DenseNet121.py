@@ -1,6 +1,6 @@
 """DenseNet-121."""
 
-from models.blocks.dense import DenseNet
+from secateur.models.blocks.dense import DenseNet
 
 
 class DenseNet121(DenseNet):

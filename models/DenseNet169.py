@@ -1,6 +1,6 @@
 """DenseNet-169."""
 
-from models.blocks.dense import DenseNet
+from secateur.models.blocks.dense import DenseNet
 
 
 class DenseNet169(DenseNet):

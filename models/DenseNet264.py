@@ -1,6 +1,6 @@
 """DenseNet-264."""
 
-from models.blocks.dense import DenseNet
+from secateur.models.blocks.dense import DenseNet
 
 
 class DenseNet264(DenseNet):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from models.blocks.forms import Form, TwoForms, is_small
-from models.blocks.initialisation import he_normal
+from secateur.models.blocks.forms import Form, TwoForms, is_small
+from secateur.models.blocks.initialisation import he_normal
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

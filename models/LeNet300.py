@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from models.blocks.initialisation import glorot_normal
+from secateur.models.blocks.initialisation import glorot_normal
 
 
 class LeNet300(nn.Module):

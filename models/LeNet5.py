@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.blocks.initialisation import glorot_normal
+from secateur.models.blocks.initialisation import glorot_normal
 
 
 class LeNet5(nn.Module):

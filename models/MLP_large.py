@@ -5,7 +5,7 @@ import math
 
 from torch import Tensor, nn
 
-from models.blocks.initialisation import glorot_normal
+from secateur.models.blocks.initialisation import glorot_normal
 
 
 class MLP_large(nn.Module):  # noqa: N801 - a variant of MLP

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from models.blocks.forms import Form, TwoForms, is_small
-from models.blocks.initialisation import he_normal, narrow_normal
+from secateur.models.blocks.forms import Form, TwoForms, is_small
+from secateur.models.blocks.initialisation import he_normal, narrow_normal
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:

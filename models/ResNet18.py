@@ -1,6 +1,6 @@
 """ResNet-18."""
 
-from models.blocks.residual import ImageNetResNet
+from secateur.models.blocks.residual import ImageNetResNet
 
 
 class ResNet18(ImageNetResNet):

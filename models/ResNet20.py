@@ -1,6 +1,6 @@
 """ResNet-20, for CIFAR."""
 
-from models.blocks.cifar_residual import CifarResNet
+from secateur.models.blocks.cifar_residual import CifarResNet
 
 
 class ResNet20(CifarResNet):

@@ -1,6 +1,6 @@
 """ResNet-32, for CIFAR."""
 
-from models.blocks.cifar_residual import CifarResNet
+from secateur.models.blocks.cifar_residual import CifarResNet
 
 
 class ResNet32(CifarResNet):

@@ -1,6 +1,6 @@
 """ResNet-44, for CIFAR."""
 
-from models.blocks.cifar_residual import CifarResNet
+from secateur.models.blocks.cifar_residual import CifarResNet
 
 
 class ResNet44(CifarResNet):

@@ -1,6 +1,6 @@
 """ResNet-50."""
 
-from models.blocks.residual import BottleneckBlock, ImageNetResNet
+from secateur.models.blocks.residual import BottleneckBlock, ImageNetResNet
 
 
 class ResNet50(ImageNetResNet):

@@ -1,6 +1,6 @@
 """SqueezeNet, with simple bypasses, which have no parameters."""
 
-from models.blocks.squeeze import SqueezeNet
+from secateur.models.blocks.squeeze import SqueezeNet
 
 
 class SqueezeNet_bypass(SqueezeNet):  # noqa: N801 - named as the literature names it

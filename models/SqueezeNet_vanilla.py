@@ -1,6 +1,6 @@
 """SqueezeNet, without bypasses."""
 
-from models.blocks.squeeze import SqueezeNet
+from secateur.models.blocks.squeeze import SqueezeNet
 
 
 class SqueezeNet_vanilla(SqueezeNet):  # noqa: N801 - named as the literature names it

@@ -1,6 +1,6 @@
 """VGG-13."""
 
-from models.blocks.vgg import VGG
+from secateur.models.blocks.vgg import VGG
 
 
 class VGG13(VGG):

@@ -1,6 +1,6 @@
 """VGG-19."""
 
-from models.blocks.vgg import VGG
+from secateur.models.blocks.vgg import VGG
 
 
 class VGG19(VGG):

@@ -1,6 +1,6 @@
 """SNIP's VGG-C."""
 
-from models.blocks.snip import SnipVGG
+from secateur.models.blocks.snip import SnipVGG
 
 
 class VGG_C(SnipVGG):  # noqa: N801 - named as its paper names it

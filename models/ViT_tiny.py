@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks.forms import Form, TwoForms, is_small
+from secateur.models.blocks.forms import Form, TwoForms, is_small
 
 
 class Attention(nn.Module):

@@ -1,6 +1,6 @@
 """WRN-22-8."""
 
-from models.blocks.wide_residual import WideResNet
+from secateur.models.blocks.wide_residual import WideResNet
 
 
 class WideResNet_22_8(WideResNet):  # noqa: N801 - named as its paper names it

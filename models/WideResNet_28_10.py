@@ -1,6 +1,6 @@
 """WRN-28-10."""
 
-from models.blocks.wide_residual import WideResNet
+from secateur.models.blocks.wide_residual import WideResNet
 
 
 class WideResNet_28_10(WideResNet):  # noqa: N801 - named as its paper names it

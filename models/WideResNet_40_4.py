@@ -1,6 +1,6 @@
 """WRN-40-4."""
 
-from models.blocks.wide_residual import WideResNet
+from secateur.models.blocks.wide_residual import WideResNet
 
 
 class WideResNet_40_4(WideResNet):  # noqa: N801 - named as its paper names it

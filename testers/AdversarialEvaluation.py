@@ -1,24 +1,23 @@
 """Accuracy on images that are changed so that the network errs."""
 
-import argparse
 import contextlib
 import math
 
 import torch
 
-from testers.DefaultTester import DefaultTester
-from utils.attacks.catalogue import EPSILONS, Attack, find_attacks
-from utils.attacks.outcome import FORMS, rows_of, weaker_than_noise
-from utils.attacks.search import EXAMPLES, AttackError, Found, PixelModel, classes, search
-from utils.charts.attacks import adversarial_images, robustness
-from utils.data.batches import Batches
-from utils.errors import UserError
-from utils.modes import evaluation_mode, frozen
-from utils.ranges import number
-from utils.run.run import Run
-from utils.seeds import seeded_generator, seeded_globally
-from utils.tables import Table
-from utils.terminal import progress_bar
+from secateur.config.option import FREE_TEXT, KEEP, option
+from secateur.data.batches import Batches
+from secateur.measuring.attacks.catalogue import EPSILONS, Attack, find_attacks
+from secateur.measuring.attacks.outcome import FORMS, rows_of, weaker_than_noise
+from secateur.measuring.attacks.search import EXAMPLES, AttackError, Found, PixelModel, classes, search
+from secateur.measuring.charts.attacks import adversarial_images, robustness
+from secateur.runs.run import Run
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.errors import UserError
+from secateur.utils.modes import evaluation_mode, frozen
+from secateur.utils.seeds import seeded_generator, seeded_globally
+from secateur.utils.tables import Table
+from secateur.utils.terminal import progress_bar
 
 #: A batch is at most this share of the images, so that an interruption loses little.
 LARGEST_SHARE = 1 / 4
@@ -33,24 +32,49 @@ class AdversarialEvaluation(DefaultTester):
     distance, and its median norm is over that. Others run once for each epsilon. What they find is measured here.
     """
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the number of steps."""
-        help_text = "steps of each attack that has them (default: foolbox's; fewer of the slowest)"
-        parser.add_argument("--attack_steps", type=number(int, 1), metavar="N", help=help_text)
+    attack: str | None = option(
+        None,
+        "attack the network, with --eval: all, or attacks of foolbox by name, as in FGSM,LinfPGD,L2DeepFool",
+        pattern=FREE_TEXT,
+        metavar="NAMES",
+        general=True,
+        stands_for=("test_scheme", "AdversarialEvaluation"),
+    )
+    attack_epsilons: list[float] | None = option(
+        None,
+        "distances within which an image counts as attacked, of pixels in [0, 1], as in 0.1,8/255 (default: six that "
+        "double, of Linf from 2/255, of L2 from 1/8, of L1 and L0 from 1)",
+        low=0,
+        metavar="E,E,...",
+        general=True,
+        smoke=KEEP,
+    )
+    attack_samples: int = option(
+        200, "attack the first N test images of a shuffled order that is always the same", low=1, general=True, smoke=2
+    )
+    attack_norm: str | None = option(
+        None,
+        "L0, L1, L2 or Linf, for attacks whose name does not say, as DeepFool (default: what each is known for)",
+        choices=("L0", "L1", "L2", "Linf"),
+        metavar="NORM",
+        general=True,
+    )
+    attack_steps: int | None = option(
+        None, "steps of each attack that has them (default: foolbox's; fewer of the slowest)", low=1
+    )
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        flags, images = run.arguments, run.data.held_out.images
-        if not flags.attack:
+        images = run.data.held_out.images
+        if not self.attack:
             raise UserError("--test_scheme AdversarialEvaluation needs --attack: names of attacks, or all")
-        if "attack_samples" in flags.explicit and flags.attack_samples > len(images):
+        if "attack_samples" in self.given and self.attack_samples > len(images):
             raise UserError(
-                f"--attack_samples {flags.attack_samples}: there are {len(images):,} {run.data.held_out_name} images"
+                f"--attack_samples {self.attack_samples}: there are {len(images):,} {run.data.held_out_name} images"
             )
-        self.attacks = find_attacks(flags.attack, flags.attack_norm, flags.attack_steps)
+        self.attacks = find_attacks(self.attack, self.attack_norm, self.attack_steps)
         # The same images whatever the seed, so that networks of several seeds are comparable.
-        order = torch.randperm(len(images), generator=seeded_generator(0, "attacked images"))[: flags.attack_samples]
+        order = torch.randperm(len(images), generator=seeded_generator(0, "attacked images"))[: self.attack_samples]
         channels, batch_size = run.data.input_shape[0], run.data.held_out.batch_size
         plain = Batches(images.subset(order.to(images.labels.device)), batch_size, [0.0] * channels, [1.0] * channels)
         pixels, labels = zip(*plain, strict=True)
@@ -66,7 +90,7 @@ class AdversarialEvaluation(DefaultTester):
             self.attack_networks()
         except (KeyboardInterrupt, SystemExit) as stop:
             self.run.interruption = stop
-            self.tell("interrupted: the attacks below are of the images that were done by then")
+            self.run.notify("interrupted: the attacks below are of the images that were done by then")
         rows = [
             row
             for label in self.run.compared
@@ -77,9 +101,9 @@ class AdversarialEvaluation(DefaultTester):
         if rows:
             noise = {attack.name for attack in self.attacks if attack.is_noise}
             for notice in weaker_than_noise(rows, noise):
-                self.tell(notice)
+                self.run.notify(notice)
             title = f"attacks on {results['data_set']}, epsilon and norm of pixels in [0, 1]"
-            self.run.hooks.tabulated(run=self.run, table=Table("attacks", title, rows, FORMS))
+            self.run.hooks.table_created(run=self.run, table=Table("attacks", title, rows, FORMS))
             robustness(rows, noise, title.partition(",")[0], self.run.folder.output / "robustness.png")
             self.draw_examples()
         stopped = self.run.interruption is not None
@@ -93,37 +117,37 @@ class AdversarialEvaluation(DefaultTester):
                 for mode in (evaluation_mode, frozen):
                     modes.enter_context(mode(run.network))
                 model = PixelModel(run.network, run.data.held_out, run.precision.autocast).eval()
-                taken_for = classes(model, self.pixels, self.batch_size)
+                predicted = classes(model, self.pixels, self.batch_size)
                 for attack in self.attacks:
                     batches = self.found.setdefault((label, attack.name), [])
                     advance(0, f"{attack.name} on {label}")
                     try:
                         for start in range(0, len(self.pixels), self.batch_size):
-                            batches.append(self.attack_batch(attack, model, taken_for, start))
+                            batches.append(self.attack_batch(attack, model, predicted, start))
                             advance(batches[-1].images, f"{attack.name} on {label}")
                     except AttackError as error:
                         del self.found[label, attack.name]
-                        self.tell(f"{attack.name} on {label} is left out, it gave up: {error}")
+                        self.run.notify(f"{attack.name} on {label} is left out, it gave up: {error}")
 
-    def attack_batch(self, attack: Attack, model: PixelModel, taken_for: torch.Tensor, start: int) -> Found:
-        """Attack the images from `start` on; `taken_for` (N,) is what the model takes all of them for."""
+    def attack_batch(self, attack: Attack, model: PixelModel, predicted: torch.Tensor, start: int) -> Found:
+        """Attack the images from `start` on; `predicted` (N,) is what the model takes all of them for."""
         part = slice(start, start + self.batch_size)
-        with seeded_globally(self.run.arguments.seed, f"{attack.name} {start}"):
+        with seeded_globally(self.run.options.seed, f"{attack.name} {start}"):
             return search(
                 attack,
                 model,
                 self.pixels[part],
                 self.labels[part],
-                taken_for[part],
+                predicted[part],
                 self.epsilons(attack),
-                pool=(self.pixels, taken_for),
+                pool=(self.pixels, predicted),
             )
 
     def epsilons(self, attack: Attack) -> list[float]:
-        """The distances within which an attack is judged, rising."""
+        """The distances within which an attack is evaluated, rising."""
         if attack.is_spatial:
             return [math.inf]
-        asked = self.run.arguments.attack_epsilons or EPSILONS[attack.norm]
+        asked = self.attack_epsilons or EPSILONS[attack.norm]
         return [*sorted(set(asked)), math.inf] if attack.minimises else sorted(set(asked))
 
     def draw_examples(self) -> None:
@@ -141,8 +165,3 @@ class AdversarialEvaluation(DefaultTester):
         title = f"{attack} on {label}: the smallest change found"
         path = self.run.folder.output / "adversarial.png"
         adversarial_images(originals, adversarial, list(zip(*pairs, strict=True)), title, path)
-
-    def tell(self, notice: str) -> None:
-        """Say something now and in results.json."""
-        self.run.notices.append(notice)
-        self.run.log.warning(notice)

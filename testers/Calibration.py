@@ -1,12 +1,10 @@
 """Whether a network knows what it does not know."""
 
-import argparse
-
-from testers.DefaultTester import DefaultTester
-from utils.charts.calibration import reliability
-from utils.measure.calibration import calibrate
-from utils.ranges import number
-from utils.tables import Table
+from secateur.config.option import option
+from secateur.measuring.calibration import calibrate
+from secateur.measuring.charts.calibration import reliability
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.tables import Table
 
 FORMS = {
     "accuracy": "{:.2%}",
@@ -24,23 +22,14 @@ class Calibration(DefaultTester):
     A network is calibrated if of the images that it is 80 % sure of 80 % are right. Images go by their confidence into
     bins of equal width; the expected calibration error is the mean over all images of their bin's |accuracy -
     confidence|, the maximum calibration error the largest of a bin. The negative log-likelihood and the Brier score
-    judge all probabilities, not that of the named class alone.
+    score all probabilities, not that of the named class alone.
     """
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the number of bins."""
-        parser.add_argument(
-            "--calibration_bins",
-            type=number(int, 1, 1000),
-            default=15,
-            metavar="N",
-            help="bins of the confidence (default: %(default)s)",
-        )
+    calibration_bins: int = option(15, "bins of the confidence", low=1, high=1000)
 
     def evaluate(self) -> dict[str, object]:
         """Measure each network, tabulate and draw; adds `calibration` to the results, by network."""
-        run, bins = self.run, self.run.arguments.calibration_bins
+        run, bins = self.run, self.calibration_bins
         results = super().evaluate()
         measured = {
             label: calibrate(one.network, run.data.held_out, bins, run.precision.autocast)
@@ -59,7 +48,7 @@ class Calibration(DefaultTester):
         }
         title = f"calibration on {results['data_set']}, {len(run.data.held_out.images):,} images, {bins} bins"
         table = [{"network": label, **row} for label, row in rows.items()]
-        run.hooks.tabulated(run=run, table=Table("calibration", title, table, FORMS))
+        run.hooks.table_created(run=run, table=Table("calibration", title, table, FORMS))
         reliability(measured, title, run.folder.output / "calibration.png")
         of_bins = {
             label: {"images": found.images, "confidence": found.confidence, "accuracy": found.accuracy}

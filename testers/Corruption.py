@@ -1,54 +1,46 @@
 """Accuracy on images that are not as good as those of training."""
 
-import argparse
 from collections.abc import Iterable
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
-from testers.DefaultTester import DefaultTester
-from utils.charts.corruption import curves, examples
-from utils.data.batches import Batches
-from utils.data.corruption_strengths import LEVELS, STRENGTHS
-from utils.data.corruptions import as_pixels, corrupted
-from utils.errors import UserError
-from utils.measure.evaluation import evaluate
-from utils.ranges import number, several_of
-from utils.run.run import Run
-from utils.seeds import seeded_generator
-from utils.tables import Table
+from secateur.config.option import option
+from secateur.data.batches import Batches
+from secateur.data.corruption_strengths import LEVELS
+from secateur.data.corruptions import as_pixels, corrupted
+from secateur.measuring.charts.corruption import curves, examples
+from secateur.measuring.evaluation import evaluate
+from secateur.runs.run import Run
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.errors import UserError
+from secateur.utils.seeds import seeded_generator
+from secateur.utils.tables import Table
 
 
 class Corruption(DefaultTester):
     """Accuracy under corruptions of five levels, in the spirit of Hendrycks & Dietterich, 2019.
 
-    Gaussian noise, shot noise, blur, contrast, brightness, occlusion and pixelation: utils/data/corruptions.py says
+    Gaussian noise, shot noise, blur, contrast, brightness, occlusion and pixelation: secateur/data/corruptions.py says
     what they do, corruption_strengths.py how strongly. The mean corruption accuracy is the mean over all corruptions
     and levels. All networks see the same corrupted images.
     """
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare which corruptions, and of how many images."""
-        parser.add_argument(
-            "--corruptions",
-            type=several_of(*STRENGTHS),
-            default=list(STRENGTHS),
-            metavar="A,B",
-            help=f"only some of {', '.join(STRENGTHS)} (default: all)",
-        )
-        parser.add_argument(
-            "--corruption_images",
-            type=number(int, 1),
-            metavar="N",
-            help="corrupt so many of the test images, drawn at random (default: all)",
-        )
+    corruptions: list[str] = option(
+        ["gaussian_noise", "shot_noise", "blur", "contrast", "brightness", "occlusion", "pixelate"],
+        "only some of gaussian_noise, shot_noise, blur, contrast, brightness, occlusion, pixelate (default: all)",
+        choices=("gaussian_noise", "shot_noise", "blur", "contrast", "brightness", "occlusion", "pixelate"),
+        metavar="A,B",
+    )
+    corruption_images: int | None = option(
+        None, "corrupt so many of the test images, drawn at random (default: all)", low=1
+    )
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self.batches: Batches = run.data.held_out
-        if wanted := run.arguments.corruption_images:
+        if wanted := self.corruption_images:
             there = len(self.batches.images)
             if wanted > there:
                 raise UserError(f"--corruption_images {wanted}: there are {there} {run.data.held_out_name} images only")
@@ -72,11 +64,11 @@ class Corruption(DefaultTester):
             rows.append({"network": label, "corruption": "mean", "mean": mean[label]})
         title = f"accuracy on {results['data_set']} corrupted, {len(self.batches.images):,} images"
         forms = dict.fromkeys(("mean", *(f"level_{level}" for level in LEVELS)), "{:.2%}")
-        run.hooks.tabulated(run=run, table=Table("corruption", title, rows, forms))
+        run.hooks.table_created(run=run, table=Table("corruption", title, rows, forms))
         curves(clean, found, title, run.folder.output / "corruption.png")
         inputs, _ = next(iter(self.batches))
         image = as_pixels(self.batches, inputs[:1])
-        examples(image, run.arguments.corruptions, run.arguments.seed, run.folder.output / "corruption_examples.png")
+        examples(image, self.corruptions, run.options.seed, run.folder.output / "corruption_examples.png")
         return {
             **results,
             "corruption": {label: {"clean": clean[label], "mean": mean[label], **found[label]} for label in found},
@@ -84,10 +76,10 @@ class Corruption(DefaultTester):
 
     def under_corruption(self, run: Run) -> dict[str, list[float]]:
         """The accuracy of one network, by corruption and level."""
-        flags = self.run.arguments
+        seed = self.run.options.seed
         return {
-            name: [self.accuracy(run, corrupted(self.batches, name, level, flags.seed)) for level in LEVELS]
-            for name in flags.corruptions
+            name: [self.accuracy(run, corrupted(self.batches, name, level, seed)) for level in LEVELS]
+            for name in self.corruptions
         }
 
     def accuracy(self, run: Run, batches: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from utils.errors import UserError
-from utils.measure.evaluation import evaluate
-from utils.measure.figures import network_figures
-from utils.run.run import Run
-from utils.tables import Table
+from secateur.config.option import Configurable
+from secateur.measuring.evaluation import evaluate
+from secateur.measuring.sparsity import network_figures
+from secateur.runs.run import Run
+from secateur.utils.errors import UserError
+from secateur.utils.tables import Table
 
 #: What the table of several networks shows of each, and how.
 COMPARED = {
@@ -23,15 +24,16 @@ COMPARED = {
 }
 
 
-class DefaultTester:
+class DefaultTester(Configurable):
     """Loss, accuracy and confusion matrix of a checkpoint, or of several, over the whole test set."""
 
-    #: Whether a run of its own trains the network first where no checkpoint is named; see utils/run/train_first.py.
+    #: Whether a run of its own trains the network first where no checkpoint is named; see secateur/runs/train_first.py.
     trains: bool = False
     #: Whether several checkpoints can be tested side by side.
     compares: bool = True
 
     def __init__(self, run: Run) -> None:
+        super().__init__(**run.settings.options_for(type(self)))
         if len(run.compared) > 1 and not self.compares:
             raise UserError(f"{type(self).__name__} tests one network: name one run with --checkpoint_name")
         self.run = run
@@ -47,20 +49,20 @@ class DefaultTester:
             for label, figures in measured.items()
         ]
         title = f"{len(rows)} networks on {results['data_set']}"
-        self.run.hooks.tabulated(run=self.run, table=Table("compared", title, rows, COMPARED))
+        self.run.hooks.table_created(run=self.run, table=Table("compared", title, rows, COMPARED))
         return {**results, "compared": measured}
 
     def measure(self, run: Run) -> dict[str, object]:
         """Test one network."""
         start = time.perf_counter()
-        judged = evaluate(run.network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
+        evaluation = evaluate(run.network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
         seconds = time.perf_counter() - start
         if run is self.run:
-            run.hooks.evaluated(run=run, evaluation=judged)
-        results = network_figures(run, judged)
-        if judged.confusion is not None:
-            images = judged.confusion.sum(1).clamp(min=1)
-            results["class_accuracies"] = (judged.confusion.diagonal() / images).tolist()
+            run.hooks.evaluated(run=run, evaluation=evaluation)
+        results = network_figures(run, evaluation)
+        if evaluation.confusion is not None:
+            images = evaluation.confusion.sum(1).clamp(min=1)
+            results["class_accuracies"] = (evaluation.confusion.diagonal() / images).tolist()
         return {
             **results,
             "seconds_testing": seconds,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from testers.DefaultTester import DefaultTester
-from utils.charts.layers import layer_sparsity, weights_of_layers
-from utils.measure.layers import WHOLE, layer_figures, weight_histograms
-from utils.tables import Table
+from secateur.measuring.charts.layers import layer_sparsity, weights_of_layers
+from secateur.measuring.layers import WHOLE, layer_figures, weight_histograms
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.tables import Table
 
 FORMS = {"sparsity": "{:.2%}"}
 
@@ -23,9 +23,9 @@ class LayerReport(DefaultTester):
         layers = {label: layer_figures(compared) for label, compared in run.compared.items()}
         several = len(layers) > 1
         rows = [{"network": label, **row} if several else row for label, own in layers.items() for row in own]
-        names = ", ".join(dict.fromkeys(compared.identity["model"] for compared in run.compared.values()))
+        names = ", ".join(dict.fromkeys(compared.model_spec["model"] for compared in run.compared.values()))
         title = f"{names} on {results['data_set']}"
-        run.hooks.tabulated(run=run, table=Table("layers", f"{title}: layers", rows, FORMS))
+        run.hooks.table_created(run=run, table=Table("layers", f"{title}: layers", rows, FORMS))
         if several:
             sparsities: dict[str, dict[str, object]] = {}
             for label, own in layers.items():
@@ -35,7 +35,7 @@ class LayerReport(DefaultTester):
             ordered = sorted(sparsities.values(), key=lambda row: row["layer"] == WHOLE)
             forms = dict.fromkeys(layers, "{:.2%}")
             table = Table("layer_sparsity", f"{title}: sparsity of each layer", ordered, forms)
-            run.hooks.tabulated(run=run, table=table)
+            run.hooks.table_created(run=run, table=table)
         kept = {label: {row["layer"]: 1 - row["sparsity"] for row in own[:-1]} for label, own in layers.items()}
         layer_sparsity(kept, title, run.folder.output / "layer_sparsity.png")
         weights_of_layers(weight_histograms(run.compared), title, run.folder.output / "layer_weights.png")

@@ -1,21 +1,19 @@
 """What pruning has kept, to look at."""
 
-import argparse
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from testers.DefaultTester import DefaultTester
-from utils.charts import masks as charts
-from utils.data.corruptions import as_pixels
-from utils.errors import UserError
-from utils.pruning.class_masks import snip_masks
-from utils.pruning.layers import execution_order, outputs_first, prunable_layers
-from utils.ranges import number, numbers
-from utils.run.run import Run
-from utils.seeds import seeded_generator
-from utils.tables import Table
+from secateur.config.option import option
+from secateur.data.corruptions import as_pixels
+from secateur.measuring.charts import masks as charts
+from secateur.pruning.class_masks import snip_masks
+from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
+from secateur.runs.run import Run
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.errors import UserError
+from secateur.utils.seeds import seeded_generator
+from secateur.utils.tables import Table
 
 #: Of more classes the first are shown.
 MOST_CLASSES = 10
@@ -29,23 +27,15 @@ class MaskPictures(DefaultTester):
     pixel; what is kept looks like the class. This asks for a first layer that is Linear and reads the pixels.
     """
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare how far single classes are pruned, on how many images."""
-        parser.add_argument(
-            "--mask_sparsities",
-            type=numbers(float, 0, 1, below=True),
-            default=[0.1, 0.5, 0.9, 0.99],
-            metavar="S,S",
-            help="prune the fresh network to these on images of one class (default: 0.1,0.5,0.9,0.99)",
-        )
-        parser.add_argument(
-            "--mask_images",
-            type=number(int, 1),
-            default=100,
-            metavar="N",
-            help="so many training images of each class (default: %(default)s)",
-        )
+    mask_sparsities: list[float] = option(
+        [0.1, 0.5, 0.9, 0.99],
+        "prune the fresh network to these on images of one class",
+        low=0,
+        high=1,
+        below=True,
+        metavar="S,S",
+    )
+    mask_images: int = option(100, "so many training images of each class", low=1)
 
     def evaluate(self) -> dict[str, object]:
         """Draw, and tabulate what the first layers read; adds `first_layers` to the results, by network."""
@@ -54,7 +44,7 @@ class MaskPictures(DefaultTester):
         first = {label: _first_layer(one) for label, one in run.compared.items()}
         rows = [{"network": label, **self.read_by(name, weight)} for label, (name, weight) in first.items()]
         title = f"the first layer on {results['data_set']}"
-        run.hooks.tabulated(run=run, table=Table("first_layers", title, rows, {"density": "{:.2%}"}))
+        run.hooks.table_created(run=run, table=Table("first_layers", title, rows, {"density": "{:.2%}"}))
         pixels = {
             label: counts for label, (_, weight) in first.items() if (counts := self.by_pixel(weight)) is not None
         }
@@ -71,8 +61,7 @@ class MaskPictures(DefaultTester):
         name, weight = _first_layer(run)
         if self.by_pixel(weight) is None:
             notice = f"no pictures of single classes: {name}, the first layer, has no weights of its own for each pixel"
-            run.notices.append(notice)
-            run.log.warning(notice)
+            run.notify(notice)
         else:
             self.draw_classes(name)
         return {**results, "first_layers": rows}
@@ -99,24 +88,24 @@ class MaskPictures(DefaultTester):
 
     def draw_classes(self, layer: str) -> None:
         """Prune the fresh network by the images of each class, and of all, and draw what its first layer reads."""
-        run, flags = self.run, self.run.arguments
-        network = run.fresh_network(flags.seed).to(run.device)
+        run, seed = self.run, self.run.options.seed
+        network = run.fresh_network(seed).to(run.device)
         batches, classes = run.data.train, range(min(run.data.num_classes, MOST_CLASSES))
         columns = {}
         for label, positions in self.positions(classes).items():
             ours = batches.subset(positions)
-            masks = snip_masks(network, functional.cross_entropy, ours, flags.mask_sparsities)
+            masks = snip_masks(network, functional.cross_entropy, ours, self.mask_sparsities)
             mean = torch.cat([as_pixels(batches, inputs) for inputs, _ in ours]).mean(0).cpu()
             columns[label] = mean, [self.by_pixel(one[layer]).sum(0) for one in masks]
-        name = f"{run.identity['model']}, seed {flags.seed}"
+        name = f"{run.model_spec['model']}, seed {seed}"
         title = f"{name}: weights of each pixel that SNIP keeps in {layer}, by the images of one class"
-        charts.classes(columns, flags.mask_sparsities, title, run.folder.output / "mask_classes.png")
+        charts.classes(columns, self.mask_sparsities, title, run.folder.output / "mask_classes.png")
 
     def positions(self, classes: range) -> dict[str, Tensor]:
         """Where `--mask_images` training images of each class stand, drawn at random, and those of all classes."""
         labels = self.run.data.train.images.labels.cpu()
-        order = torch.randperm(len(labels), generator=seeded_generator(self.run.arguments.seed, "images of classes"))
-        wanted = self.run.arguments.mask_images
+        order = torch.randperm(len(labels), generator=seeded_generator(self.run.options.seed, "images of classes"))
+        wanted = self.mask_images
         chosen = {f"class {number}": order[labels[order] == number][:wanted] for number in classes}
         there = {label: positions for label, positions in chosen.items() if len(positions)}
         return {**there, "all": torch.cat(list(there.values()))}
@@ -126,6 +115,6 @@ def _first_layer(run: Run) -> tuple[str, Tensor]:
     """The name and the weight (O, ...) of the prunable layer that the network reaches first."""
     reached = execution_order(run.network, run.example)
     if not reached:
-        raise UserError(f"MaskPictures: {run.identity['model']} has no Linear layer and no convolution to draw")
+        raise UserError(f"MaskPictures: {run.model_spec['model']} has no Linear layer and no convolution to draw")
     name = reached[0]
     return name, outputs_first(run.network.get_submodule(name)).detach().float()

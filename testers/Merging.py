@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-
-from criterions.L1Norm import L1Norm
-from criterions.L2GM import L2GM
-from criterions.L2Norm import L2Norm
-from testers.DefaultTester import DefaultTester
-from utils.charts.merging import accuracies
-from utils.errors import UserError
-from utils.measure.evaluation import evaluate
-from utils.pruning.removal import removed
-from utils.pruning.structured import StructuredCriterion
-from utils.ranges import numbers, several_of
-from utils.run.run import Run
-from utils.tables import Table
+from secateur.channels.removal import removed
+from secateur.config.option import option
+from secateur.criterions.L1Norm import L1Norm
+from secateur.criterions.L2GM import L2GM
+from secateur.criterions.L2Norm import L2Norm
+from secateur.measuring.charts.merging import accuracies
+from secateur.measuring.evaluation import evaluate
+from secateur.pruning.structured import StructuredCriterion
+from secateur.runs.run import Run
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.errors import UserError
+from secateur.utils.tables import Table
 
 #: By the names of the paper's program.
 NAMES = ("l1-norm", "l2-norm", "l2-GM")
@@ -36,52 +34,49 @@ class Merging(DefaultTester):
     compares = False
     implies = {"prune_criterion": "L1Norm"}  # whose options are those of all criteria of channels
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare which channels go."""
-        parser.add_argument(
-            "--merge_criteria",
-            type=several_of(*NAMES),
-            default=list(NAMES),
-            metavar="NAME,NAME",
-            help=f"which channels go: the smallest by {', '.join(NAMES)} (default: all)",
-        )
-        parser.add_argument(
-            "--merge_ratios",
-            type=numbers(float, 0, 1, below=True),
-            default=[0.3, 0.5, 0.6, 0.7, 0.8],
-            metavar="R,R,...",
-            help="shares of the channels that go (default: .3,.5,.6,.7,.8)",
-        )
+    merge_criteria: list[str] = option(
+        ["l1-norm", "l2-norm", "l2-GM"],
+        "which channels are removed: the smallest by l1-norm, l2-norm, l2-GM (default: all)",
+        choices=("l1-norm", "l2-norm", "l2-GM"),
+        metavar="NAME,NAME",
+    )
+    merge_ratios: list[float] = option(
+        [0.3, 0.5, 0.6, 0.7, 0.8],
+        "fractions of the channels that are removed",
+        low=0,
+        high=1,
+        below=True,
+        metavar="R,R,...",
+    )
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         if not isinstance(run.criterion, StructuredCriterion):
             raise UserError("Merging removes channels by --merge_criteria: leave out --prune_criterion")
-        if "compensate" in run.arguments.explicit:
+        if "compensate" in run.settings.given:
             raise UserError("Merging compares all ways of --compensate: leave it out")
         run.criterion.trace()  # says at once where nothing can be removed
         if not run.criterion.groups:
-            raise UserError(f"no channels of {run.identity['model']} can be removed: all belong to inputs or classes")
+            raise UserError(f"no channels of {run.model_spec['model']} can be removed: all belong to inputs or classes")
 
     def evaluate(self) -> dict[str, object]:
         """Measure the network, then what is left of it by each criterion, at each ratio, in each way."""
-        run, arguments = self.run, self.run.arguments
+        run = self.run
         results = self.measure(run)
         held_out = run.data.held_out_name
         original = {"original_accuracy": results[f"{held_out}_accuracy"], "original_loss": results[f"{held_out}_loss"]}
         rows, notices = [], {}
-        for name in arguments.merge_criteria:
-            for ratio in arguments.merge_ratios:
+        for name in self.merge_criteria:
+            for ratio in self.merge_ratios:
                 row = {"criterion": name, "ratio": ratio, "node_sparsity": None, **original}
                 for way, compensation in WAYS.items():
-                    network, event = removed(run, CRITERIA[name], ratio, compensation)
-                    judged = evaluate(
+                    network, step = removed(run, CRITERIA[name], ratio, compensation)
+                    evaluation = evaluate(
                         network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast
                     )
-                    row["node_sparsity"] = 1 - event.kept / event.competing
-                    row |= {f"{way}_accuracy": judged.accuracy, f"{way}_loss": judged.loss}
-                    notices |= dict.fromkeys(event.notices)
+                    row["node_sparsity"] = 1 - step.kept / step.candidates
+                    row |= {f"{way}_accuracy": evaluation.accuracy, f"{way}_loss": evaluation.loss}
+                    notices |= dict.fromkeys(step.notices)
                 rows.append(row)
         for notice in notices:
             run.log.warning(notice)
@@ -90,7 +85,7 @@ class Merging(DefaultTester):
         # The losses are in results.json.
         shown = [{_heading(name): value for name, value in row.items() if not name.endswith("loss")} for row in rows]
         forms = dict.fromkeys(("original", *WAYS), "{:.2%}") | {"ratio": "{:.1%}", "node_sparsity": "{:.2%}"}
-        run.hooks.tabulated(run=run, table=Table("merging", title, shown, forms))
+        run.hooks.table_created(run=run, table=Table("merging", title, shown, forms))
         accuracies(shown, ("original", *WAYS), title, run.folder.output / "merging.png")
         return {**results, "merging": rows}
 

@@ -1,16 +1,14 @@
 """What pruning is worth by the clock."""
 
-import argparse
-
 import torch
 
-from testers.DefaultTester import DefaultTester
-from utils.charts.speed import speed
-from utils.measure.latency import dense_network, latencies
-from utils.ranges import number, numbers
-from utils.run.checkpoint_facts import Checkpoint, beside
-from utils.run.run import Run
-from utils.tables import Table
+from secateur.config.option import option
+from secateur.measuring.charts.speed import speed
+from secateur.measuring.latency import dense_network, latencies
+from secateur.runs.checkpoint_metadata import Checkpoint, beside
+from secateur.runs.run import Run
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.tables import Table
 
 FORMS = {"batch_ms": "{:,.3f}", "images_per_second": "{:,.0f}", "times_as_fast": "{:.2f}"}
 
@@ -25,39 +23,25 @@ class Speed(DefaultTester):
     dense network in the comparison is the fairer measure where there is one.
     """
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the batch sizes, and how long to measure."""
-        parser.add_argument(
-            "--speed_batch_sizes",
-            type=numbers(int, 1, 10**6),
-            default=[1, 8, 64, 256],
-            metavar="N,N",
-            help="images at a time (default: 1,8,64,256)",
-        )
-        parser.add_argument(
-            "--speed_seconds",
-            type=number(float, 0, above=True),
-            default=1.0,
-            metavar="SECONDS",
-            help="measure each network so long at each batch size (default: %(default)s)",
-        )
+    speed_batch_sizes: list[int] = option([1, 8, 64, 256], "images at a time", low=1, high=1_000_000, metavar="N,N")
+    speed_seconds: float = option(
+        1.0, "measure each network so long at each batch size", low=0, above=True, metavar="SECONDS"
+    )
 
     def evaluate(self) -> dict[str, object]:
         """Measure the networks in turn, tabulate and draw; adds `speed` to the results, by network and batch size."""
         run = self.run
         results = super().evaluate()
         # A file of another project brings no masks.
-        for (label, one), checkpoint in zip(run.compared.items(), run.arguments.checkpoints, strict=False):
+        for (label, one), checkpoint in zip(run.compared.items(), run.settings.checkpoints, strict=False):
             if notice := _without_gain(label, one, checkpoint):
-                run.notices.append(notice)
-                run.log.warning(notice)
+                run.notify(notice)
         dense_of = {label: _dense_name(one) for label, one in run.compared.items()}
         dense = {dense_of[label]: one for label, one in run.compared.items()}
         networks = {label: dense_network(one) for label, one in dense.items()}
         networks |= {label: one.network for label, one in run.compared.items()}
-        budget = run.arguments.speed_seconds * len(networks)
-        measured = latencies(run, networks, run.arguments.speed_batch_sizes, budget)
+        budget = self.speed_seconds * len(networks)
+        measured = latencies(run, networks, self.speed_batch_sizes, budget)
         rows = []
         for label in networks:
             for size, taken in measured.items():
@@ -74,16 +58,16 @@ class Speed(DefaultTester):
                 )
         shape = "x".join(map(str, run.data.input_shape))
         threads = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
-        title = f"speed on {run.device}{threads}, {run.arguments.precision}, images of {shape}"
-        run.hooks.tabulated(run=run, table=Table("speed", title, rows, FORMS))
+        title = f"speed on {run.device}{threads}, {run.machine.precision}, images of {shape}"
+        run.hooks.table_created(run=run, table=Table("speed", title, rows, FORMS))
         speed(rows, set(dense), title, run.folder.output / "speed.png")
         return {**results, "threads": torch.get_num_threads(), "speed": rows}
 
 
 def _dense_name(run: Run) -> str:
     """A name for the dense network that no run can have: a comma would separate two."""
-    options = (f"{name} {value}" for name, value in run.identity["options"].items())
-    return ", ".join([run.identity["model"], *options, "dense"])
+    options = (f"{name} {value}" for name, value in run.model_spec["options"].items())
+    return ", ".join([run.model_spec["model"], *options, "dense"])
 
 
 def _without_gain(label: str, run: Run, checkpoint: Checkpoint) -> str | None:

@@ -1,11 +1,26 @@
 """What calls of main.py come to, for the tests that make them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+ROOT = Path(__file__).parent.parent
 #: Switches off the pictures, for runs of which none is looked at.
 QUICK = "--disable_histograms --disable_saliency --disable_confusion --disable_weightplot --disable_netplot"
+
+
+def call(command: str, folder: Path = ROOT, **options: Any) -> subprocess.CompletedProcess:
+    """Run main.py in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "main.py", *command.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
 
 
 def results(folder: Path) -> dict:

@@ -1,19 +1,18 @@
-"""What many tests need: arguments as the command line gives them, and runs built as main.py builds them."""
+"""What many tests need: settings as the command line gives them, and runs built as main.py builds them."""
 
-from pathlib import Path
+import os
+from dataclasses import replace
 
 import pytest
 import torch
 
-import main
+from secateur import cli
+from secateur.config.command_line import parse
+from secateur.config.registry import Registry
+from secateur.hooks import plugin_manager
+from secateur.runs.assemble import assemble
+from secateur.runs.folder import RunFolder
 from tests.commands import Outcome
-from utils.arguments import parse
-from utils.hooks import plugin_manager
-from utils.registry import Registry
-from utils.run.assemble import assemble
-from utils.run.folder import RunFolder
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def run(tmp_path, capsys):
 
     def start(command):
         before = set(tmp_path.glob("results/*"))
-        status = main.main([*command.split(), "--results_dir", str(tmp_path / "results")])
+        status = cli.main([*command.split(), "--results_dir", str(tmp_path / "results")])
         new = set(tmp_path.glob("results/*")) - before
         return Outcome(status, *capsys.readouterr(), new.pop() if new else None)
 
@@ -30,33 +29,34 @@ def run(tmp_path, capsys):
 
 
 @pytest.fixture
-def make_arguments(tmp_path):
+def make_settings(tmp_path):
     """Parse a command line, a string, with data and results below a temporary folder."""
 
     def make(command=""):
         hooks, _ = plugin_manager()
         places = ["--data_dir", str(tmp_path / "data"), "--results_dir", str(tmp_path / "results")]
-        arguments = parse([*places, *command.split()], Registry(ROOT, hooks), hooks)
-        arguments.explicit -= {"data_dir", "results_dir"}
-        return arguments
+        settings = parse([*places, *command.split()], Registry(hooks), hooks)
+        return replace(settings, given=settings.given - {"data_dir", "results_dir"})
 
     return make
 
 
 @pytest.fixture
-def make_run(make_arguments):
+def make_run(make_settings):
     """Build a run from a command line, with a folder of its own and no observers."""
 
     def make(command="--model LeNet300 --epochs 1"):
         hooks, _ = plugin_manager()
-        arguments = make_arguments(command)
-        run = assemble(arguments, Registry(ROOT, hooks), hooks)
-        run.folder = RunFolder.new(arguments.results_dir, arguments.run_name)
+        settings = make_settings(command)
+        run = assemble(settings, Registry(hooks), hooks)
+        run.folder = RunFolder.new(settings["results_dir"], settings["run_name"])
         return run
 
     return make
 
 
+#: Of the programs that tests start too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)  # two threads gain nothing on networks this small, and lose much on a machine that is busy
 
 

@@ -1,4 +1,4 @@
-"""Kills runs at random moments and resumes them, for tests/test_resume.py: a program of its own, which forks.
+"""Kills runs at random moments and resumes them, for tests/resuming: a program of its own, which forks.
 
     killed_runs.py RESULTS SEED KILLS SIGNAL COMMAND
 
@@ -24,12 +24,12 @@ import sklearn.datasets  # noqa: E402, F401
 import torch.utils.tensorboard  # noqa: E402, F401
 import torch_pruning  # noqa: E402, F401
 
-import main  # noqa: E402
-import utils.run.execute  # noqa: E402
-import utils.run.folder  # noqa: E402
-from utils.run.resuming import has_finished  # noqa: E402
+import secateur.runs.execute  # noqa: E402
+import secateur.runs.folder  # noqa: E402
+from secateur import cli  # noqa: E402
+from secateur.runs.resuming import has_finished  # noqa: E402
 
-utils.run.folder._git = lambda root, *command: None  # commits made meanwhile are of no interest
+secateur.runs.folder._git = lambda root, *command: None  # commits made meanwhile are of no interest
 
 
 def start(command: str) -> int:
@@ -39,7 +39,7 @@ def start(command: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 1
         try:
-            status = main.main(command.split())
+            status = cli.main(command.split())
         except SystemExit as ended:
             status = ended.code
         finally:
@@ -53,7 +53,7 @@ def run(results: Path, seed: int, kills: int, number: int, command: str) -> None
     began = time.perf_counter()
     assert os.waitpid(start(f"{command} --run_name whole --results_dir {results}"), 0)[1] == 0
     whole = time.perf_counter() - began
-    luck = random.Random(seed)
+    generator = random.Random(seed)
     going = True
     while going or kills:
         folder = next((path for path in results.glob("*_killed*") if not has_finished(path)), None)
@@ -64,7 +64,7 @@ def run(results: Path, seed: int, kills: int, number: int, command: str) -> None
         how = f"--resume {folder.name}" if folder else f"{command} --run_name killed"
         child = start(f"{how} --results_dir {results}")
         if kills:
-            time.sleep(luck.uniform(0.1, 0.8) * whole)
+            time.sleep(generator.uniform(0.1, 0.8) * whole)
             os.kill(child, number)
         status = os.waitpid(child, 0)[1]
         sys.stdout.write(f"{how.split()[0]} from {found[-1].stem if found else 'the beginning'}: {status}\n")

@@ -16,15 +16,25 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-import main  # noqa: E402
-import utils.data.image_files  # noqa: E402
-from trainers.DefaultTrainer import DefaultTrainer  # noqa: E402
-from utils.errors import UserError  # noqa: E402
-from utils.parallel.agreement import check_same_pruning, check_same_weights, draw_alike, draw_apart  # noqa: E402
-from utils.parallel.batch_norm import joint_batch_norm  # noqa: E402
-from utils.parallel.collectives import gathered, part, rank, shares, sum_of_numbers, sum_over_processes  # noqa: E402
-from utils.parallel.launch import process_group  # noqa: E402
-from utils.pruning.masks import Masks  # noqa: E402
+import secateur.data.image_files  # noqa: E402
+from secateur import cli  # noqa: E402
+from secateur.parallel.batch_norm import joint_batch_norm  # noqa: E402
+from secateur.parallel.collectives import (  # noqa: E402  # noqa: E402
+    check_same_pruning,
+    check_same_weights,
+    fork_rng,
+    gathered,
+    part,
+    rank,
+    shares,
+    sum_of_numbers,
+    sum_over_processes,
+    sync_rng,
+)
+from secateur.parallel.launch import process_group  # noqa: E402
+from secateur.pruning.masks import Masks  # noqa: E402
+from secateur.trainers.DefaultTrainer import DefaultTrainer  # noqa: E402
+from secateur.utils.errors import UserError  # noqa: E402
 
 
 def batch_norm_is_that_of_the_whole_batch(kind: type[nn.Module], shape: tuple[int, ...], options: dict) -> None:
@@ -67,16 +77,16 @@ def batch_norm_of_bfloat16_keeps_its_type() -> None:
 
 
 def parts_make_up_the_whole() -> None:
-    """In order; of a batch of one image the first process has a stand-in that does not count."""
+    """In order; of a batch of one image the first process has a placeholder that does not count."""
     for number in (0, 1, 2, 7, 8):
         parts = [range(number)[own] for own in gathered(part(number))]
         assert [*itertools.chain(*parts)] == [*range(number)]
     batch = (torch.arange(7.0).view(7, 1), torch.arange(7))
-    ((inputs, targets, share),) = shares([batch])
+    ((inputs, targets, fraction),) = shares([batch])
     assert inputs.flatten().tolist() == targets.tolist() == ([0, 1, 2], [3, 4, 5, 6])[rank()]
-    assert share == (3 / 7, 4 / 7)[rank()]
-    ((inputs, _, share),) = shares([(torch.ones(1, 1), torch.zeros(1, dtype=torch.long))])
-    assert (len(inputs), share) == (1, float(rank()))
+    assert fraction == (3 / 7, 4 / 7)[rank()]
+    ((inputs, _, fraction),) = shares([(torch.ones(1, 1), torch.zeros(1, dtype=torch.long))])
+    assert (len(inputs), fraction) == (1, float(rank()))
     assert sum_of_numbers(rank(), 2.5) == [1, 5]
 
 
@@ -95,9 +105,9 @@ def differences_are_found() -> None:
         check_same_weights(network)
         network.weight += 0.01 * rank()
     assert "process 1 has other weights in weight" in refusal(check_same_weights, network)
-    draw_apart(3, "here")
+    fork_rng(3, "here")
     assert len(set(gathered(float(torch.rand(()))))) == 2
-    draw_alike(torch.device("cpu"))
+    sync_rng(torch.device("cpu"))
     assert len(set(gathered(float(torch.rand(()))))) == 1
 
 
@@ -122,7 +132,7 @@ def fail_in_the_third_step() -> None:
     original = DefaultTrainer.train_batch
 
     def train_batch(self: DefaultTrainer, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-        if rank() and self.step == 2:
+        if rank() and self.pruner.step == 2:
             raise UserError("the image lost.png cannot be read")
         original(self, inputs, targets)
 
@@ -132,11 +142,11 @@ def fail_in_the_third_step() -> None:
 def start(mode: str, argument: str) -> int:
     if mode == "fails":
         fail_in_the_third_step()
-        return main.main(argument.split())
-    utils.data.image_files.SHARE_OF_MEMORY = 0  # image files are streamed
+        return cli.main(argument.split())
+    secateur.data.image_files.SHARE_OF_MEMORY = 0  # image files are streamed
     with process_group():
         laws()
-        return max(main.main(line.split()) for line in Path(argument).read_text().splitlines())
+        return max(cli.main(line.split()) for line in Path(argument).read_text().splitlines())
 
 
 if __name__ == "__main__":

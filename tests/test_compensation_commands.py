@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-import main
+from secateur import cli
 
 QUICK = "--disable_histograms --disable_saliency --disable_confusion --disable_weightplot --disable_netplot"
 
 
 def test_a_checkpoint_is_pruned_and_compensated_without_training(tmp_path):
     def results(command):
-        assert main.main([*f"{command} {QUICK} --results_dir {tmp_path}".split()]) == 0
+        assert cli.main([*f"{command} {QUICK} --results_dir {tmp_path}".split()]) == 0
         newest = max(tmp_path.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
         return json.loads(newest.read_text())
 
@@ -20,7 +20,8 @@ def test_a_checkpoint_is_pruned_and_compensated_without_training(tmp_path):
     for criterion in ("l1-norm", "l2-norm", "l2-gm"):
         command = f"--checkpoint_name {folder} --epochs 0 --prune_criterion {criterion} --pruning_limit 0.8"
         plain, merged, fitted = (
-            results(f"{command} --compensate {way}") for way in ("none", "merge --merge_threshold 0.1", "least_squares")
+            results(f"{command} --compensate {method}")
+            for method in ("none", "merge --merge_threshold 0.1", "least_squares")
         )
         assert plain["node_sparsity"] == merged["node_sparsity"] == fitted["node_sparsity"] == pytest.approx(0.8)
         assert plain["test_loss"] != merged["test_loss"]

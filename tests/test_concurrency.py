@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import main
+from secateur import cli
 from tests.commands import QUICK, results
 
 RUNS = 8
@@ -17,7 +17,7 @@ RUNS = 8
 def start_together(barrier, command):
     """Run one command line once all have come this far; in a process that has torch already."""
     barrier.wait(60)
-    sys.exit(main.main(command))
+    sys.exit(cli.main(command))
 
 
 @pytest.mark.slow

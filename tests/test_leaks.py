@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from secateur.measuring.evaluation import evaluate
+from secateur.pruning.criterion import Criterion
 from tests.commands import QUICK
-from utils.measure.evaluation import evaluate
-from utils.pruning.criterion import Criterion
 
 #: What a garbage collector, caches of torch and a log may keep of hundreds of repetitions.
 FEW_BYTES = 100_000
@@ -39,18 +39,18 @@ def flat_memory():
         tracemalloc.stop()
 
 
-def test_200_pruning_events_of_a_run_keep_memory_flat(run, monkeypatch):
+def test_200_pruning_steps_of_a_run_keep_memory_flat(run, monkeypatch):
     prune, tensors = Criterion.prune, []
 
     def counted(self, *arguments):
-        event = prune(self, *arguments)
+        step = prune(self, *arguments)
         tensors.append(live_tensors() if len(tensors) in (19, 199) else 0)
         if len(tensors) == 20:
             tracemalloc.start()
         elif len(tensors) == 200:
             tensors.append(tracemalloc.get_traced_memory()[0])
             tracemalloc.stop()
-        return event
+        return step
 
     monkeypatch.setattr(Criterion, "prune", counted)
     done = run(
@@ -119,7 +119,7 @@ def test_workers_that_decode_images_end_with_their_run(run, left_behind, tmp_pat
         (tmp_path / "images" / place).mkdir(parents=True)
         for number in range(4):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / place / f"{number}.png")
-    monkeypatch.setattr("utils.data.image_files.SHARE_OF_MEMORY", 0)  # none of it: they are streamed
+    monkeypatch.setattr("secateur.data.image_files.SHARE_OF_MEMORY", 0)  # none of it: they are streamed
     command = f"--model LogisticRegression --data_set IMAGEFOLDER --data_dir {tmp_path / 'images'} --epochs 1 {QUICK}"
     assert run(command).status == 0
     left_behind()

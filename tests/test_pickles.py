@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.commands import QUICK
+from tests.damaged_files import broken_arrays, broken_grid, broken_images, broken_mnist, broken_weights
 from tests.malice import Bomb
-from tests.test_fuzz import broken_arrays, broken_grid, broken_images, broken_mnist, broken_weights
 
 
 def evil_objects(folder):

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tests" / "plugin_package"
 #: 64 x 16 weights in the hidden layer and 16 x 10 in the classifier.
-COMPETING = 64 * 16 + 16 * 10
-KEPT = round(0.1 * COMPETING)
+CANDIDATES = 64 * 16 + 16 * 10
+KEPT = round(0.1 * CANDIDATES)
 TINY_RUN = (
     *("--data_set", "DIGITS", "--N", "100", "--epochs", "1", "--batch_size", "50"),
     *("--disable_saliency", "--disable_confusion", "--disable_weightplot", "--disable_netplot", "--disable_histograms"),
@@ -102,8 +102,8 @@ def test_a_run_with_the_plugins_network_and_criterion_hits_the_target_exactly(tr
     assert trained.process.stderr == ""
     assert trained.results["model"] == "TinyMLP"
     assert trained.results["prune_criterion"] == "BalancedMagnitude"
-    assert trained.results["weight_sparsity"] == 1 - KEPT / COMPETING
-    assert trained.results["parameters_dense"] == COMPETING + 16 + 10
+    assert trained.results["weight_sparsity"] == 1 - KEPT / CANDIDATES
+    assert trained.results["parameters_dense"] == CANDIDATES + 16 + 10
 
 
 def test_the_weights_kept_are_those_of_the_plugins_formula_with_its_own_option(trained):
@@ -120,7 +120,7 @@ def test_the_observer_is_called_with_the_runs_own_figures_and_options(trained):
     lines = (trained.folder / "output" / "diary.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"event": "started", "text": "first try", "model": "TinyMLP"},
-        {"event": "pruned", "epoch": 0, "kept": KEPT, "competing": COMPETING},
+        {"event": "pruned", "epoch": 0, "kept": KEPT, "candidates": CANDIDATES},
         {"event": "epoch finished", "epoch": 1, "train_accuracy": trained.results["train_accuracy"]},
         {
             "event": "finished",
@@ -161,7 +161,8 @@ def test_the_list_shows_the_plugins_components_and_where_they_come_from(python):
 
 @pytest.mark.parametrize("words", [("--list",), ("--help", *PRUNED_RUN)], ids=["list", "help"])
 def test_a_question_imports_the_plugin_but_neither_its_components_nor_torch(python, words):
-    probe = "import main, sys; status = main.main(sys.argv[1:]); print(*sys.modules, file=sys.stderr); sys.exit(status)"
+    probe = "from secateur import cli; import sys; status = cli.main(sys.argv[1:])"
+    probe += "; print(*sys.modules, file=sys.stderr); sys.exit(status)"
     process = subprocess.run([python, "-c", probe, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
     imported = set(process.stderr.split())
     assert "secateur_example.plugin" in imported
@@ -171,6 +172,7 @@ def test_a_question_imports_the_plugin_but_neither_its_components_nor_torch(pyth
 def test_help_shows_the_options_of_the_package_and_of_the_component_that_is_named(python):
     plain = secateur(python, "--help")
     assert plain.returncode == 0
+    assert "options of secateur-example-plugin" in plain.stdout
     assert "--diary TEXT" in plain.stdout
     assert "--balance" not in plain.stdout
     named = secateur(python, "--prune_criterion", "BalancedMagnitude", "--help")
@@ -186,7 +188,7 @@ def test_the_plugins_option_is_checked_and_belongs_to_its_criterion_alone(python
     line = refusal(python, "--prune_criterion", "BalancedMagnitude", "--balance", "2")
     assert line == "error: --balance: 2 is out of range: at least 0 and at most 1"
     line = refusal(python, "--prune_criterion", "SNIP", "--balance", "0.5")
-    assert line.startswith("error: there is no flag --balance")
+    assert line == "error: there is no flag --balance here: it is an option of BalancedMagnitude, which is not named"
 
 
 def test_a_name_that_a_plugin_shares_with_the_project_is_refused_naming_both_files(python, other_plugin, refusal):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-import main
+from secateur import cli
 
 QUICK = (
     "--epochs 2 --N 96 --batch_size 32 --eval_freq 0 --disable_histograms --disable_saliency --disable_confusion "
@@ -18,7 +18,7 @@ def run(tmp_path, capsys):
     """Call main.main; returns the results and the output, or the status and the error."""
 
     def start(command):
-        status = main.main([*command.split(), "--results_dir", str(tmp_path)])
+        status = cli.main([*command.split(), "--results_dir", str(tmp_path)])
         out, err = capsys.readouterr()
         if status:
             return status, err
@@ -44,7 +44,7 @@ def test_many_shots_train_and_prune_in_turn(run):
     results, out = run(f"{command} --pre-epochs 1 --outer_layer_pruning {QUICK}")
     assert results["weight_sparsity"] == 0.75
     assert results["epochs"] == 4
-    assert out.count("competing weights kept") == 2
+    assert out.count("prunable weights kept") == 2
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_each_method_hits_its_target(run, command, sparsity):
     assert results["notices"] == []
 
 
-def test_weights_that_grow_where_nothing_comes_in_stay_zero_and_count_as_such(run):
+def test_weights_regrown_where_nothing_comes_in_stay_zero_and_count_as_such(run):
     results, out = run(f"--model LeNet300 {QUICK} --outer_layer_pruning --prune_criterion SET --pruning_limit 0.9 "
                        "--epochs 4")  # fmt: skip
-    assert out.count("5,020 of 50,200 competing weights kept") == 4
+    assert out.count("5,020 of 50,200 prunable weights kept") == 4
     assert 0.9 <= results["weight_sparsity"] < 0.91
 
 
@@ -82,7 +82,7 @@ def test_deep_hoyer_brings_its_loss_and_prunes_what_it_made_small(run):
     )
     results, out = run(f"--model LeNet300 {QUICK} --outer_layer_pruning {command}")
     assert 0.3 < results["weight_sparsity"] < 1
-    assert "HoyerSquare, 1 pruning event by a threshold; 20 epochs" in out
+    assert "HoyerSquare, 1 pruning step by a threshold; 20 epochs" in out
     assert results["notices"] == []
 
 
@@ -111,12 +111,12 @@ def test_l0_brings_its_loss_and_its_trainer(run):
         ("--shuffle_masks", "--shuffle_masks has no effect with EmptyCrit"),
     ],
 )
-def test_flags_without_effect_are_told(run, flags, notice):
+def test_flags_without_effect_are_reported(run, flags, notice):
     results, _ = run(f"--model LeNet300 {QUICK} {flags}")
     assert any(line.startswith(notice) for line in results["notices"])
 
 
-def test_a_layer_that_collapses_is_told_when_it_happens_and_in_the_results(run):
+def test_a_layer_that_collapses_is_reported_when_it_happens_and_in_the_results(run):
     results, out = run(f"--model VGG11 --prune_criterion synflow --compression 10000 --snip_steps 1 {QUICK} --epochs 0")
     assert results["collapsed_layers"]
     assert f"LAYER COLLAPSE: {results['collapsed_layers'][0]}" in out

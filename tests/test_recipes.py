@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
-#: Small networks that stand in where many large ones would take minutes; every network is run in tests/models.
-STAND_INS = {
+#: Small networks where many large ones would take minutes; every network is run in tests/models.
+PLACEHOLDERS = {
     "neuron_merging": "ResNet20",
     "pruning_at_initialisation": "squeezenet_bypass",
     "snap_it": "ResNet20",
@@ -52,8 +52,10 @@ def test_a_recipe_says_what_it_repeats_what_it_needs_and_what_differs(recipe):
 
 @of_each
 def test_a_recipe_runs_as_a_smoke_run_without_its_data(recipe, run, tmp_path):
-    stand_in = STAND_INS.get(recipe.stem)
-    command = f"--grid {recipe} --smoke --data_dir {tmp_path / 'data'}" + (f" --model {stand_in}" if stand_in else "")
+    placeholder = PLACEHOLDERS.get(recipe.stem)
+    command = f"--grid {recipe} --smoke --data_dir {tmp_path / 'data'}" + (
+        f" --model {placeholder}" if placeholder else ""
+    )
     outcome = run(command)
     assert outcome.status == 0, outcome.out
     with (tmp_path / "results" / f"grid_{recipe.stem}_smoke" / "index.csv").open() as file:
@@ -66,7 +68,7 @@ def test_a_recipe_runs_as_a_smoke_run_without_its_data(recipe, run, tmp_path):
             (tmp_path / "results" / f"grid_{recipe.stem}_smoke" / row["folder"] / "output" / "results.json").read_text()
         )["notices"]
     }
-    assert any("made-up images" in notice for notice in notices)
+    assert any("synthetic images" in notice for notice in notices)
 
 
 def cells(kind):

@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
-from tests.utils.report.conftest import make_run_folder  # noqa: F401
+from tests.secateur.reports.conftest import make_run_folder  # noqa: F401
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-import main
+from secateur import cli
 
 # VGG11 for VGG16, DIGITS for CIFAR10, fewer epochs of fewer images
 SMALL = (
@@ -19,7 +19,7 @@ def run(tmp_path, capsys):
     """Call main.main; returns the newest run folder, its results and the output."""
 
     def start(command):
-        status = main.main([*command.split(), "--results_dir", str(tmp_path)])
+        status = cli.main([*command.split(), "--results_dir", str(tmp_path)])
         out, err = capsys.readouterr()
         assert status == 0, err
         newest = max(tmp_path.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -45,16 +45,16 @@ def train_and_test(run):
 
 
 @pytest.mark.parametrize(
-    ("command", "events"),
+    ("command", "steps"),
     [
         ("--prune_criterion SNAPit --pruning_limit 0.93 --epochs 2", 7),
         ("--prune_criterion StructuredRandom --pruning_limit 0.93 --epochs 2", 1),
         ("--prune_criterion EfficientConvNets --pruning_limit 0.93 --epochs 4 --prune_delay 3 --prune_freq 1", 1),
     ],
 )
-def test_nodes_go_as_the_limit_says(train_and_test, command, events):
+def test_nodes_go_as_the_limit_says(train_and_test, command, steps):
     results, out = train_and_test(command)
-    assert out.count("competing nodes kept") == events
+    assert out.count("prunable nodes kept") == steps
     assert results["node_sparsity"] == pytest.approx(0.93, abs=1e-3)
     assert results["parameters_kept"] < 0.02 * PARAMETERS
     assert results["notices"] == []
@@ -63,12 +63,12 @@ def test_nodes_go_as_the_limit_says(train_and_test, command, events):
 def test_gate_decorators_start_from_a_network_that_is_finished(run):
     dense, results, _ = run(f"{SMALL} --prune_criterion EmptyCrit --epochs 1 --pruning_limit 0.0")
     assert results["node_sparsity"] == 0
-    # The program's 70 epochs, by cycles of 2 + 1 epochs instead of 10 + 9, and 4 events instead of 20.
+    # The program's 70 epochs, by cycles of 2 + 1 epochs instead of 10 + 9, and 4 pruning steps instead of 20.
     folder, results, out = run(
         f"{SMALL} --prune_criterion GateDecorators --pruning_limit 0.93 --epochs 7 --checkpoint_name {dense.name} "
         "--checkpoint_model VGG11_finished --tick_epochs 2 --tock_epochs 1 --snip_steps 4"
     )
-    assert out.count("competing nodes kept") == 4
+    assert out.count("prunable nodes kept") == 4
     assert results["node_sparsity"] == pytest.approx(0.93, abs=1e-3)
     assert results["notices"] == []
     _, tested, _ = run(f"--eval --checkpoint_name {folder.name}")
@@ -81,7 +81,7 @@ def test_group_hoyer_square_takes_what_its_penalty_made_small(train_and_test):
         "--prune_criterion GroupHoyerSquare --hoyer_reg 1 --epochs 8 --prune_delay 6 --prune_freq 1 "
         "--group_hoyer_square --hoyer_threshold 0.05"
     )
-    assert out.count("competing nodes kept") == 1
+    assert out.count("prunable nodes kept") == 1
     assert 0 < results["node_sparsity"] < 1
     assert [notice for notice in results["notices"] if "--prune_freq" not in notice] == []
 
@@ -92,13 +92,13 @@ def test_l0_has_gates(train_and_test):
 
 
 @pytest.mark.parametrize(
-    ("command", "events"), [("CNIP --epochs 1", 1), ("CNIPit --epochs 1", 7), ("CNIPitDuring --epochs 8", 7)]
+    ("command", "steps"), [("CNIP --epochs 1", 1), ("CNIPit --epochs 1", 7), ("CNIPitDuring --epochs 8", 7)]
 )
-def test_weights_and_nodes_go_together(train_and_test, command, events):
+def test_weights_and_nodes_go_together(train_and_test, command, steps):
     results, out = train_and_test(
         f"--model LeNet5 --pruning_limit 0.9 --outer_layer_pruning --prune_criterion {command}"
     )
-    assert out.count("competing weights kept, ") == out.count("competing nodes kept") == events
+    assert out.count("prunable weights kept, ") == out.count("prunable nodes kept") == steps
     assert 0 < results["node_sparsity"] < 0.9
     assert 0.9 < results["weight_sparsity"] < 0.96
     assert results["notices"] == []

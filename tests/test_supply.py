@@ -24,11 +24,23 @@ OPTIONAL = {"foolbox", "ray", "submitit", "onnx", "onnxscript", "onnxruntime", "
 
 
 @pytest.mark.parametrize(
-    "command", ["", "--help", "--list", "--version", "--attack all --eval --help", "--engine ray --help"]
+    "command",
+    [
+        "",
+        "--help",
+        "--list",
+        "--list lr_schedules",
+        "--version",
+        "--attack all --eval --help",
+        "--engine ray --help",
+        "--model ResNet20 --data_set RUBBISH --prune_criterion GateDecorators --train_scheme TickTock --help",
+        "--model MLP5 --prune_criterion RigL --loss L0CrossEntropy --lr_schedule cosine --help",
+    ],
 )
 def test_a_question_imports_nothing_heavy_and_nothing_optional(command):
-    answer = f"main.main({command.split()!r})" if command else "0"
-    code = f"import sys, main; status = {answer}; print(*sys.modules, file=sys.stderr); sys.exit(status)"
+    answer = f"cli.main({command.split()!r})" if command else "0"
+    code = f"import sys; from secateur import cli; status = {answer}"
+    code += "; print(*sys.modules, file=sys.stderr); sys.exit(status)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert not set(done.stderr.split()) & (HEAVY | OPTIONAL)
@@ -47,7 +59,19 @@ def imported(folders):
 
 
 def test_every_requirement_is_imported_or_is_a_tool():
-    folders = ["criterions", "data_sets", "losses", "models", "testers", "trainers", "utils", "tests", "benchmarks"]
+    folders = [
+        "criterions",
+        "data_sets",
+        "losses",
+        "lr_schedules",
+        "models",
+        "testers",
+        "trainers",
+        "utils",
+        "secateur",
+        "tests",
+        "benchmarks",
+    ]
     names = imported(folders)
     unused = {package for package in REQUIREMENTS if IMPORTED_AS.get(package, package) not in names}
     # TensorBoard is imported by torch.utils.tensorboard, its writer.

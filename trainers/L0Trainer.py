@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losses.L0CrossEntropy import L0CrossEntropy
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.errors import UserError
-from utils.pruning.hard_concrete import HardConcreteGates, gated_layers
-from utils.run.run import Run
-from utils.training.averaging import MovingAverage
-from utils.training.optimizers import build_optimizer
+from secateur.config.option import option
+from secateur.losses.L0CrossEntropy import L0CrossEntropy
+from secateur.pruning.hard_concrete import HardConcreteGates, gated_layers
+from secateur.runs.run import Run
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from secateur.training.averaging import MovingAverage
+from secateur.training.optimizers import build_optimizer
+from secateur.utils.errors import UserError
 
 
 class L0Trainer(DefaultTrainer):
@@ -28,19 +28,29 @@ class L0Trainer(DefaultTrainer):
     of closed gates are pruned.
     """
 
+    beta_ema: float = option(
+        0.999,
+        "moving average of the parameters that L0Trainer tests; 0 switches it off",
+        low=0,
+        high=1,
+        below=True,
+        metavar="DECAY",
+        general=True,
+    )
+
     implies = {"loss": "L0CrossEntropy"}
-    reads = ("beta_ema", "outer_layer_pruning")
+    reads = ("outer_layer_pruning",)
 
     def __init__(self, run: Run) -> None:
-        flags = run.arguments
         if not isinstance(run.loss, L0CrossEntropy):
-            raise UserError(f"--train_scheme L0Trainer needs the penalty of --loss L0CrossEntropy, not {flags.loss}")
-        if flags.enable_rewinding or flags.reinitialise or run.criterion.in_levels:
+            named = type(run.loss).__name__
+            raise UserError(f"--train_scheme L0Trainer needs the penalty of --loss L0CrossEntropy, not {named}")
+        if run.pruner.rewinds or run.pruner.reinitialise:
             raise UserError("--train_scheme L0Trainer cannot go back to earlier weights, which had other gates")
         if run.criterion.unit == "nodes":
             who = type(run.criterion).__name__
             raise UserError(f"--train_scheme L0Trainer has gates on channels, and {who} removes channels: name one")
-        names = gated_layers(run.network, run.example, flags.outer_layer_pruning)
+        names = gated_layers(run.network, run.example, run.pruner.outer_layer_pruning)
         if not names:
             raise UserError(
                 "there is nothing to gate between the first and the last layer of this network; "
@@ -50,15 +60,14 @@ class L0Trainer(DefaultTrainer):
         run.loss.gates, run.loss.images = self.gates, len(run.data.train.images)
         super().__init__(run)
         # The penalty decays the weights in proportion to P(z > 0); nothing may do so a second time.
-        self.arguments = argparse.Namespace(**{**vars(flags), "l2_reg": 0.0})
+        run.loss.l2_reg, self.l2_reg = self.l2_reg, 0.0
         trained = [parameter for parameter in run.network.parameters() if parameter.requires_grad]
-        self.average = MovingAverage([*trained, *self.gates.log_alpha.values()], flags.beta_ema)
+        self.average = MovingAverage([*trained, *self.gates.log_alpha.values()], self.beta_ema)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network's parameters and the gates', without weight decay."""
-        flags = self.arguments
         parameters = [*self.network.parameters(), *self.gates.log_alpha.values()]
-        return build_optimizer(flags.optimizer, parameters, flags.learning_rate, 0.0)
+        return build_optimizer(self.optimizer_name, parameters, self.learning_rate, 0.0)
 
     def train(self) -> dict[str, object]:
         """Train with gates to the end; returns what goes to results.json."""
@@ -108,7 +117,7 @@ class L0Trainer(DefaultTrainer):
         """Take the moving average and fold the gates into the weights, which leaves a plain network."""
         self.average.write()
         self.gates.fold()
-        self.masks.apply_to_weights()  # the average remembers weights from before they were pruned
+        self.masks.apply_to_weights()  # the average holds weights from before they were pruned
 
     def figures(self) -> dict[str, object]:
         """Return the epoch's row of metrics.csv: `weight_sparsity` of test time, `expected_sparsity` of training."""
@@ -120,7 +129,7 @@ class L0Trainer(DefaultTrainer):
             super().save(name, **facts)
 
     def conclude(self) -> dict[str, object]:
-        """Finish the network, prune the weights of closed gates, and judge it a last time."""
+        """Finish the network, prune the weights of closed gates, and evaluate it a last time."""
         self.finish()
         self.masks.set(self.gates.pruned())
         return super().conclude()

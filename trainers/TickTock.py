@@ -1,20 +1,19 @@
 """Training of gates and of everything in turn, while channels are removed."""
 
-import argparse
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from criterions.GateDecorators import GateDecorators
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.errors import UserError
-from utils.pruning.criterion import PruningEvent
-from utils.pruning.layers import execution_order
-from utils.pruning.norm_gates import NormGates
-from utils.ranges import number
-from utils.run.run import Run
-from utils.training.optimizers import build_optimizer, cut_moments
+from secateur.channels.norm_gates import NormGates
+from secateur.config.option import option
+from secateur.criterions.GateDecorators import GateDecorators
+from secateur.pruning.layers import execution_order
+from secateur.pruning.plan import PruningStep
+from secateur.runs.run import Run
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from secateur.training.optimizers import build_optimizer, follow_removals
+from secateur.utils.errors import UserError
 
 
 class TickTock(DefaultTrainer):
@@ -31,21 +30,15 @@ class TickTock(DefaultTrainer):
 
     implies = {"prune_criterion": "GateDecorators"}
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the penalty of Tock."""
-        help_text = "penalty on the sum of |gate| in Tock (default: %(default)s)"
-        parser.add_argument("--gate_penalty", type=number(float, 0), default=1e-3, metavar="FACTOR", help=help_text)
+    gate_penalty: float = option(1e-3, "penalty on the sum of |gate| in Tock", low=0, metavar="FACTOR")
 
     def __init__(self, run: Run) -> None:
-        flags = run.arguments
         if not isinstance(run.criterion, GateDecorators):
-            raise UserError(
-                f"--train_scheme TickTock prunes by the criterion GateDecorators, not {flags.prune_criterion}"
-            )
-        if flags.enable_rewinding or flags.reinitialise:
+            named = type(run.criterion).__name__
+            raise UserError(f"--train_scheme TickTock prunes by the criterion GateDecorators, not {named}")
+        if run.pruner.enable_rewinding or run.pruner.reinitialise:
             raise UserError("--train_scheme TickTock cannot go back to earlier weights, which had other gates")
-        if flags.optimizer.upper() == "LBFGS":
+        if run.settings["optimizer"].upper() == "LBFGS":
             raise UserError("--optimizer LBFGS trains all parameters or none, but in Tick some rest: name another")
         self.gates = NormGates(run.network)
         head = run.network.get_submodule(execution_order(run.network, run.example)[-1])
@@ -60,8 +53,7 @@ class TickTock(DefaultTrainer):
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network's parameters and the gates."""
-        flags = self.arguments
-        optimizer = build_optimizer(flags.optimizer, self.rests_in_tick, flags.learning_rate, flags.l2_reg)
+        optimizer = build_optimizer(self.optimizer_name, self.rests_in_tick, self.learning_rate, self.l2_reg)
         # In groups of their own: torch's fused SGD wants all of a group to have momentum, or none.
         for parameters in (self.trained_in_tick, list(self.gates.gates.values())):
             optimizer.add_param_group({"params": parameters})
@@ -69,8 +61,8 @@ class TickTock(DefaultTrainer):
 
     def train_epoch(self) -> None:
         """One epoch of Tick or of Tock, or of neither: before the first and after the last pruning."""
-        epoch = self.epoch - self.arguments.pre_epochs
-        gated = bool(self.events) and epoch >= 0
+        epoch = self.epoch - self.pre_epochs
+        gated = not self.pruner.finished and epoch >= 0
         is_tick = gated and self.criterion.is_tick(epoch)
         self.is_tock = gated and not is_tick
         if gated and not self.gates.attached:
@@ -89,29 +81,30 @@ class TickTock(DefaultTrainer):
         """Return the loss, in Tock with the penalty of the gates, and the logits (B, K)."""
         loss, logits = super().compute_loss(inputs, targets)
         if self.is_tock:
-            loss = loss + self.arguments.gate_penalty * sum(gate.abs().sum() for gate in self.gates.gates.values())
+            loss = loss + self.gate_penalty * sum(gate.abs().sum() for gate in self.gates.gates.values())
         return loss, logits
 
     def prune_as_planned(self) -> None:
         """Prune with the gates folded into the norms; after the last time they stay so."""
         with self.gates.folded():
             super().prune_as_planned()
-        if self.gates.attached and not self.events:
+        if self.gates.attached and self.pruner.finished:
             self.gates.fold()
             self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Have the network compiled anew where gates have come or gone, which compiled code does not look for."""
-        if self.arguments.compile:
+        if self.run.machine.compile:
             torch.compiler.reset()
 
-    def follow(self, event: PruningEvent) -> None:
-        """Cut along what belongs to parameters and gates that have lost channels."""
-        super().follow(event)
-        self.gates.cut(event.cuts)
-        for name, gate in self.gates.gates.items():
-            if f"{name}.weight" in event.cuts and (moments := self.optimizer.state.get(gate)):
-                cut_moments(moments, event.cuts[f"{name}.weight"])
+    def pruned(self, step: PruningStep) -> None:
+        """Let the gates, and what the optimizer keeps of them, follow the channels that were removed."""
+        self.gates.keep_indices(step.kept_indices)
+        gates = {f"{name}.weight": gate for name, gate in self.gates.gates.items()}
+        follow_removals(
+            self.optimizer, gates, {name: step.kept_indices[name] for name in gates if name in step.kept_indices}
+        )
+        super().pruned(step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what changes in training, with the gates."""
@@ -128,7 +121,7 @@ class TickTock(DefaultTrainer):
             super().save(name, **facts)
 
     def conclude(self) -> dict[str, object]:
-        """Fold the gates where pruning did not get to its end, and judge the network a last time."""
+        """Fold the gates where pruning did not get to its end, and evaluate the network a last time."""
         if self.gates.attached:
             self.gates.fold()
         return super().conclude()

@@ -23,7 +23,7 @@ MAP_SIZE = 256
 
 @dataclass
 class ScoreHistogram:
-    """The distribution of scores at one pruning event; edges and counts over a logarithm of the score."""
+    """The distribution of scores at one pruning step; edges and counts over a logarithm of the score."""
 
     title: str
     #: What has the scores: weights, nodes.
@@ -94,27 +94,27 @@ def confusion(counts: Tensor, title: str, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def score_histograms(events: Sequence[ScoreHistogram], criterion: str, path: Path, most: int = 12) -> None:
-    """The scores at each pruning event (at `most` of them, evenly spaced), kept and pruned."""
-    if len(events) > most:
-        events = [events[round(number * (len(events) - 1) / (most - 1))] for number in range(most)]
-    columns = min(len(events), 4)
-    rows = math.ceil(len(events) / columns)
+def score_histograms(steps: Sequence[ScoreHistogram], criterion: str, path: Path, most: int = 12) -> None:
+    """The scores at each pruning step (at `most` of them, evenly spaced), kept and pruned."""
+    if len(steps) > most:
+        steps = [steps[round(number * (len(steps) - 1) / (most - 1))] for number in range(most)]
+    columns = min(len(steps), 4)
+    rows = math.ceil(len(steps) / columns)
     figure = new_figure(max(3.2 * columns, 5) + 1, 2.4 * rows + 0.6)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
-    for axes, event in zip(panels, events, strict=False):
-        axes.stairs(event.pruned, event.edges, fill=True, color=ORANGE, alpha=0.8, label="pruned")
-        axes.stairs(event.kept, event.edges, fill=True, color=BLUE, alpha=0.8, label="kept")
+    for axes, step in zip(panels, steps, strict=False):
+        axes.stairs(step.pruned, step.edges, fill=True, color=ORANGE, alpha=0.8, label="pruned")
+        axes.stairs(step.kept, step.edges, fill=True, color=BLUE, alpha=0.8, label="kept")
         axes.set_yscale("log")
-        axes.set_title(event.title, fontsize=9)
-        if event.at_zero:
-            axes.text(0.02, 0.02, f"+ {event.at_zero:,} at 0", transform=axes.transAxes, fontsize=8)
-    for axes in panels[len(events) :]:
+        axes.set_title(step.title, fontsize=9)
+        if step.at_zero:
+            axes.text(0.02, 0.02, f"+ {step.at_zero:,} at 0", transform=axes.transAxes, fontsize=8)
+    for axes in panels[len(steps) :]:
         axes.axis("off")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
-    unit = " and ".join(dict.fromkeys(event.unit for event in events))
-    figure.suptitle(f"{criterion}: scores of the {unit} that competed")
-    figure.supxlabel(events[-1].scale)
+    unit = " and ".join(dict.fromkeys(step.unit for step in steps))
+    figure.suptitle(f"{criterion}: scores of the prunable {unit}")
+    figure.supxlabel(steps[-1].scale)
     figure.supylabel(unit)
     figure.savefig(path, dpi=120)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 LONGEST = 2000
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Wrong input, in one line: what, where and what to do instead. `main.py` prints it and exits with status 2.
 
     What a terminal would obey or cannot show, as in names that come from a file, is written as Python escapes it.

@@ -1,4 +1,4 @@
-"""The only place that imports torchvision: `from utils.torchvision_import import torchvision`.
+"""The only place that imports torchvision: `from secateur.utils.torchvision_import import torchvision`.
 
 A CPU build of torch beside the registry's build of torchvision cannot load torchvision's compiled operators, and the
 import then dies with "operator torchvision::nms does not exist". Pruning needs none of them, so the two that the import

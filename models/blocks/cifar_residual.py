@@ -1,13 +1,13 @@
 """Residual networks for CIFAR-10 (He et al., 2016, section 4.2)."""
 
-import argparse
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks.initialisation import he_normal
-from models.blocks.residual import BasicBlock
+from secateur.config.option import option
+from secateur.models.blocks.initialisation import he_normal
+from secateur.models.blocks.residual import BasicBlock
 
 
 class PaddedShortcut(nn.Module):
@@ -33,11 +33,9 @@ class CifarResNet(nn.Module):
 
     blocks: int
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the kind of shortcut."""
-        help_text = "pad shortcuts with channels of zeros, or project them by a 1x1 convolution (default: %(default)s)"
-        parser.add_argument("--shortcut", choices=("pad", "project"), default="pad", help=help_text)
+    shortcut: str = option(
+        "pad", "pad shortcuts with channels of zeros, or project them by a 1x1 convolution", choices=("pad", "project")
+    )
 
     def __init__(
         self, input_shape: tuple[int, int, int], num_classes: int, shortcut: Literal["pad", "project"] = "pad"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.blocks.forms import Form, TwoForms, is_small
-from models.blocks.initialisation import he_normal
+from secateur.models.blocks.forms import Form, TwoForms, is_small
+from secateur.models.blocks.initialisation import he_normal
 
 
 class DenseLayer(nn.Module):

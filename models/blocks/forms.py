@@ -1,9 +1,10 @@
 """Networks that have one form for small images and another for large ones."""
 
-import argparse
 from typing import Literal
 
 from torch import nn
+
+from secateur.config.option import option
 
 Form = Literal["auto", "cifar", "imagenet"]
 
@@ -11,18 +12,13 @@ Form = Literal["auto", "cifar", "imagenet"]
 class TwoForms(nn.Module):
     """A network with the option `--form`: how soon, and how far, it shrinks the images."""
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the form."""
-        parser.add_argument(
-            "--form",
-            "--model_class",
-            type=lambda name: {"lottery": "cifar", "default": "auto"}.get(name, name),
-            choices=("auto", "cifar", "imagenet"),
-            default="auto",
-            help="the form for small or for large images (default: %(default)s, which is cifar up to 64 pixels); "
-            "lottery is another name of cifar",
-        )
+    form: Form = option(
+        "auto",
+        "the form for small or for large images; auto is cifar up to 64 pixels, lottery another name of cifar",
+        choices=("auto", "cifar", "imagenet"),
+        also=("model_class",),
+        synonyms={"lottery": "cifar", "default": "auto"},
+    )
 
 
 def is_small(input_shape: tuple[int, int, int], form: Form) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks.forms import Form, TwoForms, is_small
-from models.blocks.initialisation import he_normal
+from secateur.models.blocks.forms import Form, TwoForms, is_small
+from secateur.models.blocks.initialisation import he_normal
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.blocks.initialisation import glorot_normal
-from models.blocks.vgg import convolution_stages
+from secateur.models.blocks.initialisation import glorot_normal
+from secateur.models.blocks.vgg import convolution_stages
 
 
 def hidden_layers(widths: Sequence[int]) -> nn.Sequential:

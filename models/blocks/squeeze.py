@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks.forms import Form, TwoForms, is_small
-from models.blocks.initialisation import glorot_normal
+from secateur.models.blocks.forms import Form, TwoForms, is_small
+from secateur.models.blocks.initialisation import glorot_normal
 
 
 class Fire(nn.Module):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.blocks.forms import Form, TwoForms, averaged_map, is_small
-from models.blocks.initialisation import he_normal, narrow_normal
+from secateur.models.blocks.forms import Form, TwoForms, averaged_map, is_small
+from secateur.models.blocks.initialisation import he_normal, narrow_normal
 
 
 def convolution_stages(channels: int, depths: Sequence[int], last_kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks.initialisation import he_normal
+from secateur.models.blocks.initialisation import he_normal
 
 
 class PreActivationBlock(nn.Module):

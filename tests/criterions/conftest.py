@@ -3,33 +3,38 @@
 import pytest
 from torch.nn import functional
 
-from utils.pruning.masks import Masks
-from utils.pruning.moments import Timing
+from secateur.pruning.masks import Masks
+from secateur.pruning.plan import Timeline
 
 
 @pytest.fixture
-def build(make_arguments):
+def build(make_settings):
     """Build a criterion of all of a network's weights, from the flags of a command line."""
 
     def make(kind, network, flags="", loss=functional.cross_entropy):
-        masks = Masks(network)
-        arguments = make_arguments(f"--prune_criterion {kind.__name__} {flags}")
-        return kind(network, masks, loss, masks.weights, arguments)
+        settings = make_settings(f"--prune_criterion {kind.__name__} {flags}")
+        masks = Masks(network, hold=not settings["disable_masking"])
+        criterion = kind(network, masks, loss, masks.weights, **settings.options_for(kind))
+        criterion.seed, criterion.smoke = settings["seed"], settings["smoke"]
+        return criterion
 
     return make
 
 
 @pytest.fixture
-def plan_of(build):
-    """Return a criterion's events by epoch, for the flags of a command line and 10 batches an epoch."""
+def plan_of(build, make_settings):
+    """Return a criterion's pruning steps by epoch, for the flags of a command line and 10 batches an epoch."""
 
     def make(kind, network, flags=""):
         criterion = build(kind, network, flags)
-        flags = criterion.arguments
-        timing = Timing(flags.pre_epochs, flags.epochs, flags.prune_delay, flags.prune_freq, batches=10)
-        plan = criterion.plan(timing)
+        settings = make_settings(f"--prune_criterion {kind.__name__} {flags}")
+        timeline = Timeline(
+            settings["pre_epochs"], settings["epochs"], criterion.prune_delay, criterion.prune_freq, batches=10
+        )
+        plan = criterion.plan(timeline)
         return {
-            step / 10: [pytest.approx(sparsity) for sparsity in sparsities] for step, sparsities in plan.events.items()
+            step / 10: [pytest.approx(sparsity) for sparsity in sparsities]
+            for step, sparsities in plan.pruning_steps.items()
         }
 
     return make

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from criterions.GateDecorators import GateDecorators
-from utils.errors import UserError
-from utils.measure.sparsity import layer_outputs
-from utils.pruning.norm_gates import NormGates
-from utils.pruning.saliency import mean_gradients
+from secateur.channels.norm_gates import NormGates
+from secateur.criterions.GateDecorators import GateDecorators
+from secateur.measuring.sparsity import layer_outputs
+from secateur.pruning.saliency import mean_gradients
+from secateur.utils.errors import UserError
 
 EXACT = {"eps": 0.0}
 
@@ -84,29 +84,29 @@ def test_coupled_channels_add_up_and_channels_without_a_norm_stay(make):
     assert (network.first.out_features, network.second.out_features, network.bare.out_features) == (1, 1, 4)
 
 
-def events(make_run, flags):
+def steps(make_run, flags):
     run = make_run(f"--model ResNet20 --N 32 --batch_size 16 --prune_criterion GateDecorators {flags}")
-    return {step / 2: sparsities for step, sparsities in run.plan.events.items()}
+    return {step / 2: sparsities for step, sparsities in run.plan.pruning_steps.items()}
 
 
-def test_an_event_follows_each_epoch_of_tick(make_run):
+def test_a_pruning_step_follows_each_epoch_of_tick(make_run):
     flags = "--tick_epochs 2 --tock_epochs 3 --snip_steps 5 --pruning_limit 0.5 --epochs 11"
-    planned = events(make_run, flags)
+    planned = steps(make_run, flags)
     assert list(planned) == [1, 2, 6, 7, 11]
     assert [sparsity for [sparsity] in planned.values()] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
-    assert list(events(make_run, f"{flags} --pre_epochs 4")) == [5, 6, 10, 11, 15]
-    assert list(events(make_run, f"{flags} --tock_epochs 0 --epochs 5")) == [1, 2, 3, 4, 5]
+    assert list(steps(make_run, f"{flags} --pre_epochs 4")) == [5, 6, 10, 11, 15]
+    assert list(steps(make_run, f"{flags} --tock_epochs 0 --epochs 5")) == [1, 2, 3, 4, 5]
 
 
 def test_by_default_twenty_steps_take_two_times_ten_epochs_with_nine_between(make_run):
-    planned = events(make_run, "--pruning_limit 0.93 --epochs 70")
+    planned = steps(make_run, "--pruning_limit 0.93 --epochs 70")
     assert list(planned) == [*range(1, 11), *range(20, 30)]
     assert planned[29] == [0.93]
 
 
 def test_it_trains_by_tick_and_tock(make_run):
     run = make_run("--model ResNet20 --N 32 --prune_criterion GateDecorators --pruning_limit 0.93 --epochs 70")
-    assert run.arguments.train_scheme == "TickTock"
+    assert run.settings["train_scheme"] == "TickTock"
     assert run.notices == []
     ticks = [epoch for epoch in range(29) if run.criterion.is_tick(epoch)]
     assert ticks == [*range(10), *range(19, 29)]

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from criterions.GroupHoyerSquare import GroupHoyerSquare
-from losses.GroupHoyerSquareCrossEntropy import GroupHoyerSquareCrossEntropy
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.measure.sparsity import layer_outputs
+from secateur.criterions.GroupHoyerSquare import GroupHoyerSquare
+from secateur.losses.GroupHoyerSquareCrossEntropy import GroupHoyerSquareCrossEntropy
+from secateur.measuring.sparsity import layer_outputs
+from secateur.trainers.DefaultTrainer import DefaultTrainer
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def network(rows):
 
 def test_a_channel_goes_when_none_of_its_weights_is_above_the_threshold(make):
     criterion = make(network([[1e-3, -1e-3], [0.0, 0.0], [0.0, -0.002], [5.0, 0.0]]))
-    event = criterion.prune(0.5, [])
-    assert event.scores["0"].tolist() == [0, 0, 1, 1]
-    assert event.masks["0"].tolist() == [False, False, True, True]
-    assert (event.competing, event.kept) == (4, 2)
+    step = criterion.prune(0.5, [])
+    assert step.scores["0"].tolist() == [0, 0, 1, 1]
+    assert step.masks["0"].tolist() == [False, False, True, True]
+    assert (step.candidates, step.kept) == (4, 2)
     assert criterion.network[0].weight.shape == (2, 2)
     assert criterion.network[2].weight.shape == (2, 2)
 
@@ -57,19 +57,19 @@ def test_coupled_channels_go_only_when_they_are_small_in_every_layer(make):
     net = Residual()
     net.first.weight.data[:2] = 0
     net.second.weight.data[1:] = 0
-    event = make(net).prune(0.5, [])
-    assert (event.competing, event.kept) == (6, 4)
+    step = make(net).prune(0.5, [])
+    assert (step.candidates, step.kept) == (6, 4)
     assert net.last.weight.shape == (2, 2)
 
 
-def test_the_flag_brings_criterion_loss_and_moment(make_run):
+def test_the_flag_brings_criterion_loss_and_timing(make_run):
     run = make_run("--model LeNet300 --N 64 --batch_size 32 --group_hoyer_square --hoyer_reg 0.1 --epochs 8")
     assert isinstance(run.criterion, GroupHoyerSquare)
     assert isinstance(run.loss, GroupHoyerSquareCrossEntropy)
     assert run.notices == []
-    assert [step / 2 for step in run.plan.events] == [7]
+    assert [step / 2 for step in run.plan.pruning_steps] == [7]
     late = "--group_hoyer_square --epochs 80 --prune_delay 69 --prune_freq 1"
-    assert list(make_run(f"--model LeNet300 --N 64 --batch_size 64 {late}").plan.events) == [69]
+    assert list(make_run(f"--model LeNet300 --N 64 --batch_size 64 {late}").plan.pruning_steps) == [69]
 
 
 def test_the_penalty_makes_channels_small_and_ends_with_them(make_run):

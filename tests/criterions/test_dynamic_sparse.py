@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from criterions.RigL import RigL
-from criterions.SET import SET
+from secateur.criterions.RigL import RigL
+from secateur.criterions.SET import SET
 
 BATCH = [(torch.randn(16, 12), torch.arange(16) % 5)]
 
@@ -26,9 +26,9 @@ def test_every_layer_keeps_its_number_of_weights_at_every_update(build, kind):
         with torch.no_grad():
             for name, weight in criterion.weights.items():
                 weight[criterion.masks.kept[name]] = torch.randn(counts[name])
-        event = criterion.prune(0.8, BATCH)
-        assert {name: int(mask.sum()) for name, mask in event.masks.items()} == counts
-        masks.append(event.masks)
+        step = criterion.prune(0.8, BATCH)
+        assert {name: int(mask.sum()) for name, mask in step.masks.items()} == counts
+        masks.append(step.masks)
     assert not torch.equal(masks[0]["0"], masks[-1]["0"])
 
 
@@ -40,13 +40,13 @@ def test_rigl_by_hand(build):
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[3.0, -1.0, 0.0, 0.0]]))
     # The gradient is the input. The first update of one: 0.5 * (1 + cos(pi / 2)) / 2 = 1/4 of 2 weights rounds to 0.
-    event = criterion.prune(0.5, [(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), None)])
-    assert event.masks[""].tolist() == [[True, True, False, False]]
+    step = criterion.prune(0.5, [(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), None)])
+    assert step.masks[""].tolist() == [[True, True, False, False]]
     criterion.planned_updates, criterion.updates = 10**6, 0
-    event = criterion.prune(0.5, [(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), None)])
+    step = criterion.prune(0.5, [(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), None)])
     # Now one of two goes: the smaller; and the largest gradient of the others grows, from zero.
-    assert event.masks[""].tolist() == [[True, False, False, True]]
-    assert event.grown[""].tolist() == [[False, False, False, True]]
+    assert step.masks[""].tolist() == [[True, False, False, True]]
+    assert step.regrown[""].tolist() == [[False, False, False, True]]
     assert layer.weight.tolist() == [[3.0, 0.0, 0.0, 0.0]]
 
 
@@ -67,6 +67,6 @@ def test_a_growing_rate_of_its_own_changes_the_number(build):
 def test_random_growth_is_new_at_each_update(build):
     criterion = build(SET, nn.Linear(50, 50))
     criterion.prune(0.9, [])
-    first = criterion.prune(0.9, []).grown[""]
-    second = criterion.prune(0.9, []).grown[""]
+    first = criterion.prune(0.9, []).regrown[""]
+    second = criterion.prune(0.9, []).regrown[""]
     assert not torch.equal(first, second)

@@ -3,22 +3,24 @@
 import pytest
 from torch import nn
 
-from criterions.EmptyCrit import EmptyCrit
-from criterions.FORCE import FORCE
-from criterions.GradualMagnitude import GradualMagnitude
-from criterions.GRASP import GRASP
-from criterions.HoyerSquare import HoyerSquare
-from criterions.IMP import IMP
-from criterions.Magnitude import Magnitude
-from criterions.MovementPruning import MovementPruning
-from criterions.RigL import RigL
-from criterions.SET import SET
-from criterions.SNIP import SNIP
-from criterions.SNIPit import SNIPit
-from criterions.SNIPitDuring import SNIPitDuring
-from criterions.SynFlow import SynFlow
-from criterions.UnstructuredRandom import UnstructuredRandom
-from utils.errors import UserError
+from secateur.config.option import options_of
+from secateur.criterions.EmptyCrit import EmptyCrit
+from secateur.criterions.FORCE import FORCE
+from secateur.criterions.GradualMagnitude import GradualMagnitude
+from secateur.criterions.GRASP import GRASP
+from secateur.criterions.HoyerSquare import HoyerSquare
+from secateur.criterions.IMP import IMP
+from secateur.criterions.Magnitude import Magnitude
+from secateur.criterions.MovementPruning import MovementPruning
+from secateur.criterions.RigL import RigL
+from secateur.criterions.SET import SET
+from secateur.criterions.SNIP import SNIP
+from secateur.criterions.SNIPit import SNIPit
+from secateur.criterions.SNIPitDuring import SNIPitDuring
+from secateur.criterions.SynFlow import SynFlow
+from secateur.criterions.UnstructuredRandom import UnstructuredRandom
+from secateur.pruning.masks import Masks
+from secateur.utils.errors import UserError
 
 LIMITS = [0.5, 0.74, 0.86, 0.92, 0.95, 0.965, 0.98]
 
@@ -32,7 +34,7 @@ LIMITS = [0.5, 0.74, 0.86, 0.92, 0.95, 0.965, 0.98]
         (Magnitude, "--pre_epochs 200", {200: [0.98]}),
         (SNIPit, "--pre_epochs 2", {2: LIMITS}),
         (SNIPitDuring, "--prune_delay 4 --prune_freq 4", {4 + 4 * step: [limit] for step, limit in enumerate(LIMITS)}),
-        # The command of the SNIP-it repository: a round before each event
+        # The command of the SNIP-it repository: a round before each step
         (IMP, "--prune_delay 4 --prune_freq 4 --prune_schedule snip_it",
          {8 + 4 * step: [limit] for step, limit in enumerate(LIMITS)}),
         # A half of what is left goes in each of two rounds
@@ -41,7 +43,7 @@ LIMITS = [0.5, 0.74, 0.86, 0.92, 0.95, 0.965, 0.98]
         (GradualMagnitude, "--snip_steps 4 --pruning_limit 0.64", {0: [0.37], 1: [0.56], 2: [0.63], 3: [0.64]}),
         (GradualMagnitude, "--epochs 4 --prune_freq 3 --pruning_limit 0.64", {0: [0.56], 3: [0.64]}),
         (MovementPruning, "--epochs 4 --prune_freq 3 --pruning_limit 0.64", {0: [0.56], 3: [0.64]}),
-        # Any criterion goes onto another schedule, at another moment
+        # Any criterion takes another schedule and another timing
         (SNIP, "--prune_schedule linear --snip_steps 2 --prune_moment during", {0: [0.49], 1: [0.98]}),
         (GRASP, "--prune_moment after", {80: [0.98]}),
         (SNIP, "--experiment multishot --snip_steps 2 --pre_epochs 5 --pruning_limit 0.75", {5: [0.5], 10: [0.75]}),
@@ -65,7 +67,7 @@ def test_synflow_and_force_take_many_small_steps_unless_told(plan_of):
     assert plan_of(SynFlow, nn.Linear(2, 2), "--compression 100 --snip_steps 2") == {0: [0.9, 0.99]}
 
 
-def test_events_that_come_too_late_are_refused_with_the_epochs_they_need(plan_of):
+def test_pruning_steps_that_come_too_late_are_refused_with_the_epochs_they_need(plan_of):
     with pytest.raises(UserError, match="need at least --epochs 29"):
         plan_of(SNIPitDuring, nn.Linear(2, 2), "--pruning_limit 0.98 --prune_delay 4 --prune_freq 4 --epochs 28")
     with pytest.raises(UserError, match="--pre_epochs"):
@@ -99,7 +101,8 @@ def test_random_pruning_reads_the_rate_as_limit_where_only_that_is_given(plan_of
 def test_flags_that_a_criterion_does_not_read_are_known(build, kind, flags, read):
     known = ("snip_steps", "prune_delay", "prune_freq", "pruning_rate", "growing_rate")
     criterion = build(kind, nn.Linear(2, 2), flags)
-    assert [flag for flag in known if criterion.reads_flag(flag)] == read
+    declared = {option.flag for option in options_of(kind).values()}
+    assert [flag for flag in known if flag in declared - criterion.idle_options().keys()] == read
 
 
 @pytest.mark.parametrize(
@@ -109,9 +112,11 @@ def test_flags_that_a_criterion_does_not_read_are_known(build, kind, flags, read
         ("--pattern 2:4 --shuffle_masks", "--shuffle_masks would destroy"),
         ("--pattern 2:4 --distribution erdos_renyi", "leave out --distribution"),
         ("--pattern 4:2", "'4:2' is not unstructured or N:M"),
+        ("--pattern 0:4", "'0:4' is not unstructured or N:M"),
+        ("--pattern 2:1025", "'2:1025' is not unstructured or N:M"),
         ("--pattern 1:4:2", "'1:4:2' is not unstructured or N:M"),
         ("--experiment multishot --pre_epochs 1 --prune_moment during", "leave out --prune_moment"),
-        ("--distribution best", "--distribution: invalid choice: 'best'"),
+        ("--distribution best", "--distribution: 'best' is not one of global, uniform, erdos_renyi"),
     ],
 )
 def test_axes_that_contradict_each_other_are_refused(build, flags, message):
@@ -135,15 +140,21 @@ def test_axes_that_a_method_would_not_keep_to_are_refused(build, kind, flags, me
         build(kind, nn.Linear(4, 4), flags)
 
 
-def test_what_brings_weights_back_needs_to_hold_its_masks(build):
-    with pytest.raises(UserError, match="FORCE brings weights back"):
+def test_what_regrows_weights_needs_to_hold_its_masks(build):
+    with pytest.raises(UserError, match="FORCE regrows weights"):
         build(FORCE, nn.Linear(4, 4), "--disable_masking")
 
 
-def test_an_axis_that_does_not_exist_is_refused_naming_the_class(build):
-    wrong = type("SNIP", (SNIP,), {"schedule": "exponental"})
-    with pytest.raises(UserError, match=r"SNIP.schedule is 'exponental', which is no schedule: did you mean expon"):
-        build(wrong, nn.Linear(4, 4))
-    method = type("SNIP", (SNIP,), {"moment": lambda self: "before"})
-    with pytest.raises(UserError, match=r"SNIP.moment is <function"):
-        build(method, nn.Linear(4, 4))
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"schedule": "exponental"}, r"SNIP.schedule is 'exponental', which is no schedule: did you mean expon"),
+        ({"timing": lambda self: "before"}, r"SNIP.timing is <"),
+    ],
+)
+def test_an_axis_that_does_not_exist_is_refused_naming_the_class(own, message):
+    network = nn.Linear(4, 4)
+    masks = Masks(network)
+    kind = type("SNIP", (SNIP,), own)
+    with pytest.raises(UserError, match=message):
+        kind(network, masks, nn.functional.cross_entropy, masks.weights)

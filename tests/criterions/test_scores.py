@@ -5,14 +5,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from criterions.FORCE import FORCE
-from criterions.GRASP import GRASP
-from criterions.HoyerSquare import HoyerSquare
-from criterions.Magnitude import Magnitude
-from criterions.MovementPruning import MovementPruning
-from criterions.SynFlow import SynFlow
-from criterions.UnstructuredRandom import UnstructuredRandom
-from models.VGG16 import VGG16
+from secateur.criterions.FORCE import FORCE
+from secateur.criterions.GRASP import GRASP
+from secateur.criterions.HoyerSquare import HoyerSquare
+from secateur.criterions.Magnitude import Magnitude
+from secateur.criterions.MovementPruning import MovementPruning
+from secateur.criterions.SynFlow import SynFlow
+from secateur.criterions.UnstructuredRandom import UnstructuredRandom
+from secateur.models.VGG16 import VGG16
 
 BATCH = [(torch.tensor([[1.0, 2.0]]), torch.tensor([0]))]
 
@@ -113,24 +113,34 @@ def test_synflow_conserves_its_score_from_layer_to_layer(build):
     torch.testing.assert_close(sums, sums[0].expand_as(sums), rtol=1e-9, atol=0.0)
 
 
+def narrow_vgg16():
+    """The layers of VGG16 with a quarter of its channels each."""
+    layers, inputs = [], 3
+    for outputs in (16, 16, 32, 32, 64, 64, 64, 128, 128, 128, 128, 128, 128):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if len(layers) in (6, 13, 23, 33) else []
+        inputs = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
+
+
 @pytest.mark.slow
 def test_a_hundred_steps_of_synflow_empty_no_layer_where_one_does(build):
     def emptied(steps):
         torch.manual_seed(0)
-        criterion = build(SynFlow, VGG16((3, 32, 32), 10))
+        criterion = build(SynFlow, narrow_vgg16())
         collapsed = []
         for step in range(1, steps + 1):
-            event = criterion.prune(1 - 1000 ** (-step / steps), [(torch.zeros(1, 3, 32, 32), None)])
-            collapsed += event.collapsed
+            pruned = criterion.prune(1 - 1000 ** (-step / steps), [(torch.zeros(1, 3, 32, 32), None)])
+            collapsed += pruned.collapsed
         total = sum(weight.numel() for weight in criterion.weights.values())
-        assert event.kept == round(total / 1000)
+        assert pruned.kept == round(total / 1000)
         return collapsed
 
     assert emptied(1)
     assert emptied(100) == []
 
 
-def test_force_judges_a_pruned_weight_by_what_it_was_and_brings_it_back(build):
+def test_force_judges_a_pruned_weight_by_what_it_was_and_regrows_it(build):
     criterion = build(FORCE, line([3.0, 0.5]), loss=squared)
     criterion.prune(0.5, BATCH)
     # L = (w.x - t)^2 / 2: |g w| = |w.x| |x w|, 3 against 1
@@ -138,22 +148,20 @@ def test_force_judges_a_pruned_weight_by_what_it_was_and_brings_it_back(build):
     # Of another image, w.x = 3 * 0.1: 0.3 * 0.3 for the first, and 0.3 * 2 for the second, were it 0.5 again
     other = [(torch.tensor([[0.1, 4.0]]), torch.tensor([0]))]
     torch.testing.assert_close(criterion.scores(other)[""], torch.tensor([[0.09, 0.6]]))
-    event = criterion.prune(0.5, other)
-    assert event.grown[""].tolist() == [[False, True]]
+    step = criterion.prune(0.5, other)
+    assert step.regrown[""].tolist() == [[False, True]]
     assert criterion.network.weight.tolist() == [[0.0, 0.5]]
 
 
 def test_movement_adds_up_what_moves_away_from_zero(build):
     network = line([2.0, -1.0])
     criterion = build(MovementPruning, network)
-    network.weight.grad = torch.tensor([[1.0, 3.0]])
-    criterion.after_backward()
+    criterion.after_backward({"": torch.tensor([[1.0, 3.0]])})
     assert criterion.scores([])[""].tolist() == [[-2.0, 3.0]]
     criterion.prune(0.5, [])
     assert network.weight.tolist() == [[0.0, -1.0]]
     # The pruned weight goes on as the 2.0 that it was, and comes back as it.
-    network.weight.grad = torch.tensor([[-4.0, 0.0]])
-    criterion.after_backward()
+    criterion.after_backward({"": torch.tensor([[-4.0, 0.0]])})
     assert criterion.scores([])[""].tolist() == [[6.0, 3.0]]
     criterion.prune(0.5, [])
     assert network.weight.tolist() == [[2.0, 0.0]]
@@ -169,6 +177,6 @@ def test_before_any_movement_the_smallest_go(build):
 
 def test_hoyer_square_prunes_below_its_threshold_however_many(build):
     network = line([0.5, 0.01, -0.02, -0.011])
-    event = build(HoyerSquare, network, "--hoyer_threshold 0.011 --pruning_limit 0.1").prune(0.1, [])
-    assert (event.kept, event.sparsity) == (2, 0.5)
+    step = build(HoyerSquare, network, "--hoyer_threshold 0.011 --pruning_limit 0.1").prune(0.1, [])
+    assert (step.kept, step.sparsity) == (2, 0.5)
     assert network.weight.tolist() == [[0.5, 0.0, pytest.approx(-0.02), 0.0]]

@@ -1,34 +1,19 @@
-"""Scores of channels worked out by hand, which channels go, and a run that removes them from end to end."""
-
-import json
-import subprocess
-import sys
-from pathlib import Path
+"""Scores of channels worked out by hand, and which channels go."""
 
 import pytest
 import torch
 from torch import nn
 
-import main
-from criterions.BNScale import BNScale
-from criterions.L1Norm import L1Norm
-from criterions.L2GM import L2GM
-from criterions.L2Norm import L2Norm
-from criterions.SNAP import SNAP
-from criterions.StructuredRandom import StructuredRandom
-from criterions.TaylorFO import TaylorFO
-from utils.errors import UserError
-from utils.measure.sparsity import layer_outputs
-from utils.pruning.moments import Timing
-from utils.run import execute
-from utils.run.assemble import assemble
-from utils.run.files import read_sealed, write_sealed
-
-ROOT = Path(__file__).parents[2]
-QUICK = (
-    "--data_set DIGITS --N 48 --batch_size 16 --eval_freq 0 --disable_histograms --disable_saliency "
-    "--disable_confusion --disable_weightplot --disable_netplot"
-)
+from secateur.criterions.BNScale import BNScale
+from secateur.criterions.L1Norm import L1Norm
+from secateur.criterions.L2GM import L2GM
+from secateur.criterions.L2Norm import L2Norm
+from secateur.criterions.SNAP import SNAP
+from secateur.criterions.StructuredRandom import StructuredRandom
+from secateur.criterions.TaylorFO import TaylorFO
+from secateur.measuring.sparsity import layer_outputs
+from secateur.pruning.plan import Timeline
+from secateur.utils.errors import UserError
 
 
 @pytest.fixture
@@ -161,9 +146,9 @@ def test_bn_scale_leaves_channels_without_a_norm(traced, flags):
     network = normed()
     criterion = traced(BNScale, network, flags=flags)
     assert criterion.channel_scores([])["0"].tolist() == [2, 0.5, 1]
-    event = criterion.prune(0.9, [])
+    step = criterion.prune(0.9, [])
     # of 7 nodes one should stay; the last channel behind the norm and the four others do
-    assert (event.competing, event.kept) == (7, 5)
+    assert (step.candidates, step.kept) == (7, 5)
     assert network[1].weight.tolist() == [0.5 if flags else -2.0]
     assert network[3].out_features == 4
 
@@ -183,16 +168,16 @@ def test_bn_scale_needs_a_norm(traced):
 
 def test_a_layer_keeps_its_last_channel_and_the_best(traced):
     network = linear()
-    event = traced(SNAP, network, loss=squared).prune(0.99, [FIRST])
-    assert event.kept == 1
+    step = traced(SNAP, network, loss=squared).prune(0.99, [FIRST])
+    assert step.kept == 1
     assert network[0].weight.tolist() == [[1.0, 2.0]]
     assert network[1].weight.tolist() == [[2.0]]
 
 
 def test_of_equal_scores_the_earlier_channels_stay(traced):
     network = linear()
-    event = traced(SNAP, network, loss=squared).prune(0.34, [FIRST])  # scores 20, 4, 4
-    assert event.history == [("0", [2])]
+    step = traced(SNAP, network, loss=squared).prune(0.34, [FIRST])  # scores 20, 4, 4
+    assert step.removed == [("0", [2])]
 
 
 @pytest.mark.parametrize("distribution", ["global", "uniform"])
@@ -200,10 +185,10 @@ def test_of_equal_scores_the_earlier_channels_stay(traced):
 def test_the_target_is_met_as_nearly_as_whole_groups_allow(traced, sparsity, distribution):
     network = Residual()
     criterion = traced(StructuredRandom, network, flags=f"--distribution {distribution}")
-    event = criterion.prune(sparsity, [])
+    step = criterion.prune(sparsity, [])
     # 5 pairs of coupled nodes and 7 single ones
     left = network.first.out_features + network.second.out_features + network.third.out_features
-    assert (event.competing, event.kept, event.unit) == (17, left, "nodes")
+    assert (step.candidates, step.kept, step.unit) == (17, left, "nodes")
     if distribution == "global":
         assert abs(left - (1 - sparsity) * 17) <= 1
     else:
@@ -237,9 +222,9 @@ def test_grouped_convolutions_lose_a_channel_of_each_group(traced):
     network = nn.Sequential(layer, nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
     criterion = traced(L1Norm, network, (1, 2, 1, 1))
     # together the pairs have 9, 3, 4 and 5
-    event = criterion.prune(0.25, [])
-    assert event.history == [("0", [1, 5])]
-    assert (event.competing, event.kept) == (8, 6)
+    step = criterion.prune(0.25, [])
+    assert step.removed == [("0", [1, 5])]
+    assert (step.candidates, step.kept) == (8, 6)
     assert layer.weight.flatten().tolist() == [1, 3, 4, 8, 1, 1]
     assert network(torch.ones(1, 2, 1, 1)).shape == (1, 2)
 
@@ -261,118 +246,11 @@ def test_behind_a_concatenation_too_every_layer_keeps_a_channel(traced):
     network = Joined()
     with torch.no_grad():
         network.left.weight.mul_(1e-3)  # both of its channels are the worst
-    event = traced(L1Norm, network, (1, 1, 1, 1)).prune(0.99, [])
+    step = traced(L1Norm, network, (1, 1, 1, 1)).prune(0.99, [])
     assert (network.left.out_channels, network.right.out_channels, network.depthwise.out_channels) == (1, 1, 2)
-    assert (event.competing, event.kept) == (8, 4)
+    assert (step.candidates, step.kept) == (8, 4)
 
 
 def test_a_network_without_removable_channels_is_refused(traced):
     with pytest.raises(UserError, match="no channels of this network can be removed"):
-        traced(SNAP, nn.Linear(2, 2)).plan(Timing(0, 1, 0, 1, 1))
-
-
-@pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    """Call main.main; returns the run, its results and the status; and stderr where there is one."""
-    runs = []
-
-    def keep(*parts):
-        runs.append(assemble(*parts))
-        return runs[-1]
-
-    monkeypatch.setattr(execute, "assemble", keep)
-
-    def start(command):
-        status = main.main([*command.split(), "--results_dir", str(tmp_path)])
-        err = capsys.readouterr().err
-        if status:
-            return status, err
-        return runs[-1], json.loads((runs[-1].folder.output / "results.json").read_text())
-
-    return start
-
-
-AGAIN = """
-import json, sys
-import torch
-import main
-from utils.run import execute
-from utils.run.assemble import assemble
-from utils.run.files import read_sealed, write_sealed
-torch.set_num_threads(1)
-runs = []
-def keep(*parts):
-    runs.append(assemble(*parts))
-    return runs[-1]
-execute.assemble = keep
-status = main.main(["--eval", "--batch_size", "16", "--checkpoint_name", "latest", "--results_dir", sys.argv[1]])
-run = runs[-1]
-inputs, _ = next(iter(run.data.held_out))
-with torch.no_grad():
-    torch.save(run.network.eval()(inputs), sys.argv[1] + "/logits.pt")
-sys.exit(status)
-"""
-
-
-def evaluated_anew(folder):
-    """Evaluate the latest network in a process of its own; returns its results and its logits of the first batch."""
-    done = subprocess.run(
-        [sys.executable, "-c", AGAIN, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    newest = max(folder.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(newest.read_text()), torch.load(folder / "logits.pt")
-
-
-@torch.no_grad()
-def logits(run):
-    inputs, _ = next(iter(run.data.held_out))
-    return run.network.eval()(inputs)
-
-
-@pytest.mark.slow
-def test_a_cut_network_is_trained_kept_evaluated_and_cut_again(run, tmp_path):
-    command = f"--model ResNet18 --prune_criterion SNAPit {QUICK}"
-    first, results = run(f"{command} --pruning_limit 0.93 --epochs 1")
-    assert results["node_sparsity"] == pytest.approx(0.93, abs=0.005)
-    assert sum(parameter.numel() for parameter in first.network.parameters()) < 0.05 * results["parameters_dense"]
-    again, outputs = evaluated_anew(tmp_path)
-    assert again["test_accuracy"] == results["test_accuracy"]
-    assert again["test_loss"] == results["test_loss"]
-    assert outputs.equal(logits(first))
-    second, further = run(f"{command} --pruning_limit 0.97 --epochs 1 --checkpoint_name latest")
-    assert further["node_sparsity"] == pytest.approx(0.97, abs=0.005)
-    assert further["parameters_dense"] == results["parameters_dense"]
-    assert len(second.history) > len(first.history) > 0
-    again, outputs = evaluated_anew(tmp_path)
-    assert again["test_accuracy"] == further["test_accuracy"]
-    assert outputs.equal(logits(second))
-
-
-def halve_the_last(cuts):
-    cuts[-1][-1][1] = cuts[-1][-1][1][::2]
-    return cuts
-
-
-@pytest.mark.parametrize(
-    ("tamper", "said"),
-    [
-        (lambda cuts: "all", "its cuts is 'all'"),
-        (lambda cuts: [[["features.0", [-1]]]], "its cuts is"),
-        (lambda cuts: [], "is of another network"),
-        (halve_the_last, "is of another network"),
-        (lambda cuts: [[["nowhere", [0]]]], "removes channels that are not there"),
-        (lambda cuts: [[[cuts[0][0][0], [10_000]]]], "removes channels that are not there"),
-        (lambda cuts: [[[cuts[0][0][0], [3, 3]]]], "removes channels that are not there"),
-        (lambda cuts: cuts * 2, "removes channels that are not there"),
-    ],
-)
-def test_a_tampered_record_of_cuts_is_told_in_one_line(run, tamper, said):
-    trained, _ = run(f"--model LeNet300 --prune_criterion SNAP --pruning_limit 0.9 --epochs 0 {QUICK}")
-    path = trained.folder.models / "LeNet300_finished.json"
-    facts = read_sealed(path)
-    write_sealed(path, facts | {"cuts": tamper(facts["cuts"])})
-    status, err = run("--eval --checkpoint_name latest")
-    assert status == 2
-    assert said in err
-    assert len(err.strip().splitlines()) == 1
+        traced(SNAP, nn.Linear(2, 2)).plan(Timeline(0, 1, 0, 1, 1))

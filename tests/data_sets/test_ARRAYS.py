@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from data_sets.ARRAYS import ARRAYS
+from secateur.data_sets.ARRAYS import ARRAYS
+from secateur.utils.errors import UserError
 from tests.commands import QUICK
-from utils.errors import UserError
-
-
-class Arguments:
-    def __init__(self, axes=None):
-        self.axes = axes
 
 
 def images(*shape):
@@ -28,8 +23,8 @@ def write(place, x=(6, 8, 5), dtype=np.int64, **arrays):
 
 
 def load(place, axes=None):
-    data = ARRAYS()
-    return data, *data.load(place, Arguments(axes))
+    data = ARRAYS(axes=axes)
+    return data, *data.load(place)
 
 
 @pytest.mark.parametrize(

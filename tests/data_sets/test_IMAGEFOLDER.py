@@ -1,6 +1,5 @@
 """Folders of image files in the true formats."""
 
-import argparse
 import os
 
 import numpy as np
@@ -8,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from data_sets.IMAGEFOLDER import IMAGEFOLDER
-from utils.data import image_files
-from utils.errors import UserError
+from secateur.data import image_files
+from secateur.data_sets.IMAGEFOLDER import IMAGEFOLDER
+from secateur.utils.errors import UserError
 
 COLOURS = {"blue": (0, 0, 255), "red": (255, 0, 0)}
 
@@ -31,8 +30,8 @@ def folder(tmp_path):
 
 
 def load(folder, size=None):
-    data = IMAGEFOLDER()
-    return data, *data.load(folder, argparse.Namespace(image_size=size, preload_all_data=False, device="cpu"))
+    data = IMAGEFOLDER(image_size=size)
+    return data, *data.load(folder)
 
 
 def test_images_and_classes_are_read_in_the_order_of_their_names(folder):

@@ -1,15 +1,14 @@
 """The folders of fast.ai's archives: train/<class>, val/<class>, photographs of many sizes."""
 
-import argparse
 import urllib.error
 import urllib.request
 
 import pytest
 from PIL import Image
 
-from data_sets.IMAGENETTE import IMAGENETTE
-from data_sets.IMAGEWOOF import IMAGEWOOF
-from utils.errors import UserError
+from secateur.data_sets.IMAGENETTE import IMAGENETTE
+from secateur.data_sets.IMAGEWOOF import IMAGEWOOF
+from secateur.utils.errors import UserError
 
 KINDS = {IMAGENETTE: "imagenette2", IMAGEWOOF: "imagewoof2"}
 
@@ -35,8 +34,8 @@ def write(folder, side, classes=10, parts=("train", "val")):
                 picture.save(place / f"ILSVRC2012_val_{name}.JPEG", quality=95)
 
 
-def load(kind, folder, size=16, preload=False):
-    return kind().load(folder, argparse.Namespace(image_size=size, preload_all_data=preload, device="cpu"))
+def load(kind, folder, size=16):
+    return kind(image_size=size).load(folder)
 
 
 @pytest.mark.parametrize(("kind", "name"), KINDS.items())

@@ -1,6 +1,5 @@
 """Omniglot's two halves as they are unpacked, with few characters."""
 
-import argparse
 import urllib.error
 import urllib.request
 
@@ -8,10 +7,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from data_sets.OMNIGLOT import OMNIGLOT, PARTS
-from utils.errors import UserError
+from secateur.data_sets.OMNIGLOT import OMNIGLOT, PARTS
+from secateur.utils.errors import UserError
 
-ARGUMENTS = argparse.Namespace(preload_all_data=False, device="cpu")
 CHARACTERS = ("Greek/character01", "Greek/character02", "Korean/character01")
 
 
@@ -35,7 +33,7 @@ def folder(tmp_path):
 
 
 def test_both_halves_are_joined_and_the_last_drawings_of_each_character_held_out(folder):
-    train, test = Small().load(folder, ARGUMENTS)
+    train, test = Small().load(folder)
     assert train.labels.bincount().tolist() == [16] * 6
     assert test.labels.bincount().tolist() == [4] * 6
     assert train.shape == test.shape == (1, 28, 28)
@@ -50,14 +48,14 @@ def test_which_drawings_are_held_out(folder):
     for drawing, value in ((16, 1), (17, 0)):
         blank = Image.new("1", (105, 105), value)
         blank.save(folder / "omniglot-py" / PARTS[0] / CHARACTERS[0] / f"0001_{drawing}.png")
-    train, test = Small().load(folder, ARGUMENTS)
+    train, test = Small().load(folder)
     assert (train.pixels[:16].flatten(1).max(1).values == 0).tolist() == [False] * 15 + [True]
     assert (test.pixels[:4].flatten(1).min(1).values == 255).tolist() == [True, False, False, False]
 
 
 def test_the_statistics_are_those_of_the_training_images(folder):
     data = Small()
-    train, _ = data.load(folder, ARGUMENTS)
+    train, _ = data.load(folder)
     scaled = train.pixels.double() / 255
     assert list(data.mean) == pytest.approx([float(scaled.mean())], abs=1e-6)
     assert list(data.std) == pytest.approx([float(scaled.std(correction=0))], abs=1e-6)
@@ -70,7 +68,7 @@ def test_missing_files_are_told_with_their_place_and_address(tmp_path, monkeypat
 
     monkeypatch.setattr(urllib.request, "urlopen", urlopen)
     with pytest.raises(UserError) as caught:
-        OMNIGLOT().load(tmp_path, ARGUMENTS)
+        OMNIGLOT().load(tmp_path)
     for word in ("images_background.zip", "images_evaluation.zip", "https://", str(tmp_path / "omniglot-py")):
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -78,8 +76,8 @@ def test_missing_files_are_told_with_their_place_and_address(tmp_path, monkeypat
 
 def test_other_characters_and_other_names_are_refused(folder):
     with pytest.raises(UserError, match="holds 6 characters, not 1623: unpack"):
-        OMNIGLOT().load(folder, ARGUMENTS)
+        OMNIGLOT().load(folder)
     place = folder / "omniglot-py" / PARTS[1] / CHARACTERS[2]
     (place / "0006_20.png").rename(place / "last.png")
     with pytest.raises(UserError, match=r"last.png is not named <character>_<drawing>.png"):
-        Small().load(folder, ARGUMENTS)
+        Small().load(folder)

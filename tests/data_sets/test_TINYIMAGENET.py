@@ -1,18 +1,15 @@
 """Tiny ImageNet's folders as they are published, with small classes."""
 
-import argparse
-
 import pytest
 import torch
 from PIL import Image
 
-from data_sets.TINYIMAGENET import TINYIMAGENET
-from utils.errors import UserError
+from secateur.data_sets.TINYIMAGENET import TINYIMAGENET
+from secateur.utils.errors import UserError
 
 #: In an order that is not that of the names, as in the published wnids.txt.
 CLASSES = ("n02124075", "n01443537", "n04067472")
 GREYS = dict(zip(CLASSES, (20, 120, 220), strict=True))
-ARGUMENTS = argparse.Namespace(preload_all_data=False, device="cpu")
 
 
 class Small(TINYIMAGENET):
@@ -43,7 +40,7 @@ def folder(tmp_path):
 
 
 def test_training_images_come_by_folder_and_validation_images_by_annotation(folder):
-    train, test = Small().load(folder, ARGUMENTS)
+    train, test = Small().load(folder)
     assert train.shape == test.shape == (3, 64, 64)
     assert train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert test.labels.tolist() == [2, 1, 1, 0]  # in the order of the names of the classes
@@ -57,18 +54,18 @@ def test_what_is_missing_is_named_with_its_place_and_address(folder, part):
     path = folder / "tiny-imagenet-200" / part
     path.rename(folder / "elsewhere")
     with pytest.raises(UserError) as caught:
-        Small().load(folder, ARGUMENTS)
+        Small().load(folder)
     for word in (f"no {path}:", "tiny-imagenet-200.zip from http://", f"into {folder},"):
         assert word in str(caught.value)
 
 
 def test_half_of_the_classes_are_refused(folder):
     with pytest.raises(UserError, match="train holds 3 classes, not 200"):
-        TINYIMAGENET().load(folder, ARGUMENTS)
+        TINYIMAGENET().load(folder)
 
 
 def test_annotations_of_unknown_classes_are_refused(folder):
     notes = folder / "tiny-imagenet-200" / "val" / "val_annotations.txt"
     notes.write_text(notes.read_text() + "val_9.JPEG n01443537 0 0 9 9\n")
     with pytest.raises(UserError, match=r"val_annotations.txt:5 names no class of the training set: 'val_9.JPEG n01"):
-        Small().load(folder, ARGUMENTS)
+        Small().load(folder)

@@ -1,6 +1,5 @@
 """The data sets of the laboratory: their facts, their split, that they can be learned."""
 
-import argparse
 import importlib
 import struct
 from pathlib import Path
@@ -9,27 +8,20 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from data_sets.DIGITS import DIGITS
-from data_sets.MNIST import MNIST
-from data_sets.RUBBISH import RUBBISH
-from models.LogisticRegression import LogisticRegression
-from utils.data.batches import Batches
-from utils.data.data_set import DataSet
-from utils.errors import UserError
+from secateur.data.batches import Batches
+from secateur.data.data_set import DataSet
+from secateur.data_sets.DIGITS import DIGITS
+from secateur.data_sets.MNIST import MNIST
+from secateur.data_sets.RUBBISH import RUBBISH
+from secateur.models.LogisticRegression import LogisticRegression
+from secateur.utils.errors import UserError
 
 NOWHERE = Path("does-not-exist")
 FOLDER = Path(__file__).parents[2] / "data_sets"
 
 
-def options(kind, *words):
-    parser = argparse.ArgumentParser()
-    if hasattr(kind, "add_arguments"):
-        kind.add_arguments(parser)
-    return parser.parse_args(list(words))
-
-
-def load(kind, *words):
-    return kind().load(NOWHERE, options(kind, *words))
+def load(kind, **options):
+    return kind(**options).load(NOWHERE)
 
 
 def statistics(images):
@@ -39,7 +31,7 @@ def statistics(images):
 
 @pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.py") if path.stem[0] != "_"])
 def test_facts_fit_each_other(name):
-    kind = getattr(importlib.import_module(f"data_sets.{name}"), name)
+    kind = getattr(importlib.import_module(f"secateur.data_sets.{name}"), name)
     assert issubclass(kind, DataSet)
     assert len(kind.input_shape) == 3
     assert len(kind.mean) == len(kind.std) == kind.input_shape[0]
@@ -104,25 +96,26 @@ def test_declared_statistics_of_rubbish_are_roughly_those_of_its_training_images
 
 
 @pytest.mark.parametrize(
-    ("words", "sizes"),
-    [((), (5000, 1000)), (("--rubbish_images", "64"), (64, 1000)), (("--rubbish_images", "10"), (10, 1000))],
+    ("options", "sizes"),
+    [({}, (5000, 1000)), ({"rubbish_images": 64}, (64, 1000)), ({"rubbish_images": 10}, (10, 1000))],
 )
-def test_size_of_rubbish(words, sizes):
-    train, test = load(RUBBISH, *words)
+def test_size_of_rubbish(options, sizes):
+    train, test = load(RUBBISH, **options)
     assert (len(train), len(test)) == sizes
 
 
 def test_rubbish_is_tested_on_the_same_images_whatever_it_is_trained_on():
-    tests = [load(RUBBISH, "--rubbish_images", count)[1] for count in ("10", "64")]
+    tests = [load(RUBBISH, rubbish_images=count)[1] for count in (10, 64)]
     assert tests[0].pixels.equal(tests[1].pixels)
     assert tests[0].labels.equal(tests[1].labels)
 
 
-@pytest.mark.parametrize("count", ["9", "1000001", "5.5", "many"])
-def test_size_of_rubbish_is_checked(count, capsys):
-    with pytest.raises(SystemExit):
-        options(RUBBISH, "--rubbish_images", count)
-    assert count in capsys.readouterr().err
+@pytest.mark.parametrize("count", [9, 1000001, 5.5, "many"])
+def test_size_of_rubbish_is_checked(count, make_settings):
+    with pytest.raises(UserError, match=f"^--rubbish_images: .*{count}"):
+        make_settings(f"--data_set RUBBISH --rubbish_images {count}")
+    with pytest.raises(UserError, match=f"^rubbish_images: .*{count}"):
+        RUBBISH(rubbish_images=count)
 
 
 def test_rubbish_stays_in_its_class_when_mirrored():
@@ -139,7 +132,7 @@ def test_rubbish_stays_in_its_class_when_mirrored():
 
 
 def test_rubbish_is_learned_in_a_few_steps():
-    train, test = load(RUBBISH, "--rubbish_images", "3000")
+    train, test = load(RUBBISH, rubbish_images=3000)
     torch.manual_seed(0)
     network = LogisticRegression(RUBBISH.input_shape, RUBBISH.num_classes)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
@@ -166,7 +159,7 @@ def test_mnist_reads_its_four_files(tmp_path):
         images = struct.pack(">4I", 0x803, count, 28, 28) + bytes(pixels[:count].flatten().tolist())
         (folder / f"{part}-images-idx3-ubyte").write_bytes(images)
         (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, count) + bytes([7, 0, 9][:count]))
-    train, test = MNIST().load(tmp_path, argparse.Namespace())
+    train, test = MNIST().load(tmp_path)
     assert train.pixels.equal(pixels[:, None].byte())
     assert test.pixels.equal(pixels[:2, None].byte())
     assert (train.labels.tolist(), test.labels.tolist()) == ([7, 0, 9], [7, 0])
@@ -179,5 +172,5 @@ def test_mnist_says_where_its_files_belong(tmp_path, monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz.*https://") as caught:
-        MNIST().load(tmp_path, argparse.Namespace())
+        MNIST().load(tmp_path)
     assert str(tmp_path / "MNIST" / "raw") in str(caught.value)

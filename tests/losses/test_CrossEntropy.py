@@ -4,33 +4,33 @@ import pytest
 import torch
 from torch import nn
 
-from losses.CrossEntropy import CrossEntropy
-from utils.pruning.masks import Masks
+from secateur.losses.CrossEntropy import CrossEntropy
+from secateur.pruning.masks import Masks
 
 MASKS = Masks(nn.ModuleDict({"a": nn.Linear(2, 1), "b": nn.Linear(1, 1)}))
 MASKS.weights["a"].data = torch.tensor([[1.0, -4.0]])
 MASKS.weights["b"].data = torch.tensor([[0.0]])
 
 
-def test_the_mean_over_samples_by_hand(make_arguments):
-    loss = CrossEntropy(MASKS, make_arguments())
+def test_the_mean_over_samples_by_hand():
+    loss = CrossEntropy(MASKS)
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
     # -log 1/2 and -log 3/4
     assert float(loss(logits, torch.tensor([0, 1]))) == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
     assert loss.penalty() is None
 
 
-def test_the_norm_terms_by_hand(make_arguments):
-    def penalty(flags):
-        return CrossEntropy(MASKS, make_arguments(flags)).penalty().item()
+def test_the_norm_terms_by_hand():
+    def penalty(**options):
+        return CrossEntropy(MASKS, **options).penalty().item()
 
-    assert penalty("--l1_reg 0.1") == pytest.approx(0.5)
+    assert penalty(l1_reg=0.1) == pytest.approx(0.5)
     # sum of square roots: 1 + 2 + 0
-    assert penalty("--lp_reg 0.1") == pytest.approx(0.3, abs=1e-3)
-    assert penalty("--l1_reg 0.1 --lp_reg 0.1 --lp_power 2") == pytest.approx(0.5 + 0.1 * 17)
+    assert penalty(lp_reg=0.1) == pytest.approx(0.3, abs=1e-3)
+    assert penalty(l1_reg=0.1, lp_reg=0.1, lp_power=2) == pytest.approx(0.5 + 0.1 * 17)
 
 
-def test_a_weight_at_zero_has_gradient_zero_not_nan(make_arguments):
-    penalty = CrossEntropy(MASKS, make_arguments("--lp_reg 1")).penalty()
+def test_a_weight_at_zero_has_gradient_zero_not_nan():
+    penalty = CrossEntropy(MASKS, lp_reg=1).penalty()
     gradient = torch.autograd.grad(penalty, MASKS.weights["b"])[0]
     assert gradient.tolist() == [[0.0]]

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from losses.GroupHoyerSquareCrossEntropy import GroupHoyerSquareCrossEntropy, group_hoyer_square
-from utils.pruning.masks import Masks
+from secateur.losses.GroupHoyerSquareCrossEntropy import GroupHoyerSquareCrossEntropy, group_hoyer_square
+from secateur.pruning.masks import Masks
 
 
 def test_the_term_by_hand_whatever_the_scale():
@@ -38,14 +38,13 @@ def test_a_channel_that_is_zero_has_no_gradient_and_breaks_none():
     assert weight.grad.isfinite().all()
 
 
-def test_the_penalty_is_over_all_layers_until_channels_were_removed(make_arguments):
+def test_the_penalty_is_over_all_layers_until_channels_were_removed():
     network = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1))
     network[0].weight.data = torch.tensor([[3.0, -4.0]])
-    flags = "--loss GroupHoyerSquareCrossEntropy --hoyer_reg 0.5 --l1_reg 1"
-    loss = GroupHoyerSquareCrossEntropy(Masks(network), make_arguments(flags))
+    loss = GroupHoyerSquareCrossEntropy(Masks(network), hoyer_reg=0.5, l1_reg=1)
     norms = 7 + network[1].weight.abs().item()
     assert loss.penalty().item() == pytest.approx(0.5 * ((7**2 + 5**2) / 25 + 2) + norms)
     loss.has_pruned = True
     assert loss.penalty().item() == pytest.approx(norms)
-    without = GroupHoyerSquareCrossEntropy(Masks(network), make_arguments("--hoyer_reg 0"))
+    without = GroupHoyerSquareCrossEntropy(Masks(network), hoyer_reg=0)
     assert without.penalty() is None

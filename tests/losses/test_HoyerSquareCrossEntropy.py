@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from losses.HoyerSquareCrossEntropy import HoyerSquareCrossEntropy, hoyer_square
-from utils.pruning.masks import Masks
+from secateur.losses.HoyerSquareCrossEntropy import HoyerSquareCrossEntropy, hoyer_square
+from secateur.pruning.masks import Masks
 
 
 def test_the_ratio_by_hand_whatever_the_scale():
@@ -22,12 +22,11 @@ def test_its_gradient_pulls_small_weights_down_and_large_ones_up():
     assert weight.grad.tolist() == pytest.approx([0.8 - 0.96, 0.8 - 0.32])
 
 
-def test_the_penalty_leaves_pruned_layers_alone(make_arguments):
+def test_the_penalty_leaves_pruned_layers_alone():
     network = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1))
     network[0].weight.data = torch.tensor([[3.0, -4.0]])
     masks = Masks(network)
-    flags = "--loss HoyerSquareCrossEntropy --hoyer_reg 0.5 --l1_reg 1"
-    loss = HoyerSquareCrossEntropy(masks, make_arguments(flags))
+    loss = HoyerSquareCrossEntropy(masks, hoyer_reg=0.5, l1_reg=1)
     norms = 7 + network[1].weight.abs().item()
     assert loss.penalty().item() == pytest.approx(0.5 * (49 / 25 + 1) + norms)
     masks.set({"0": torch.tensor([[True, True]])})

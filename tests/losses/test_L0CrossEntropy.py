@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from losses.L0CrossEntropy import L0CrossEntropy
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.errors import UserError
-from utils.pruning.hard_concrete import HardConcreteGates
-from utils.pruning.masks import Masks
+from secateur.losses.L0CrossEntropy import L0CrossEntropy
+from secateur.pruning.hard_concrete import HardConcreteGates
+from secateur.pruning.masks import Masks
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from secateur.utils.errors import UserError
 
 HALF = -2 / 3 * math.log(11)  # log-alpha where P(z > 0) = 1/2
 
@@ -23,29 +23,30 @@ def network():
     return network
 
 
-def loss_of(network, arguments):
+def loss_of(network, l2_reg, **options):
     masks = Masks(network)
-    loss = L0CrossEntropy(masks, arguments)
+    loss = L0CrossEntropy(masks, **options)
+    loss.l2_reg = l2_reg
     loss.gates, loss.images = HardConcreteGates(network, masks, ["0"]), 100
     loss.gates.log_alpha["0"].data = torch.full((2,), HALF)
     return loss
 
 
-def test_the_penalty_by_hand(network, make_arguments):
-    def penalty(flags):
-        return loss_of(network, make_arguments(flags)).penalty().item()
+def test_the_penalty_by_hand(network):
+    def penalty(**options):
+        return loss_of(network, **options).penalty().item()
 
     # Four parameters, each with probability 1/2, at 6 / 100.
-    assert penalty("--l0_reg 6 --l2_reg 0") == pytest.approx(4 * 0.5 * 0.06)
+    assert penalty(l0_reg=6, l2_reg=0) == pytest.approx(4 * 0.5 * 0.06)
     # Half the squares 1 + 4 + 9 + 16, with probability 1/2; and of the five ones, with probability 1.
-    assert penalty("--l0_reg 0 --l2_reg 0.2") == pytest.approx(0.1 * (0.5 * 30 + 5))
-    assert penalty("--l0_reg 6 --l2_reg 0.2") == pytest.approx(0.12 + 2.0)
+    assert penalty(l0_reg=0, l2_reg=0.2) == pytest.approx(0.1 * (0.5 * 30 + 5))
+    assert penalty(l0_reg=6, l2_reg=0.2) == pytest.approx(0.12 + 2.0)
     # The norms of CrossEntropy are added: |1| + |2| + 5.
-    assert penalty("--l0_reg 6 --l2_reg 0 --l1_reg 0.5") == pytest.approx(0.12 + 4.0)
+    assert penalty(l0_reg=6, l2_reg=0, l1_reg=0.5) == pytest.approx(0.12 + 4.0)
 
 
-def test_its_gradients_by_hand(network, make_arguments):
-    loss = loss_of(network, make_arguments("--l0_reg 6 --l2_reg 0.2"))
+def test_its_gradients_by_hand(network):
+    loss = loss_of(network, l0_reg=6, l2_reg=0.2)
     loss.penalty().backward()
     # l2 * P * w
     assert network[0].weight.grad.flatten().tolist() == pytest.approx([0.1, 0.2])
@@ -55,8 +56,8 @@ def test_its_gradients_by_hand(network, make_arguments):
     assert loss.gates.log_alpha["0"].grad.tolist() == pytest.approx(wanted)
 
 
-def test_a_gate_pays_for_weights_that_are_pruned_no_more(network, make_arguments):
-    loss = loss_of(network, make_arguments("--l0_reg 6 --l2_reg 0"))
+def test_a_gate_pays_for_weights_that_are_pruned_no_more(network):
+    loss = loss_of(network, l0_reg=6, l2_reg=0)
     loss.masks.set({"0": torch.tensor([True, False]).view(2, 1, 1)})
     assert loss.penalty().item() == pytest.approx(3 * 0.5 * 0.06)
 

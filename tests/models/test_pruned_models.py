@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainers.DefaultTrainer import DefaultTrainer
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from tests.models.networks import make_shallow
 
 #: Many layers to trace, or many weights.
 HEAVY = ("DenseNet", "WideResNet", "ResNet50", "ResNet56", "ResNet110", "GoogLeNet", "ViT_tiny", "VGG19")
@@ -14,6 +15,11 @@ NETWORKS = [pytest.param(name, marks=[pytest.mark.slow] if name.startswith(HEAVY
 COMMAND = "--data_set RUBBISH --input_dim 3 16 16 --N 8 --batch_size 4 --saliency_batches 1 --epochs 0"
 COMMAND += " --prune_schedule one_shot"
 LIMIT = 0.5
+
+
+@pytest.fixture(autouse=True)
+def _shallow(monkeypatch):
+    make_shallow(monkeypatch)
 
 
 def step(trainer):

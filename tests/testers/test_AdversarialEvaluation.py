@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from testers.AdversarialEvaluation import AdversarialEvaluation
+from secateur.testers.AdversarialEvaluation import AdversarialEvaluation
 from tests.commands import QUICK
 
 PRUNED = f"--model LeNet300 --epochs 2 --prune_criterion SNIP --pruning_limit 0.8 --run_name masked {QUICK}"
@@ -68,7 +68,7 @@ def test_an_interruption_keeps_what_was_done(run, monkeypatch):
             raise KeyboardInterrupt
         return attack_batch(self, *arguments)
 
-    monkeypatch.setattr("testers.AdversarialEvaluation.AdversarialEvaluation.attack_batch", interrupted)
+    monkeypatch.setattr("secateur.testers.AdversarialEvaluation.AdversarialEvaluation.attack_batch", interrupted)
     where = f"--eval --checkpoint_name {trained.folder.name} {QUICK}"
     outcome = run(f"{where} --attack FGSM,FGM,DDN --attack_samples 40 --attack_epsilons 0,8/255")
     assert outcome.status == 130
@@ -107,7 +107,7 @@ def test_an_attack_that_gives_up_is_left_out_and_said_so(run, monkeypatch):
         ("--attack FGSM --attack_epsilons 1/0", "'1/0' is not a number"),
         ("--attack FGSM --attack_norm L3", "'L3' is not one of L0, L1, L2, Linf"),
         ("--attack FGSM --test_scheme DefaultTester", "--attack is for the tester AdversarialEvaluation: leave"),
-        ("--attack_epsilons 0.1", "--attack_epsilons is for the tester AdversarialEvaluation: name attacks"),
+        ("--attack_epsilons 0.1", "--attack_epsilons is for the tester AdversarialEvaluation: give --attack too"),
         ("--test_scheme AdversarialEvaluation", "AdversarialEvaluation needs --attack"),
     ],
 )

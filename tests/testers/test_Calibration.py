@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.measuring.calibration import calibrate
 from tests.commands import QUICK
-from utils.measure.calibration import calibrate
 
 
 def predictions(*rows):

@@ -6,10 +6,9 @@ from statistics import fmean
 import pytest
 import torch
 
-from tests.commands import QUICK
-from utils.data.batches import Batches
-from utils.data.corruption_strengths import LEVELS, STRENGTHS
-from utils.data.corruptions import (
+from secateur.data.batches import Batches
+from secateur.data.corruption_strengths import LEVELS, STRENGTHS
+from secateur.data.corruptions import (
     as_pixels,
     blur,
     brightness,
@@ -21,33 +20,34 @@ from utils.data.corruptions import (
     pixelate,
     shot_noise,
 )
-from utils.data.data_set import Images
+from secateur.data.data_set import Images
+from tests.commands import QUICK
 
 
-def luck():
+def randomness():
     return torch.Generator().manual_seed(0)
 
 
 def test_gaussian_noise_has_the_stated_deviation():
-    noise = gaussian_noise(torch.full((10, 3, 32, 32), 0.5), 0.24, luck()) - 0.5
+    noise = gaussian_noise(torch.full((10, 3, 32, 32), 0.5), 0.24, randomness()) - 0.5
     assert float(noise.mean()) == pytest.approx(0, abs=0.01)
     assert float(noise.std()) == pytest.approx(0.24, rel=0.02)
 
 
 def test_shot_noise_counts_photons():
-    noisy = shot_noise(torch.full((10, 1, 32, 32), 0.5), 12, luck())
+    noisy = shot_noise(torch.full((10, 1, 32, 32), 0.5), 12, randomness())
     counts = noisy * 12
     assert counts.allclose(counts.round(), atol=1e-5)
     # Poisson: mean and variance of the counts are both 6
     assert float(counts.mean()) == pytest.approx(6, rel=0.02)
     assert float(counts.var()) == pytest.approx(6, rel=0.05)
-    assert not shot_noise(torch.zeros(1, 1, 4, 4), 12, luck()).any(), "no light, no photons"
+    assert not shot_noise(torch.zeros(1, 1, 4, 4), 12, randomness()).any(), "no light, no photons"
 
 
 def test_a_blurred_point_is_a_gaussian_that_sums_to_one():
     image = torch.zeros(1, 2, 41, 41)
     image[0, 0, 20, 20] = 1
-    spread = blur(image, 2 / 41, luck())[0]
+    spread = blur(image, 2 / 41, randomness())[0]
     assert float(spread[0].sum()) == pytest.approx(1, abs=1e-5)
     assert not spread[1].any(), "channels stay apart"
     places = torch.arange(41.0) - 20
@@ -58,20 +58,20 @@ def test_a_blurred_point_is_a_gaussian_that_sums_to_one():
 
 def test_a_blur_leaves_an_even_image_alone():
     even = torch.full((2, 3, 8, 5), 0.3)
-    assert blur(even, 0.065, luck()).allclose(even)
+    assert blur(even, 0.065, randomness()).allclose(even)
 
 
 def test_contrast_and_brightness():
     image = torch.tensor([0.0, 0.2, 0.4, 1.0]).view(1, 1, 2, 2)  # of mean 0.4
-    assert contrast(image, 0.5, luck()).flatten().tolist() == pytest.approx([0.2, 0.3, 0.4, 0.7])
-    assert brightness(image, 0.25, luck()).flatten().tolist() == pytest.approx([0.25, 0.45, 0.65, 1.25])
+    assert contrast(image, 0.5, randomness()).flatten().tolist() == pytest.approx([0.2, 0.3, 0.4, 0.7])
+    assert brightness(image, 0.25, randomness()).flatten().tolist() == pytest.approx([0.25, 0.45, 0.65, 1.25])
     other = torch.cat([image, 1 - image], 1)
-    assert contrast(other, 0.0, luck()).mean((2, 3)).flatten().tolist() == pytest.approx([0.4, 0.6]), "by channel"
+    assert contrast(other, 0.0, randomness()).mean((2, 3)).flatten().tolist() == pytest.approx([0.4, 0.6]), "by channel"
 
 
 def test_occlusion_covers_one_square_of_each_image_in_all_channels():
     images = torch.ones(200, 3, 12, 10)
-    covered = occlusion(images, 0.35, luck()) == 0.5  # round(0.35 * 10) = 4
+    covered = occlusion(images, 0.35, randomness()) == 0.5  # round(0.35 * 10) = 4
     assert covered.equal(covered[:, :1].expand_as(covered))
     rows, columns = covered[:, 0].any(2), covered[:, 0].any(1)
     assert (rows.sum(1) == 4).all()
@@ -86,7 +86,7 @@ def test_occlusion_covers_one_square_of_each_image_in_all_channels():
 
 def test_pixelate_averages_blocks():
     image = torch.arange(16.0).view(1, 1, 4, 4) / 16
-    small = pixelate(image, 0.5, luck())[0, 0]
+    small = pixelate(image, 0.5, randomness())[0, 0]
     assert small[0].mul(16).tolist() == [2.5, 2.5, 4.5, 4.5]
     assert small[3].mul(16).tolist() == [10.5, 10.5, 12.5, 12.5]
 
@@ -95,7 +95,7 @@ def test_pixelate_averages_blocks():
 def test_levels_take_images_further_and_further_within_range(name):
     ramp = torch.linspace(0, 1, 28).view(1, 1, 1, 28).expand(20, 1, 28, 28)
     ramp = torch.cat([ramp, ramp.mT, (ramp > 0.5).float()], 1)
-    generator = luck()
+    generator = randomness()
     away = []
     for level in LEVELS:
         changed = corrupt(ramp, name, level, generator)
@@ -109,7 +109,7 @@ def test_levels_take_images_further_and_further_within_range(name):
 @pytest.mark.parametrize("name", STRENGTHS)
 @pytest.mark.parametrize("shape", [(2, 1, 1, 1), (1, 3, 3, 7)])
 def test_tiny_images_survive(name, shape):
-    assert corrupt(torch.rand(shape), name, 5, luck()).shape == shape
+    assert corrupt(torch.rand(shape), name, 5, randomness()).shape == shape
 
 
 @pytest.fixture

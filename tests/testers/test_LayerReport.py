@@ -6,11 +6,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from testers.LayerReport import LayerReport
+from secateur.measuring.charts.layers import layer_sparsity
+from secateur.measuring.layers import WHOLE, layer_figures, weight_histograms
+from secateur.runs.checkpoint import save_checkpoint
+from secateur.testers.LayerReport import LayerReport
 from tests.commands import QUICK
-from utils.charts.layers import layer_sparsity
-from utils.measure.layers import WHOLE, layer_figures, weight_histograms
-from utils.run.checkpoint import save_checkpoint
 
 SMALL = "--model LeNet300 --data_set RUBBISH --input_dim 1 8 8 --N 64"
 
@@ -28,7 +28,7 @@ def halved(make_run):
     first[150:] = False
     last[3] = False
     trained.masks.set({"features.1": first, "classifier": last})
-    save_checkpoint(trained.folder.models / "LeNet300_finished", trained.network, trained.masks, trained.identity)
+    save_checkpoint(trained.folder.models / "LeNet300_finished", trained.network, trained.masks, trained.model_spec)
     return make_run(f"--eval --test_scheme LayerReport --checkpoint_name {trained.folder.path}")
 
 

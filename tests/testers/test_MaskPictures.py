@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from secateur.measuring.charts import masks as charts
+from secateur.pruning.class_masks import snip_masks
 from tests.commands import QUICK
-from utils.charts import masks as charts
-from utils.pruning.class_masks import snip_masks
 
 
 def test_snip_of_one_class_keeps_the_pixels_that_the_class_has():

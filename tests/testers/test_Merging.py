@@ -5,11 +5,11 @@ import csv
 import pytest
 import torch
 
-from testers.Merging import Merging
+from secateur.measuring.evaluation import evaluate
+from secateur.pruning.sparsification import without
+from secateur.runs.checkpoint import save_checkpoint
+from secateur.testers.Merging import Merging
 from tests.commands import QUICK
-from utils.measure.evaluation import evaluate
-from utils.pruning.sparsification import without
-from utils.run.checkpoint import save_checkpoint
 
 SMALL = "--model LeNet300 --data_set RUBBISH --input_dim 1 8 8 --N 1000"
 HALVES = {"features.1": 150, "features.3": 50}
@@ -27,7 +27,7 @@ def twins(make_run):
             layer.weight.data[half:] = layer.weight.data[:half] / 2
             layer.bias.data[half:] = layer.bias.data[:half] / 2
         trained.network.classifier.weight.data *= 50  # the loss tells logits that are nearly the same apart
-        save_checkpoint(trained.folder.models / "LeNet300_finished", trained.network, trained.masks, trained.identity)
+        save_checkpoint(trained.folder.models / "LeNet300_finished", trained.network, trained.masks, trained.model_spec)
         return make_run(f"--eval --test_scheme Merging --checkpoint_name {trained.folder.path} --N 1000 {options}")
 
     return make
@@ -49,7 +49,7 @@ def test_twins_are_removed_merging_loses_nothing_and_least_squares_hardly_anythi
         assert row["pruned_loss"] == pytest.approx(plain.loss, abs=1e-4)
         assert abs(row["least_squares_loss"] - row["original_loss"]) < abs(plain.loss - row["original_loss"]) / 4
     assert all(torch.equal(before[name], tensor) for name, tensor in run.network.state_dict().items())
-    assert run.history == []
+    assert run.removed == []
 
 
 def test_the_table_the_figure_and_what_does_not_fit(run):

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from testers.Sparsification import Sparsification
+from secateur.measuring.evaluation import evaluate
+from secateur.pruning.sparsification import NORMS, hidden_layers, without
+from secateur.runs.checkpoint import save_checkpoint
+from secateur.testers.Sparsification import Sparsification
 from tests.commands import QUICK
-from utils.measure.evaluation import evaluate
-from utils.pruning.sparsification import NORMS, hidden_layers, without
-from utils.run.checkpoint import save_checkpoint
 
 TRAINED = f"--eval --test_scheme Sparsification --model LeNet300 --data_set RUBBISH --epochs 1 --N 64 {QUICK}"
 
@@ -69,7 +69,7 @@ def tested(make_run):
             weight = trained.network.get_submodule(name).weight
             order = torch.randperm(weight.numel()).add(1)
             weight.data = (factor * order / weight.numel()).view_as(weight)
-        save_checkpoint(trained.folder.models / "LeNet300_finished", trained.network, trained.masks, trained.identity)
+        save_checkpoint(trained.folder.models / "LeNet300_finished", trained.network, trained.masks, trained.model_spec)
         name = f"--checkpoint_name {trained.folder.path}"
         run = make_run(f"--eval --test_scheme Sparsification {name} --N 32 {options}")
         return run, {row["sparsity"]: row for row in Sparsification(run).evaluate()["sparsification"]}
@@ -81,12 +81,12 @@ def tested(make_run):
 def test_the_smallest_go_of_each_layer_or_of_the_network(tested, monkeypatch, ranking):
     left = []
 
-    def judged(network, *others):
+    def evaluation(network, *others):
         weights = [network.get_submodule(name).weight for name in ("features.1", "features.3")]
         left.append([(int(weight.count_nonzero()), int(weight.any(1).sum())) for weight in weights])
         return evaluate(network, *others)
 
-    monkeypatch.setattr("testers.Sparsification.evaluate", judged)
+    monkeypatch.setattr("secateur.testers.Sparsification.evaluate", evaluation)
     run, rows = tested(f"--k_vals 0,.5 --ranking {ranking}")
     first, second = (run.network.get_submodule(name).weight for name in ("features.1", "features.3"))
     assert run.network.classifier.weight.all()

@@ -5,8 +5,8 @@ import csv
 import pytest
 import torch
 
+from secateur.measuring import latency
 from tests.commands import QUICK
-from utils.measure import latency
 
 #: Milliseconds of a batch, by width of the first hidden layer: LeNet300's is 300.
 MS_WHEN_DENSE, MS_WHEN_SMALLER = 4.0, 1.0

@@ -1,12 +1,13 @@
+"""Training: what is pruned stays zero, what the optimizer gets, and the numbers that come out."""
+
 import math
-import time
 
 import pytest
 import torch
 
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.errors import UserError
-from utils.hooks import hookimpl
+from secateur.hooks import hookimpl
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from secateur.utils.errors import UserError
 
 OPTIMIZERS = [name for name in dir(torch.optim) if isinstance(getattr(torch.optim, name), type)]
 # Muon trains matrices only, SparseAdam sparse gradients only; both are refused, see test_optimizers.
@@ -109,7 +110,7 @@ class Recorder:
     """An observer that keeps what it is told."""
 
     def __init__(self):
-        self.rows, self.batches, self.events, self.evaluations = [], [], [], []
+        self.rows, self.batches, self.steps, self.evaluations = [], [], [], []
 
     @hookimpl
     def epoch_finished(self, figures):
@@ -120,8 +121,8 @@ class Recorder:
         self.batches.append((epoch, batch, batches))
 
     @hookimpl
-    def pruned(self, event):
-        self.events.append((event.epoch, event.sparsity))
+    def pruned(self, step):
+        self.steps.append((step.epoch, step.sparsity))
 
     @hookimpl
     def evaluated(self, evaluation):
@@ -134,7 +135,7 @@ def observed(make_run):
         run = make_run(command)
         recorder = Recorder()
         # The run holds the relay only; a plugin registers with the manager behind it.
-        from utils.hooks import plugin_manager
+        from secateur.hooks import plugin_manager
 
         manager, _ = plugin_manager()
         manager.register(recorder)
@@ -160,10 +161,10 @@ def test_results_hold_numbers_that_follow_from_the_run(observed):
     assert results["epochs"] == 3
     assert [row["epoch"] for row in recorder.rows] == [1, 2, 3]
     assert recorder.batches == [(epoch, batch, 2) for epoch in range(3) for batch in range(2)]
-    assert recorder.events == [(0, 0.75)]
+    assert recorder.steps == [(0, 0.75)]
     assert results["test_accuracy"] == recorder.rows[-1]["test_accuracy"] == recorder.evaluations[-1].accuracy
     assert results["train_accuracy"] == recorder.rows[-1]["train_accuracy"]
-    # the last epoch's network was judged once, not twice
+    # the last epoch's network was evaluated once, not twice
     assert len(recorder.evaluations) == 3
 
 
@@ -171,14 +172,14 @@ def test_train_figures_are_means_over_the_whole_epoch(observed):
     # One batch an epoch: its loss is that of the untrained network, which evaluation gives as well.
     run, recorder = observed("--model LogisticRegression --epochs 1 --N 50 --batch_size 50 --learning_rate 1e-9")
     DefaultTrainer(run).train()
-    from utils.measure.evaluation import evaluate
+    from secateur.measuring.evaluation import evaluate
 
-    judged = evaluate(run.network, run.loss, run.data.train, 10)
-    assert recorder.rows[0]["train_loss"] == pytest.approx(judged.loss, rel=1e-5)
-    assert recorder.rows[0]["train_accuracy"] == pytest.approx(judged.accuracy)
+    evaluation = evaluate(run.network, run.loss, run.data.train, 10)
+    assert recorder.rows[0]["train_loss"] == pytest.approx(evaluation.loss, rel=1e-5)
+    assert recorder.rows[0]["train_accuracy"] == pytest.approx(evaluation.accuracy)
 
 
-def test_without_eval_freq_the_network_is_judged_at_the_end_only(observed):
+def test_without_eval_freq_the_network_is_evaluated_at_the_end_only(observed):
     run, recorder = observed("--model LogisticRegression --epochs 3 --N 50 --eval_freq 0")
     results = DefaultTrainer(run).train()
     assert len(recorder.evaluations) == 1
@@ -193,102 +194,11 @@ def test_tuning_leaves_the_test_set_alone(observed):
     assert results["validation_accuracy"] == recorder.rows[0]["validation_accuracy"]
 
 
-def names(run):
-    return sorted(path.name for path in run.folder.models.glob("*.safetensors"))
-
-
-def test_checkpoints_are_kept_before_pruning_and_at_the_end(make_run):
-    run = make_run("--model LeNet300 --prune_criterion SNIP --epochs 2 --N 50")
-    DefaultTrainer(run).train()
-    assert names(run) == [
-        "LeNet300_compact.safetensors",
-        "LeNet300_epoch_0.safetensors",
-        "LeNet300_finished.safetensors",
-    ]
-
-
-def test_save_freq_keeps_more(make_run):
-    run = make_run("--model LeNet300 --epochs 5 --N 50 --save_freq 2")
-    DefaultTrainer(run).train()
-    assert names(run) == [f"LeNet300_{kind}.safetensors" for kind in ("epoch_2", "epoch_4", "finished")]
-
-
 def test_pre_epochs_come_before_pruning_and_epochs_after(observed):
     run, recorder = observed("--model LeNet300 --prune_criterion SNIP --pre_epochs 2 --epochs 1 --N 50")
     DefaultTrainer(run).train()
-    assert recorder.events == [(2, 0.5)]
+    assert recorder.steps == [(2, 0.5)]
     assert [row["weight_sparsity"] > 0 for row in recorder.rows] == [False, False, True]
-
-
-def test_a_loss_that_is_nan_stops_the_run_and_leaves_the_last_good_checkpoint(make_run):
-    run = make_run("--model LeNet300 --epochs 3 --N 96 --batch_size 32")
-    trainer = DefaultTrainer(run)
-    original = trainer.compute_loss
-
-    def compute_loss(inputs, targets):
-        loss, logits = original(inputs, targets)
-        broken = trainer.epoch == 1 and trainer.means.batches == 1
-        return (loss * math.nan if broken else loss), logits
-
-    trainer.compute_loss = compute_loss
-    with pytest.raises(UserError, match=r"epoch 2, batch 2: try a smaller --learning_rate.*models/last"):
-        trainer.train()
-    from utils.run.checkpoint import restore_checkpoint
-    from utils.run.checkpoint_facts import find_checkpoint
-
-    last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
-    restore_checkpoint(last, run.network, run.masks)
-    assert all(parameter.isfinite().all() for parameter in run.network.parameters())
-
-
-def test_weights_that_overflow_in_the_last_step_are_noticed_too(make_run):
-    run = make_run("--model LeNet300 --epochs 1 --N 64")
-    trainer = DefaultTrainer(run)
-    original = trainer.train_batch
-
-    def train_batch(inputs, targets):
-        original(inputs, targets)
-        run.network.classifier.weight.data.fill_(math.inf)
-
-    trainer.train_batch = train_batch
-    with pytest.raises(UserError, match="weights became NaN or infinite in epoch 1, by batch 1"):
-        trainer.train()
-
-
-def test_an_interrupted_run_leaves_its_last_state(make_run):
-    run = make_run(f"{PRUNED} --epochs 2")
-    trainer = DefaultTrainer(run)
-
-    def interrupted(inputs, targets):
-        trainer.network.classifier.bias.data.fill_(7.0)
-        raise KeyboardInterrupt
-
-    trainer.train_batch = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    from utils.run.checkpoint import restore_checkpoint
-    from utils.run.checkpoint_facts import find_checkpoint
-
-    run.network.classifier.bias.data.zero_()
-    last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
-    restore_checkpoint(last, run.network, run.masks)
-    assert (run.network.classifier.bias == 7.0).all()
-
-
-def test_max_training_minutes_stops_cleanly_with_results(make_run, monkeypatch):
-    run = make_run("--model LeNet300 --epochs 50 --N 64 --max_training_minutes 1 --prune_criterion SNIPitDuring "
-                   "--prune_delay 40 --pruning_limit 0.3")  # fmt: skip
-    trainer = DefaultTrainer(run)
-    clock = time.perf_counter()
-    # Twenty seconds pass at each look at the clock.
-    ticks = iter(range(10**6))
-    monkeypatch.setattr("trainers.DefaultTrainer.time.perf_counter", lambda: clock + 20 * next(ticks))
-    results = trainer.train()
-    assert results["epochs"] < 3
-    assert results["test_accuracy"] > 0
-    assert "stopped by --max_training_minutes" in run.notices[-1]
-    assert "1 pruning event still to come" in run.notices[-1]
-    assert names(run) == ["LeNet300_finished.safetensors"]
 
 
 def test_fp16_and_lbfgs_exclude_each_other(make_run):
@@ -298,11 +208,11 @@ def test_fp16_and_lbfgs_exclude_each_other(make_run):
 
 @pytest.mark.parametrize("rewinding", ["", "--enable_rewinding --rewind_to 1"])
 @pytest.mark.parametrize("optimizer", ["LBFGS", "Adafactor"])
-def test_optimizers_that_cannot_follow_a_cut_begin_anew(make_run, optimizer, rewinding):
+def test_optimizers_that_cannot_follow_removed_channels_start_again(make_run, optimizer, rewinding):
     command = "--model LeNet300 --prune_criterion SNAPitDuring --pruning_limit 0.75 --snip_steps 1 --prune_delay 1"
     run = make_run(f"{command} --epochs 4 --N 96 --batch_size 32 --optimizer {optimizer} {rewinding}")
     results = DefaultTrainer(run).train()
     assert results["node_sparsity"] == 0.75
     assert math.isfinite(results["train_loss"])
-    told = run.notices.count("--optimizer LBFGS begins anew whenever channels are removed")
-    assert told == (optimizer == "LBFGS")
+    notices = run.notices.count("--optimizer LBFGS starts again whenever channels are removed")
+    assert notices == (optimizer == "LBFGS")

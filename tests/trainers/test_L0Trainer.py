@@ -4,12 +4,12 @@ import math
 import pytest
 import torch
 
-from trainers.L0Trainer import L0Trainer
-from utils.errors import UserError
-from utils.hooks import hookimpl, plugin_manager
-from utils.measure.evaluation import evaluate
-from utils.run.checkpoint import restore_checkpoint
-from utils.run.checkpoint_facts import find_checkpoint
+from secateur.hooks import hookimpl, plugin_manager
+from secateur.measuring.evaluation import evaluate
+from secateur.runs.checkpoint import restore_checkpoint
+from secateur.runs.checkpoint_metadata import find_checkpoint
+from secateur.trainers.L0Trainer import L0Trainer
+from secateur.utils.errors import UserError
 
 SHORT = "--l0 --N 200 --batch_size 50"
 STRONG = f"--model LeNet300 {SHORT} --epochs 8 --l0_reg 20 --learning_rate 0.1 --beta_ema 0.5"
@@ -63,9 +63,9 @@ def test_the_checkpoint_is_a_plain_network(make_run):
     restore_checkpoint(
         find_checkpoint(run.folder.path.parent, run.folder.path.name, "LeNet300_finished"), other.network, other.masks
     )
-    judged = evaluate(other.network, other.loss, other.data.held_out, 10)
-    assert judged.accuracy == results["test_accuracy"]
-    assert judged.loss == pytest.approx(results["test_loss"])
+    evaluation = evaluate(other.network, other.loss, other.data.held_out, 10)
+    assert evaluation.accuracy == results["test_accuracy"]
+    assert evaluation.loss == pytest.approx(results["test_loss"])
 
 
 def test_every_step_ends_with_a_clamp_and_moves_the_average(make_run):
@@ -153,7 +153,7 @@ def test_weight_decay_is_the_penalty_s_alone(make_run, optimizer):
     run.network.classifier.weight.grad = torch.zeros_like(run.network.classifier.weight)
     trainer.adjust_gradients()
     assert (run.network.classifier.weight.grad == 0).all()
-    assert run.loss.arguments.l2_reg == 0.5
+    assert run.loss.l2_reg == 0.5
 
 
 def test_the_same_seed_gives_the_same_network(make_run):

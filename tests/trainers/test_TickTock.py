@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
-from trainers.DefaultTrainer import DefaultTrainer
-from trainers.TickTock import TickTock
-from utils.errors import UserError
-from utils.run.checkpoint import replay_cuts, restore_checkpoint
-from utils.run.checkpoint_facts import find_checkpoint
+from secateur.runs.checkpoint import replay_removals, restore_checkpoint
+from secateur.runs.checkpoint_metadata import find_checkpoint
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from secateur.trainers.TickTock import TickTock
+from secateur.utils.errors import UserError
 
 SHORT = "--model ResNet20 --N 32 --batch_size 16 --prune_criterion GateDecorators --eval_freq 0"
 CYCLE = f"{SHORT} --tick_epochs 2 --tock_epochs 1 --snip_steps 4"
@@ -27,8 +27,8 @@ def randomise(trainer):
     trainer.network.eval()
 
 
-def share_gone(trainer):
-    """Of the nodes that compete, which in a ResNet of CIFAR are those within its blocks."""
+def fraction_removed(trainer):
+    """Of the nodes that can be removed, which in a ResNet of CIFAR are those within its blocks."""
     trainer.criterion.trace()
     return 1 - trainer.criterion.nodes / trainer.criterion.dense_nodes
 
@@ -58,7 +58,7 @@ def test_in_tock_everything_is(make):
 def test_before_and_afterwards_there_are_no_gates(make):
     trainer = make("--pre_epochs 1")
     assert one_epoch(trainer) == set(dict(trainer.network.named_parameters()))
-    trainer.epoch, trainer.events = 6, {}
+    trainer.epoch, trainer.pruner.pruning_steps = 6, {}
     assert one_epoch(trainer) == set(dict(trainer.network.named_parameters()))
     assert not trainer.gates.attached
 
@@ -86,18 +86,18 @@ def test_the_penalty_is_tock_s_alone_and_pulls_every_gate_towards_zero(make):
 def test_the_target_is_met_and_the_finished_network_is_plain(make):
     trainer = make("--pruning_limit 0.8")
     results = trainer.train()
-    assert share_gone(trainer) == pytest.approx(0.8, abs=0.01)
+    assert fraction_removed(trainer) == pytest.approx(0.8, abs=0.01)
     assert not any(module._forward_hooks for module in trainer.network.modules())
     assert math.isfinite(results["test_loss"])
 
 
-def test_folding_after_the_last_event_changes_no_output(make):
+def test_folding_after_the_last_pruning_step_changes_no_output(make):
     trainer = make("--snip_steps 1 --epochs 1")
     trainer.gates.attach()
     randomise(trainer)
     inputs, _ = next(iter(trainer.data.held_out))
     expected = trainer.network(inputs)
-    trainer.events = {}
+    trainer.pruner.pruning_steps = {}
     trainer.prune_as_planned()
     assert not any(module._forward_hooks for module in trainer.network.modules())
     torch.testing.assert_close(trainer.network(inputs), expected, atol=1e-5, rtol=1e-4)
@@ -107,7 +107,7 @@ def test_pruning_keeps_the_gates_of_the_channels_that_stay(make):
     trainer = make("")
     trainer.train_epoch()
     randomise(trainer)
-    trainer.step, trainer.epoch = 2, 1
+    trainer.pruner.step, trainer.epoch = 2, 1
     before = {name: gate.detach().clone() for name, gate in trainer.gates.gates.items()}
     trainer.prune_as_planned()
     assert trainer.gates.attached
@@ -126,13 +126,13 @@ def test_pruning_keeps_the_gates_of_the_channels_that_stay(make):
 def test_a_checkpoint_on_the_way_computes_what_the_network_does_with_its_gates(make, make_run):
     trainer = make("")
     trainer.train_epoch()
-    trainer.step, trainer.epoch = 2, 1
+    trainer.pruner.step, trainer.epoch = 2, 1
     trainer.prune_as_planned()
     randomise(trainer)
     trainer.save("between", epoch=1)
     other = make_run("--model ResNet20 --seed 1")
     checkpoint = find_checkpoint(trainer.run.folder.path.parent, trainer.run.folder.path.name, "between")
-    replay_cuts(checkpoint, other.network, other.example)
+    replay_removals(checkpoint, other.network, other.example)
     restore_checkpoint(checkpoint, other.network, other.masks)
     inputs, _ = next(iter(trainer.data.held_out))
     expected = trainer.network(inputs)
@@ -164,11 +164,11 @@ def test_it_goes_with_the_other_flags(make_run, trainer, flags):
     run = make_run(f"{CYCLE} --train_scheme {trainer.__name__} --pruning_limit 0.5 --epochs 6 {flags}")
     trained = trainer(run)
     assert math.isfinite(trained.train()["test_loss"])
-    assert share_gone(trained) == pytest.approx(0.5, abs=0.01)
+    assert fraction_removed(trained) == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_scheme_brings_its_criterion(make_arguments):
-    assert make_arguments("--train_scheme TickTock").prune_criterion == "GateDecorators"
+def test_the_scheme_brings_its_criterion(make_settings):
+    assert make_settings("--train_scheme TickTock")["prune_criterion"] == "GateDecorators"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_what_cannot_be_is_said_in_a_line(make_run, flags, message):
 def test_compiled_code_is_forgotten_when_gates_come_and_when_they_go(make, monkeypatch):
     resets = []
     monkeypatch.setattr(torch, "compile", lambda network: network)
-    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(trainer.step))
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(trainer.pruner.step))
     trainer = make("--compile")
     trainer.train()
-    assert resets == [0, 2 * 5]  # the fourth and last event follows the fifth epoch
+    assert resets == [0, 2 * 5]  # the fourth and last pruning step follows the fifth epoch

@@ -3,23 +3,23 @@
 import pytest
 import torch
 
-from trainers.DefaultTrainer import DefaultTrainer
-from utils.errors import UserError
+from secateur.trainers.DefaultTrainer import DefaultTrainer
+from secateur.utils.errors import UserError
 
 ROUNDS = "--model LeNet5 --prune_criterion IMP --N 64 --batch_size 32 --snip_steps 2 --outer_layer_pruning"
 
 
 class Watch(DefaultTrainer):
-    """Keeps what the network, the optimizer and the learning rate are before and after each moment of pruning."""
+    """Keeps what the network, the optimizer and the learning rate are before and after each pruning step."""
 
     def __init__(self, run):
         self.before, self.after = {}, {}
         super().__init__(run)
 
     def prune_as_planned(self):
-        self.before[self.step] = self.state()
+        self.before[self.pruner.step] = self.state()
         super().prune_as_planned()
-        self.after[self.step] = self.state()
+        self.after[self.pruner.step] = self.state()
 
     def state(self):
         moments = self.optimizer.state_dict()["state"]
@@ -37,8 +37,8 @@ def test_rewinding_gives_back_network_optimizer_and_rate_bit_for_bit(make_run):
     trainer = Watch(run)
     trainer.train()
     saved, kept = trainer.before[2], run.masks.kept
-    for event in (6, 12):  # steps: epochs 3 and 6 of two batches
-        rewound = trainer.after[event]
+    for step in (6, 12):  # of the optimizer: epochs 3 and 6 of two batches
+        rewound = trainer.after[step]
         for name, tensor in saved["network"].items():
             layer = name.removesuffix(".weight")
             masked = tensor * (rewound["network"][name] != 0) if name.endswith("weight") and layer in kept else tensor
@@ -47,9 +47,9 @@ def test_rewinding_gives_back_network_optimizer_and_rate_bit_for_bit(make_run):
         for key, moments in saved["moments"].items():
             assert all(torch.equal(rewound["moments"][key][name], value) for name, value in moments.items())
         assert not torch.equal(
-            trainer.before[event]["network"]["classifier.weight"], saved["network"]["classifier.weight"]
+            trainer.before[step]["network"]["classifier.weight"], saved["network"]["classifier.weight"]
         )
-    # Each period ends at the next event: the first round of 3 epochs, then 1 + 3, at last 1 + 1.
+    # Each period ends at the next pruning step: the first round of 3 epochs, then 1 + 3, at last 1 + 1.
     assert trainer.before[2]["rate"] == pytest.approx(rate(1, 3))
     assert trainer.after[6]["rate"] == pytest.approx(rate(1, 4))
     assert trainer.after[12]["rate"] == pytest.approx(rate(1, 2))
@@ -92,8 +92,8 @@ def test_many_shots_train_prune_and_rewind_in_turn(make_run):
     assert [int((trainer.after[step]["network"]["features.1.weight"] != 0).sum()) > 0 for step in (4, 8)]
 
 
-def test_a_state_after_the_first_event_cannot_be_gone_back_to(make_run):
-    with pytest.raises(UserError, match="--rewind_to 4 is after the first pruning event, which comes at epoch 3"):
+def test_a_state_after_the_first_pruning_step_cannot_be_gone_back_to(make_run):
+    with pytest.raises(UserError, match="--rewind_to 4 is after the first pruning step, which comes at epoch 3"):
         DefaultTrainer(make_run(f"{ROUNDS} --epochs 9 --prune_freq 3 --enable_rewinding --rewind_to 4"))
 
 
@@ -113,7 +113,7 @@ def test_drawn_anew_the_network_has_its_masks_and_other_weights(make_run):
         assert float(weights[1].std() / weights[0].std()) == pytest.approx(1, rel=0.2)
 
 
-def test_moments_of_weights_that_grow_are_zero(make_run):
+def test_moments_of_regrown_weights_are_zero(make_run):
     run = make_run("--model LeNet300 --prune_criterion SET --pruning_limit 0.9 --epochs 4 --N 64 --batch_size 32")
     trainer = DefaultTrainer(run)
     seen = []
@@ -123,12 +123,12 @@ def test_moments_of_weights_that_grow_are_zero(make_run):
         def __getattr__(self, name):
             return getattr(hooks, name)
 
-        def pruned(self, run, event):
-            original(run=run, event=event)
-            for name, grown in event.grown.items():
+        def pruned(self, run, step):
+            original(run=run, step=step)
+            for name, regrown in step.regrown.items():
                 moments = trainer.optimizer.state[run.masks.weights[name]]
-                seen.append(int(grown.sum()))
-                assert all((moments[kind][grown] == 0).all() for kind in ("exp_avg", "exp_avg_sq"))
+                seen.append(int(regrown.sum()))
+                assert all((moments[kind][regrown] == 0).all() for kind in ("exp_avg", "exp_avg_sq"))
                 assert moments["exp_avg"].abs().sum() > 0
 
     hooks, run.hooks = run.hooks, Relay()

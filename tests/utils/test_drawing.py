@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from utils import drawing
+from secateur.utils import drawing
 
 
 @pytest.fixture
@@ -100,21 +100,21 @@ def test_confusion_of_no_image_at_all(tmp_path, drawn):
     assert "0.00% right" in drawn[0].axes[0].get_title()
 
 
-def event(number, **changes):
-    facts = {"title": f"event {number}", "at_zero": 0, "edges": [-2.0, -1.0, 0.0], "kept": [0, 8], "pruned": [5, 1]}
-    facts |= {"unit": "nodes", "scale": "log10 of the score"}
-    return types.SimpleNamespace(**{**facts, **changes})
+def step(number, **changes):
+    fields = {"title": f"step {number}", "at_zero": 0, "edges": [-2.0, -1.0, 0.0], "kept": [0, 8], "pruned": [5, 1]}
+    fields |= {"unit": "nodes", "scale": "log10 of the score"}
+    return types.SimpleNamespace(**{**fields, **changes})
 
 
 def stairs(axes):
     return {patch.get_label(): patch.get_data() for patch in axes.patches}
 
 
-def test_score_histograms_show_kept_and_pruned_of_each_event(tmp_path, drawn):
-    events = [event(0, at_zero=1234), event(1, kept=[0, 0])]
-    drawing.score_histograms(events, "SNIP", tmp_path / "saliency.png")
+def test_score_histograms_show_kept_and_pruned_of_each_step(tmp_path, drawn):
+    steps = [step(0, at_zero=1234), step(1, kept=[0, 0])]
+    drawing.score_histograms(steps, "SNIP", tmp_path / "saliency.png")
     [figure] = drawn
-    assert [axes.get_title() for axes in figure.axes] == ["event 0", "event 1"]
+    assert [axes.get_title() for axes in figure.axes] == ["step 0", "step 1"]
     found = stairs(figure.axes[0])
     assert found["kept"].values.tolist() == [0, 8]
     assert found["pruned"].values.tolist() == [5, 1]
@@ -129,8 +129,8 @@ def test_score_histograms_show_kept_and_pruned_of_each_event(tmp_path, drawn):
 
 
 @pytest.mark.parametrize(("count", "panels"), [(1, 1), (5, 5), (13, 12), (100, 12)])
-def test_score_histograms_of_many_events_show_the_first_the_last_and_some_between(tmp_path, drawn, count, panels):
-    drawing.score_histograms([event(number) for number in range(count)], "SNIPit", tmp_path / "saliency.png")
+def test_score_histograms_of_many_steps_show_the_first_the_last_and_some_between(tmp_path, drawn, count, panels):
+    drawing.score_histograms([step(number) for number in range(count)], "SNIPit", tmp_path / "saliency.png")
     shown = [int(axes.get_title().split()[1]) for axes in drawn[0].axes if axes.axison]
     assert len(shown) == panels
     assert shown == sorted(set(shown))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.torchvision_import import torchvision
+from secateur.utils.torchvision_import import torchvision
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def imports_torchvision(text):
         ("import torchvision", True),
         ("import os, torchvision.models as zoo", True),
         ("def f():\n    from torchvision.datasets import MNIST", True),
-        ("from utils.torchvision_import import torchvision", False),
+        ("from secateur.utils.torchvision_import import torchvision", False),
         ("import torch\ntorchvision = 'import torchvision'", False),
         ("from .torchvision import x", False),
     ],
@@ -63,7 +63,7 @@ def test_it_imports_without_the_compiled_operators():
         "import torch\n"
         "def refuse(path): raise OSError(f'{path}: undefined symbol')\n"
         "torch.ops.load_library = refuse\n"
-        "from utils.torchvision_import import torchvision\n"
+        "from secateur.utils.torchvision_import import torchvision\n"
         "print(torchvision.models.squeezenet1_0(num_classes=3).eval()(torch.zeros(2, 3, 32, 32)).shape)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -6,14 +6,13 @@ Import nothing slow here, least of all torch: components are named by strings, a
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import TYPE_CHECKING
 
-from secateur import hookimpl
+from secateur import Section, hookimpl, option
 
 if TYPE_CHECKING:
-    from secateur import PruningEvent, Run
+    from secateur import PruningStep, Run
 
 
 @hookimpl
@@ -25,23 +24,32 @@ def components() -> dict[str, dict[str, str]]:
     }
 
 
+class DiaryOptions(Section):
+    """What belongs to the package; what belongs to one component is declared in its class."""
+
+    title = "options of secateur-example-plugin"
+
+    diary: str | None = option(
+        None, "keep a diary of the run in output/diary.jsonl, headed by TEXT", changes_numbers=False
+    )
+
+
 @hookimpl
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what belongs to the package; what belongs to one component is declared in its class."""
-    group = parser.add_argument_group("options of secateur-example-plugin")
-    group.add_argument("--diary", metavar="TEXT", help="keep a diary of the run in output/diary.jsonl, headed by TEXT")
+def options() -> type[Section]:
+    """Give the options, which every command knows."""
+    return DiaryOptions
 
 
 @hookimpl
 def run_started(run: Run) -> None:
     """Head the diary."""
-    _write(run, "started", text=run.arguments.diary, model=run.identity["model"])
+    _write(run, "started", text=run.settings["diary"], model=run.model_spec["model"])
 
 
 @hookimpl
-def pruned(run: Run, event: PruningEvent) -> None:
-    """Note how much a pruning event left."""
-    _write(run, "pruned", epoch=event.epoch, kept=event.kept, competing=event.competing)
+def pruned(run: Run, step: PruningStep) -> None:
+    """Note how much a pruning step left."""
+    _write(run, "pruned", epoch=step.epoch, kept=step.kept, candidates=step.candidates)
 
 
 @hookimpl
@@ -56,9 +64,9 @@ def run_finished(run: Run, results: dict[str, object]) -> None:
     _write(run, "finished", test_accuracy=results["test_accuracy"], weight_sparsity=results["weight_sparsity"])
 
 
-def _write(run: Run, event: str, **facts: object) -> None:
+def _write(run: Run, what: str, **facts: object) -> None:
     """Append a line at once, so that a run that crashes leaves what it had; without `--diary` write nothing."""
-    if run.arguments.diary is None:
+    if run.settings["diary"] is None:
         return
     with (run.folder.output / "diary.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"event": event, **facts}) + "\n")
+        file.write(json.dumps({"event": what, **facts}) + "\n")

@@ -1,0 +1,8 @@
+"""`python3 -m secateur ARGS` is `secateur ARGS`."""
+
+import sys
+
+from secateur.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

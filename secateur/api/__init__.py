@@ -1,0 +1,1 @@
+"""The calls of `import secateur`: each file has those of one subject."""

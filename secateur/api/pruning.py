@@ -1,0 +1,106 @@
+"""Pruning a network that one holds, at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from secateur.channels.compaction import compact as compacted
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.masks import Masks
+from secateur.pruning.plan import PruningStep, record_of, remember
+from secateur.pruning.pruner import Pruner
+from secateur.pruning.saliency import Batch, LossFunction
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune` did. Prints as a small table."""
+
+    criterion: str
+    #: The fraction of all prunable weights that is zero or removed now, in [0, 1].
+    sparsity: float
+    steps: list[PruningStep]
+    #: Holds the masks; `pruner.detach()` lets go.
+    pruner: Pruner = field(repr=False)
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Boolean tensors of the weights' shapes, True where kept, by layer name."""
+        return self.pruner.masks.kept
+
+    def __str__(self) -> str:
+        lines = [f"{self.criterion}: sparsity {self.sparsity:.4f} of all prunable weights"]
+        return "\n".join([*lines, *(str(step) for step in self.steps[-1:])])
+
+
+def prune(
+    network: nn.Module,
+    criterion: str | type[Criterion],
+    *,
+    sparsity: float | None = None,
+    batches: Iterable[Batch] = (),
+    loss: LossFunction = functional.cross_entropy,
+    optimizer: torch.optim.Optimizer | None = None,
+    example: Tensor | None = None,
+    seed: int = 333,
+    **options: Any,
+) -> Pruned:
+    """Prune a network at once, in place.
+
+        secateur.prune(network, "SNIP", sparsity=0.9, batches=loader, loss=functional.cross_entropy)
+        secateur.prune(network, "L1Norm", sparsity=0.5, example=images[:1])
+
+    A criterion of weights sets them to zero; its masks hold from here on in any loop, under any optimizer. One of
+    channels leaves smaller layers. An iterative criterion makes all its steps, whatever its timing.
+
+    Parameters
+    ----------
+    network: any module that takes images (N, C, H, W).
+    criterion: the name of a criterion (built-in, of the current folder's criterions/, of a plugin), or its class.
+    sparsity: the fraction in [0, 1) to prune, `pruning_limit` of the command line (default: 0.5).
+    batches: (inputs, targets) on the network's device, an iterable that can be gone through again.
+    loss: `loss(logits, targets)`, a scalar.
+    optimizer: the one that trains the network, whose state follows.
+    example: one image (1, C, H, W), for tracing; by default taken from `batches`.
+    seed: what random criteria depend on.
+    options: those of the criterion, as on the command line.
+
+    Raises `ValueError`, in one line, for a name, a value or a network that cannot be.
+    """
+    pruner = Pruner(
+        network,
+        criterion,
+        sparsity=sparsity,
+        batches=batches,
+        loss=loss,
+        optimizer=optimizer,
+        example=example,
+        seed=seed,
+        at_once=True,
+        **options,
+    )
+    return Pruned(type(pruner.criterion).__name__, pruner.sparsity, pruner.steps, pruner)
+
+
+def compact(network: nn.Module, example: Tensor) -> nn.Module:
+    """Return a copy of a network without the channels that its zeros leave idle; it computes the same.
+
+    In evaluation mode, to about 1e-6 of the largest output, for images of the shape of `example` (1, C, H, W). Where
+    every channel is needed the copy is as large as the network. Raises `ValueError` where torch cannot trace it.
+    """
+    masks = Masks(network)
+    zeros = {name: weight.detach() != 0 for name, weight in masks.weights.items()}
+    masks.restore({name: mask for name, mask in zeros.items() if not mask.all()})
+    found = compacted(network, example, masks)
+    smaller = copy.deepcopy(network) if found is None else found.network
+    record = record_of(network)
+    removed = [*(record.removed if record else []), *([found.removals] if found else [])]
+    remember(smaller, removed, record.masked if record else (), example)
+    return smaller

@@ -1,0 +1,47 @@
+"""Which components a run consists of."""
+
+from __future__ import annotations
+
+from secateur.config.option import Section, option
+
+#: Which flag names a component of which kind.
+NAMED_BY = {
+    "model": "models",
+    "data_set": "data_sets",
+    "prune_criterion": "criterions",
+    "loss": "losses",
+    "train_scheme": "trainers",
+    "test_scheme": "testers",
+}
+
+
+class ComponentNames(Section):
+    """The classes of a run, by name."""
+
+    title = "what a run consists of"
+
+    model: str = option(
+        "ResNet18", "network: a class in models/, of a plugin, or torchvision:NAME, timm:NAME", metavar="NAME"
+    )
+    data_set: str = option(
+        "DIGITS",
+        "data set: a class in data_sets/ or of a plugin; DIGITS needs no download",
+        metavar="NAME",
+        also=("dataset",),
+    )
+    prune_criterion: str = option(
+        "EmptyCrit",
+        "criterion: a class in criterions/ or of a plugin; EmptyCrit prunes nothing",
+        metavar="NAME",
+        also=("pruner",),
+    )
+    loss: str = option("CrossEntropy", "a class in losses/ or of a plugin", metavar="NAME")
+    train_scheme: str = option("DefaultTrainer", "a class in trainers/ or of a plugin", metavar="NAME")
+    test_scheme: str = option(
+        "DefaultTester", "with --eval: a class in testers/ or of a plugin", metavar="NAME", changes_numbers=False
+    )
+    l0: bool = option(False, "--train_scheme L0Trainer", stands_for=("train_scheme", "L0Trainer"))
+    hoyer_square: bool = option(False, "--prune_criterion HoyerSquare", stands_for=("prune_criterion", "HoyerSquare"))
+    group_hoyer_square: bool = option(
+        False, "--prune_criterion GroupHoyerSquare", stands_for=("prune_criterion", "GroupHoyerSquare")
+    )

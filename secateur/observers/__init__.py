@@ -1,0 +1,1 @@
+"""The project's own outputs, each a plugin of the hooks in secateur/hooks.py."""

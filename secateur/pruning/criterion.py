@@ -1,0 +1,245 @@
+"""The base of every criterion: score x schedule x timing x distribution, each replaceable alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from secateur.config.smoke import LAST_STEPS
+from secateur.pruning.masks import Masks
+from secateur.pruning.options import CriterionOptions
+from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline
+from secateur.pruning.saliency import Batch, LossFunction
+from secateur.pruning.selection import DISTRIBUTIONS, checked_scores, read_pattern, select, select_in_groups
+from secateur.utils.errors import UserError, nearest
+from secateur.utils.seeds import seeded_generator
+from secateur.utils.stateful import Stateful
+
+
+class Criterion(CriterionOptions, Stateful):
+    """Base of all criteria. Most define `scores` alone, and name another schedule or timing.
+
+    Parameters: `network`; `masks` of its weights; `loss(logits, targets)`; the names of the layers that are
+    `prunable`; and the values of options.
+    """
+
+    #: Other names on the command line, in lower case.
+    aliases: tuple[str, ...] = ()
+    #: What is pruned.
+    unit: str = "weights"
+    #: One image (1, C, H, W) on the network's device, for tracing; set before `plan` is called.
+    example: Tensor
+    #: Outputs of each layer before anything was removed; set before `plan` is called.
+    dense_outputs: dict[str, int]
+    #: What pruned weights have when they come back: "zero", or the "value" that they had; None: none comes back.
+    regrowth: str | None = None
+    #: Flags that this criterion sets where they were not typed, as {"loss": "HoyerSquareCrossEntropy"}.
+    implies: dict[str, str] = {}
+    #: Attributes that change from step to step, kept for `--resume`; a subclass names its own alone.
+    state_attrs: tuple[str, ...] = ("_values",)
+    #: Whether `--pruning_limit` says how much is pruned; where not, the criterion finds that out, as by a threshold.
+    has_limit: bool = True
+    #: Whether `after_backward` needs the gradients of pruned weights too.
+    needs_dense_gradients: bool = False
+    #: What random numbers depend on.
+    seed: int = 333
+    #: Whether training goes back to earlier weights after each pruning step.
+    rewinds: bool = False
+    #: Whether the run is made tiny: of a schedule the last steps stay.
+    smoke: bool = False
+
+    def __init__(
+        self, network: nn.Module, masks: Masks, loss: LossFunction, prunable: Iterable[str], **options: Any
+    ) -> None:
+        super().__init__(**options)
+        if self.compression is not None:
+            self.pruning_limit = 1 - 1 / self.compression
+        self.network = network
+        self.masks = masks
+        self.loss = loss
+        #: The weights that can be pruned, by layer name.
+        self.weights = {name: masks.weights[name] for name in prunable}
+        self.group_pattern = read_pattern(self.pattern)
+        if self.in_levels:
+            self.schedule = self.schedule if "schedule" in self.given else "exponential"
+        elif self.timing == "late" and "prune_delay" in self.given:
+            self.timing = "during"
+        self.check_axes()
+        #: What pruned weights were before, where they may come back to it.
+        self._values: dict[str, Tensor] = {}
+
+    def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """Return the score of each weight in `self.weights`, a tensor of the weight's shape: the lowest are pruned.
+
+        `batches` are some batches of training data, inputs (B, C, H, W) and targets (B,), on the network's device.
+        """
+        raise UserError(f"the criterion {type(self).__name__} has no method scores(batches)")
+
+    def after_backward(self, gradients: dict[str, Tensor]) -> None:
+        """Look at the gradients of a training step, by layer name; with `needs_dense_gradients` of pruned ones too."""
+
+    def select(self, scores: dict[str, Tensor], keep: int) -> dict[str, Tensor]:
+        """Return boolean masks of the scores' shapes that keep `keep` weights, or what the pattern keeps."""
+        if self.group_pattern:
+            n, m = self.group_pattern
+            density = keep / sum(score.numel() for score in scores.values())
+            return select_in_groups(scores, max(n, round(m * density)), m)
+        alive = None if self.regrowth else {name: int(mask.sum()) for name, mask in self.kept().items()}
+        return select(scores, keep, self.distribution, alive)
+
+    @property
+    def in_levels(self) -> bool:
+        """Whether the run trains, prunes and rewinds again and again, as `--experiment multishot` says."""
+        return self.experiment == "multishot"
+
+    def idle_options(self) -> dict[str, str]:
+        """Return the options that have no effect as this criterion is configured."""
+        during = self.timing in ("during", "rounds")
+        has_effect = {
+            "snip_steps": self.schedule != "one_shot",
+            "prune_delay": during or self.timing == "late",
+            "prune_freq": during,
+            "pruning_limit": self.has_limit,
+            "compression": self.has_limit,
+        }
+        return {flag: "" for flag, read in has_effect.items() if not read}
+
+    @property
+    def limit(self) -> float:
+        """The final sparsity."""
+        keep, group = self.group_pattern or (0, 0)
+        return 1 - keep / group if group else self.pruning_limit
+
+    def number_of_steps(self, timeline: Timeline) -> int:
+        """Steps of the schedule."""
+        return self.snip_steps
+
+    def plan(self, timeline: Timeline) -> Plan:
+        """Say after how many steps of training which sparsities are approached.
+
+        Raises `UserError` where that cannot be: no weights are prunable, or the epochs are too few.
+        """
+        if not self.weights:
+            raise UserError(
+                "no weights can be pruned: the network has none between its first and its last layer; "
+                "add --outer_layer_pruning to prune those two as well"
+            )
+        return self.plan_of_axes(timeline)
+
+    def sparsities(self, timeline: Timeline) -> list[float]:
+        """The sparsity of each pruning step, as the schedule has them; with `--smoke` the last ones."""
+        found = SCHEDULES[self.schedule](self.limit, self.number_of_steps(timeline))
+        return found[-LAST_STEPS:] if self.smoke else found
+
+    def plan_of_axes(self, timeline: Timeline) -> Plan:
+        """The sparsities of the schedule, when the criterion's timing says."""
+        timing = "before" if timeline.at_once else "multishot" if self.in_levels else self.timing
+        return TIMINGS[timing](self.sparsities(timeline), timeline)
+
+    def kept(self) -> dict[str, Tensor]:
+        """Which of the prunable weights are kept now: boolean tensors of their shapes, by layer name."""
+        kept = self.masks.kept
+        return {
+            name: kept[name] if name in kept else torch.ones_like(weight, dtype=torch.bool)
+            for name, weight in self.weights.items()
+        }
+
+    def dense_weights(self) -> dict[str, Tensor]:
+        """The prunable weights, with the values that pruned ones had before (only where `regrowth` is "value")."""
+        return {
+            name: torch.where(mask, self.weights[name].detach(), self._values[name])
+            if name in self._values
+            else self.weights[name].detach()
+            for name, mask in self.kept().items()
+        }
+
+    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
+        """Prune to this fraction of the prunable weights: exactly round((1 - sparsity) * N) of N are kept.
+
+        A weight that was pruned stays so, unless `regrowth` says otherwise; equal scores are decided by position.
+        `last` says that no step will follow, so that the mask may be shuffled.
+        """
+        start = time.perf_counter()
+        step = self.prune_by(self.scores(batches), sparsity, epoch, last)
+        step.seconds = time.perf_counter() - start
+        return step
+
+    def prune_by(self, scores: dict[str, Tensor], sparsity: float, epoch: int = 0, last: bool = False) -> PruningStep:
+        """Prune as `prune` does, by these scores."""
+        shapes = {name: weight.shape for name, weight in self.weights.items()}
+        scores = checked_scores(scores, shapes, type(self).__name__, "scores", "layer of self.weights")
+        if self.invert_scores:
+            scores = {name: -score for name, score in scores.items()}
+        before = self.kept()
+        candidates = sum(weight.numel() for weight in self.weights.values())
+        keep = round((1 - sparsity) * candidates)
+        if self.regrowth is None:
+            scores = {name: score.masked_fill(~before[name], -torch.inf) for name, score in scores.items()}
+            keep = min(keep, sum(int(mask.sum()) for mask in before.values()))
+        masks = self.select(scores, keep)
+        if self.regrowth is None:
+            masks = {name: mask & before[name] for name, mask in masks.items()}
+        if last and self.shuffle_masks:
+            masks = self._shuffled(masks)
+        regrown = self._apply(masks, before)
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        return PruningStep(
+            epoch,
+            sparsity if self.has_limit else 1 - kept / candidates,
+            candidates,
+            kept,
+            scores,
+            masks,
+            {name: mask for name, mask in regrown.items() if mask.any()},
+            [name for name, mask in masks.items() if not mask.any() and before[name].any()],
+        )
+
+    def _apply(self, masks: dict[str, Tensor], before: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Set the masks, and give the weights that come back their values; returns where that is."""
+        regrown = {name: mask & ~before[name] for name, mask in masks.items()}
+        if self.regrowth == "value" or self.shuffle_masks:
+            self._values = {name: weight.clone() for name, weight in self.dense_weights().items()}
+        self.masks.set(masks)
+        with torch.no_grad():
+            for name, value in self._values.items():
+                self.weights[name].copy_(torch.where(regrown[name], value, self.weights[name]))
+        return regrown
+
+    def _shuffled(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Permute the mask of each layer at random: as many weights are kept, but others."""
+        generator = seeded_generator(self.seed, "shuffled masks")
+        return {
+            name: mask.flatten()[torch.randperm(mask.numel(), generator=generator).to(mask.device)].view_as(mask)
+            for name, mask in masks.items()
+        }
+
+    def check_axes(self) -> None:
+        """Refuse an axis that does not exist, naming the class, and options that contradict each other."""
+        who = type(self).__name__
+        known: dict[str, dict[str, Callable[..., Any] | None]] = {
+            "schedule": SCHEDULES,
+            "timing": TIMINGS,
+            "distribution": DISTRIBUTIONS,
+        }
+        for name, table in known.items():
+            own = getattr(self, name)
+            if not isinstance(own, str) or own not in table:
+                raise UserError(f"{who}.{name} is {own!r}, which is no {name}{nearest(str(own), table)}")
+        given = self.given
+        if self.group_pattern and {"pruning_limit", "compression"} & given:
+            raise UserError(f"--pattern {self.pattern} says how much is pruned: leave out the limit")
+        if self.group_pattern and self.shuffle_masks:
+            raise UserError(f"--shuffle_masks would destroy the --pattern {self.pattern}: give one of them")
+        if self.group_pattern and "distribution" in given and self.distribution != "uniform":
+            raise UserError(f"--pattern {self.pattern} prunes all layers alike: leave out --distribution")
+        if not self.has_limit and (self.group_pattern or "distribution" in given):
+            flag = "pattern" if self.group_pattern else "distribution"
+            raise UserError(f"{who} prunes all weights that are small, wherever they are: leave out --{flag}")
+        if self.regrowth and not self.masks.hold:
+            raise UserError(f"{who} regrows weights, which --disable_masking leaves no record of: give one of them")
+        if self.in_levels and "timing" in given:
+            raise UserError("--experiment multishot says when weights are pruned: leave out --prune_moment")

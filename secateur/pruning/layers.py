@@ -1,0 +1,87 @@
+"""Which weights of a network can be pruned, and which of its layers are the outer ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from secateur.utils.modes import evaluation_mode
+
+
+def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers whose weight can be pruned, by name: Linear, convolutions and transposed ones.
+
+    A weight that several layers share stands there once, under its first name.
+    """
+    layers, seen = {}, set()
+    for name, module in network.named_modules():
+        # A weight that is computed, as by torch.nn.utils.parametrizations, is no parameter and cannot be set to zero.
+        prunable = isinstance(module, nn.Linear | _ConvNd) and isinstance(module.weight, nn.Parameter)
+        if prunable and id(module.weight) not in seen:
+            seen.add(id(module.weight))
+            layers[name] = module
+    return layers
+
+
+def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the prunable weights, by layer name. Biases and norms are never pruned."""
+    return {name: layer.weight for name, layer in prunable_layers(network).items()}
+
+
+def outputs_first(layer: nn.Module, tensor: Tensor | None = None) -> Tensor:
+    """What has the shape of the layer's weight, by default the weight itself, as (O, I / groups, ...).
+
+    Of transposed convolutions, which have (I, O / groups, ...), outputs and inputs change places: a view where there is
+    one group, else a copy. Called again with the result it leads back.
+    """
+    tensor = layer.weight if tensor is None else tensor
+    return _swapped(layer, tensor) if _inputs_lead(layer) else tensor
+
+
+def inputs_first(layer: nn.Module, tensor: Tensor | None = None) -> Tensor:
+    """The same as (I, O / groups, ...): of all layers but transposed convolutions outputs and inputs change places."""
+    tensor = layer.weight if tensor is None else tensor
+    return tensor if _inputs_lead(layer) else _swapped(layer, tensor)
+
+
+def along_outputs(layer: nn.Module, values: Tensor) -> Tensor:
+    """Shape values (O,), one an output, so that they broadcast to the layer's weight."""
+    shaped = values.view(-1, *[1] * (layer.weight.dim() - 1))
+    if not _inputs_lead(layer):
+        return shaped
+    return _swapped(layer, shaped).repeat_interleave(layer.in_channels // layer.groups, 0)
+
+
+def _inputs_lead(layer: nn.Module) -> bool:
+    return getattr(layer, "transposed", False)
+
+
+def _swapped(layer: nn.Module, tensor: Tensor) -> Tensor:
+    """Let the first two axes, the first of which counts over all groups and the second within one, change places."""
+    return tensor.unflatten(0, (getattr(layer, "groups", 1), -1)).transpose(1, 2).flatten(0, 1)
+
+
+def execution_order(network: nn.Module, example: Tensor) -> list[str]:
+    """Return the names of the prunable layers that a forward pass reaches, in that order; one reached twice, twice.
+
+    `example` is a batch of inputs (N, C, H, W).
+    """
+    reached: list[str] = []
+    handles = [
+        layer.register_forward_pre_hook(lambda *_, name=name: reached.append(name))
+        for name, layer in prunable_layers(network).items()
+    ]
+    try:
+        with evaluation_mode(network), torch.no_grad():
+            network(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return reached
+
+
+def outer_layers(network: nn.Module, example: Tensor) -> set[str]:
+    """Return the names of the first and the last prunable layer that a forward pass of `example` reaches."""
+    reached = execution_order(network, example)
+    return {reached[0], reached[-1]} if reached else set()

@@ -1,0 +1,76 @@
+"""Settings of every criterion. Free of torch."""
+
+from __future__ import annotations
+
+from secateur.config.option import Configurable, option
+
+
+class CriterionOptions(Configurable):
+    """How much is pruned, on which axes, and the sanity checks of a mask."""
+
+    title = "pruning"
+
+    pruning_limit: float = option(
+        0.5,
+        "final sparsity: the fraction of the prunable weights that is pruned",
+        low=0,
+        high=1,
+        below=True,
+        metavar="FRACTION",
+        only_training=True,
+    )
+    compression: float | None = option(
+        None, "the same as a ratio: 10 means --pruning_limit 0.9", low=1, metavar="RATIO", only_training=True
+    )
+    # The axes, each a name in the module of the same name.
+    schedule: str = option(
+        "one_shot",
+        "how the target is approached",
+        flag="prune_schedule",
+        choices=("one_shot", "snip_it", "linear", "exponential", "cubic"),
+        only_training=True,
+    )
+    timing: str = option(
+        "before",
+        "when weights are pruned",
+        flag="prune_moment",
+        choices=("before", "during", "rounds", "late", "after"),
+        only_training=True,
+    )
+    distribution: str = option(
+        "global",
+        "how the kept weights are spread over the layers",
+        choices=("global", "uniform", "erdos_renyi", "erdos_renyi_kernel"),
+    )
+    snip_steps: int | None = option(
+        5, "steps of the iterative schedules", low=1, high=10_000, metavar="S", only_training=True
+    )
+    prune_delay: int = option(
+        0, "pruning during training: epochs before the first step", low=0, metavar="EPOCHS", smoke=1, only_training=True
+    )
+    prune_freq: int = option(
+        1,
+        "pruning during training: epochs from one step to the next",
+        low=1,
+        metavar="EPOCHS",
+        smoke=1,
+        only_training=True,
+    )
+    experiment: str = option(
+        "singleshot",
+        "singleshot (or example): prune, then train; multishot: --snip_steps times train --pre_epochs, prune, rewind",
+        choices=("singleshot", "example", "multishot"),
+        metavar="NAME",
+        only_training=True,
+    )
+    pattern: str = option(
+        "unstructured",
+        "keep N of each M weights along the inputs, as 2:4",
+        pattern=(r"unstructured|\d{1,4}:\d{1,4}", "unstructured or N:M with N < M, as 2:4"),
+        metavar="N:M",
+    )
+    saliency_batches: int = option(5, "batches of training data that scores are computed on", low=1)
+    shuffle_masks: bool = option(False, "sanity check: shuffle the final mask within each layer (Frankle et al., 2020)")
+    invert_scores: bool = option(
+        False, "sanity check: prune the weights with the largest scores (Frankle et al., 2020)"
+    )

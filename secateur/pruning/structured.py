@@ -1,0 +1,204 @@
+"""The base of criteria that remove channels: what is pruned is gone, not zero."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.channels.compensation import compensate
+from secateur.channels.groups import Group
+from secateur.channels.surgery import Removal, Surgery
+from secateur.config.option import option
+from secateur.pruning.criterion import Criterion
+from secateur.pruning.plan import Plan, PruningStep, Timeline
+from secateur.pruning.saliency import Batch
+from secateur.pruning.selection import checked_scores
+from secateur.utils.errors import UserError
+
+
+class StructuredCriterion(Criterion):
+    """Base of the criteria of channels: most define `channel_scores` alone.
+
+    A node is an output of a Linear layer or a channel of a convolution. Channels that are coupled, as by a residual
+    addition, have one score and go together; a layer never loses its last one. Those of the first layer are ranked like
+    all others, whether `--outer_layer_pruning` is given or not; the network's inputs and its classes always stay.
+    """
+
+    unit = "nodes"
+    #: The groups of channels as `trace` found them last, by their root layer's name.
+    groups: dict[str, Group] = {}
+
+    compensate: str = option(
+        "none",
+        "how the layers behind removed channels are changed: neuron merging (Kim et al., 2020), or fitted to what they "
+        "gave before on --saliency_batches batches",
+        choices=("none", "merge", "least_squares"),
+    )
+    merge_threshold: float | None = option(
+        None,
+        "merge filters whose cosine is at least T (default: 0.45, before batch norm 0.1)",
+        low=0,
+        high=1,
+        metavar="T",
+    )
+    merge_lambda: float = option(
+        0.8, "the weight of the cosine in the choice of filters before batch norm", low=0, high=1, metavar="L"
+    )
+    merge_formula: str = option(
+        "published",
+        "merge through batch norm as the paper's experiments did, or exactly",
+        choices=("published", "algebraic"),
+    )
+
+    def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """Return the score of each channel of each group in `self.groups`, tensors (C,): the smallest are removed.
+
+        `batches` are some batches of training data, inputs (B, C, H, W) and targets (B,), on the network's device.
+        """
+        raise UserError(f"the criterion {type(self).__name__} has no method channel_scores(batches)")
+
+    def plan(self, timeline: Timeline) -> Plan:
+        """Say after how many steps of training which node sparsities are approached.
+
+        Raises `UserError` where no channel of the network can be removed.
+        """
+        self.trace()
+        if not any(group.removable(range(len(group.units))) for group in self.groups.values()):
+            raise UserError("no channels of this network can be removed: they are all coupled with inputs or classes")
+        return self.plan_of_axes(timeline)
+
+    def check_axes(self) -> None:
+        """Refuse what is for weights alone."""
+        super().check_axes()
+        who = type(self).__name__
+        if self.distribution not in ("global", "uniform"):
+            raise UserError(
+                f"--distribution {self.distribution} is for weights; {who} removes channels: global or uniform"
+            )
+        for flag, is_set in (("shuffle_masks", self.shuffle_masks), ("disable_masking", not self.masks.hold)):
+            if is_set:
+                raise UserError(f"--{flag} is for masks of weights, and {who} removes channels: leave it out")
+        if self.group_pattern:
+            raise UserError(f"--pattern {self.pattern} is for weights, and {who} removes channels: leave it out")
+
+    def idle_options(self) -> dict[str, str]:
+        """Return the options that have no effect, each with the reason."""
+        idle = super().idle_options() | {"outer_layer_pruning": ""}
+        if self.compensate != "merge":
+            merging = ("merge_threshold", "merge_lambda", "merge_formula")
+            idle |= dict.fromkeys(merging, "without --compensate merge")
+        return idle
+
+    def trace(self) -> Surgery:
+        """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
+        surgery = Surgery(self.network, self.example, self.groups or None)
+        self.groups = surgery.groups
+        return surgery
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what changes, with the names of the groups that have worked so far."""
+        return {**super().state_dict(), "groups": list(self.groups)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with these groups alone."""
+        self.groups = {root: group for root, group in self.groups.items() if root in state["groups"]}
+        super().load_state_dict({name: value for name, value in state.items() if name != "groups"})
+
+    @property
+    def dense_nodes(self) -> int:
+        """The nodes that could be removed before anything was removed."""
+        return sum(self._dense_nodes(group) for group in self.groups.values())
+
+    @property
+    def nodes(self) -> int:
+        """The nodes that can be removed now."""
+        return sum(int(group.nodes.sum()) for group in self.groups.values())
+
+    def _dense_nodes(self, group: Group) -> int:
+        return sum(self.dense_outputs[name] for name, _, _ in group.outputs)
+
+    def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
+        """Remove channels until this fraction of the nodes is gone, as nearly as whole groups allow."""
+        start = time.perf_counter()
+        if self.compensate == "least_squares":
+            batches = list(batches)  # they are looked at twice
+        surgery = self.trace()
+        step = self.remove_by(self.channel_scores(batches), surgery, batches, sparsity, epoch)
+        step.seconds = time.perf_counter() - start
+        return step
+
+    def remove_by(
+        self,
+        scores: dict[str, Tensor],
+        surgery: Surgery,
+        batches: Iterable[Batch],
+        sparsity: float,
+        epoch: int = 0,
+    ) -> PruningStep:
+        """Remove channels as `prune` does, by these scores; `batches` are for what makes up for them."""
+        shapes = {root: torch.Size([group.channels]) for root, group in self.groups.items()}
+        finite = checked_scores(scores, shapes, type(self).__name__, "channel_scores", "group")
+        if self.invert_scores:
+            finite = {root: -score for root, score in finite.items()}
+        # What a criterion gives an infinite score, it has no score for.
+        scores = {root: score.masked_fill(scores[root].isposinf(), torch.inf) for root, score in finite.items()}
+        chosen = self.choose(self.unit_scores(scores), sparsity)
+        removals: list[Removal] = [
+            (root, sorted(self.groups[root].units[units].flatten().tolist())) for root, units in chosen.items()
+        ]
+        masks = {root: torch.ones_like(score, dtype=torch.bool) for root, score in scores.items()}
+        for root, channels in removals:
+            masks[root][channels] = False
+        kept = self.nodes - sum(int(self.groups[root].nodes[units].sum()) for root, units in chosen.items())
+        notices = compensate(surgery, removals, batches, self)
+        changed = surgery.remove(removals)
+        self.masks.keep_indices(changed)
+        return PruningStep(
+            epoch,
+            sparsity if self.has_limit else 1 - kept / self.dense_nodes,
+            self.dense_nodes,
+            kept,
+            scores,
+            masks,
+            unit=self.unit,
+            kept_indices=changed,
+            removed=removals,
+            notices=notices,
+        )
+
+    def unit_scores(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add up the scores of the channels that go together; on the CPU."""
+        return {root: scores[root].cpu()[group.units].sum(1) for root, group in self.groups.items()}
+
+    def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
+        """Say which units of which group go, given the scores of each group's units (N,)."""
+        alone = [[root] for root in scores] if self.distribution == "uniform" else [list(scores)]
+        chosen: dict[str, list[int]] = {}
+        for roots in alone:
+            groups = [self.groups[root] for root in roots]
+            wanted = (1 - sparsity) * sum(self._dense_nodes(group) for group in groups)
+            excess = sum(int(group.nodes.sum()) for group in groups) - wanted
+            chosen |= self._lowest({root: scores[root] for root in roots}, excess)
+        return chosen
+
+    def _lowest(self, scores: dict[str, Tensor], excess: float) -> dict[str, list[int]]:
+        """Take the units of the smallest scores, with about `excess` nodes; of equal scores the last ones go first."""
+        candidates = []
+        for root, score in scores.items():
+            values, nodes = score.tolist(), self.groups[root].nodes.tolist()
+            order = sorted(range(len(values)), key=lambda unit, values=values: (values[unit], -unit))
+            going = self.groups[root].removable(order)
+            candidates += [(values[unit], root, unit, nodes[unit]) for unit in going if values[unit] < torch.inf]
+        candidates.sort(key=lambda candidate: candidate[0])
+        chosen: dict[str, list[int]] = {}
+        gone = 0
+        for _, root, unit, nodes in candidates:
+            if gone + nodes / 2 > excess:  # without it the target is nearer
+                break
+            gone += nodes
+            chosen.setdefault(root, []).append(unit)
+        return chosen

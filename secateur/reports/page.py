@@ -1,0 +1,115 @@
+"""The page of a report: one HTML file with its pictures inside, which asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+from secateur.reports.collect import RunRecord
+from secateur.reports.groups import criteria_of
+from secateur.reports.tables import Cell, ReportTable
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def page(
+    *,
+    title: str,
+    summary: str,
+    command: str,
+    rule: str,
+    differences: Sequence[tuple[str, dict[str, list[RunRecord]]]],
+    problems: Sequence[str],
+    tables: Sequence[ReportTable],
+    pictures: Sequence[tuple[str, str, bytes]],
+    groups: Sequence[ReportTable],
+    runs: ReportTable,
+    testers: Sequence[ReportTable],
+    place: Path,
+) -> str:
+    """Fill the template. `pictures` are (name, caption, PNG); links are relative to the folder `place`."""
+    none = '<p class="faint">No finished training is among the runs.</p>'
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        summary=escape(summary),
+        command=_repeat(command),
+        rule=escape(rule).replace("\n\n", "</p><p>"),
+        differences=_differences(differences),
+        problems=_list("problems", "Could not be read", problems),
+        tables="\n".join(_table(table, place) for table in tables) or none,
+        figures="\n".join(_figure(*picture, command) for picture in pictures) or none,
+        groups="\n".join(_table(table, place) for table in groups),
+        runs=_table(runs, place),
+        testers=_testers(testers, place),
+    )
+
+
+def _differences(found: Sequence[tuple[str, dict[str, list[RunRecord]]]]) -> str:
+    """What differs, and behind each value its runs."""
+    if not found:
+        return ""
+    items = []
+    for what, values in found:
+        runs = "".join(
+            f"<li>{escape(value)} ({escape(criteria_of(runs))}) <details><summary>which</summary>"
+            f"{escape(', '.join(run.name for run in runs))}</details></li>"
+            for value, runs in values.items()
+        )
+        items.append(f"<li><strong>{escape(what)}</strong><ul>{runs}</ul></li>")
+    heading = "These runs are compared, and differ in more than how they prune:"
+    return f'<div class="warnings" role="note"><p>{heading}</p><ul>{"".join(items)}</ul></div>'
+
+
+def _list(kind: str, heading: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<div class="{kind}"><p>{heading}:</p><ul>{items}</ul></div>'
+
+
+def _repeat(command: str) -> str:
+    """The command that makes the page again; folded where it is long, as of many folders."""
+    code = f"<code>{escape(command)}</code>"
+    return f"Repeat: {code}" if len(command) < 200 else f"<details><summary>Repeat</summary>{code}</details>"
+
+
+def _figure(name: str, caption: str, png: bytes, command: str) -> str:
+    data = base64.b64encode(png).decode()
+    return (
+        f'<figure id="{escape(name)}"><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        f'<figcaption>{escape(caption)} Files: <a href="{name}.png">PNG</a>, <a href="{name}.pdf">PDF</a>.'
+        f'<div class="faint">{_repeat(command)}</div></figcaption></figure>'
+    )
+
+
+def _table(table: ReportTable, place: Path) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
+    body = "\n".join(f"<tr>{''.join(_cell(cell, place) for cell in row)}</tr>" for row in table.rows)
+    file = f' <a href="{table.name}.csv">CSV</a>' if table.name else ""
+    caption = f"<caption>{escape(table.title)}{file}</caption>"
+    return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+
+
+def _cell(cell: Cell, place: Path) -> str:
+    text = escape(cell.text)
+    if cell.link:
+        text = f'<a href="{escape(quote(os.path.relpath(cell.link, place)))}">{text}</a>'
+    if cell.folded and cell.text:
+        text = f"<details><summary>show</summary><code>{text}</code></details>"
+    if cell.value is not None:
+        return f'<td class="number" data-value="{cell.value!r}">{text}</td>'
+    return f'<td class="text">{text}</td>' if len(cell.text) > 60 else f"<td>{text}</td>"
+
+
+def _testers(tables: Sequence[ReportTable], place: Path) -> str:
+    if not tables:
+        return ""
+    shown = "".join(
+        f"<details><summary>{escape(table.title)}</summary>{_table(table, place)}</details>" for table in tables
+    )
+    return f"<h2>Tables of the runs</h2>{shown}"

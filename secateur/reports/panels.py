@@ -1,0 +1,97 @@
+"""What the figures of a report have in common: panels, axes, and one legend beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+from secateur.reports.groups import DENSE, Group
+from secateur.utils.drawing import new_figure
+
+#: More panels side by side, or layers in one figure, nobody can read: evenly spaced ones are drawn then.
+MOST_COLUMNS, MOST_LAYERS = 6, 24
+#: An axis is logarithmic where its largest value is so many times its smallest.
+DECADES = 8
+#: At which accuracies, in per cent, an axis by the error has ticks.
+ACCURACY_TICKS = (0, 50, 80, 90, 95, 97, 98, 99, 99.5, 99.8, 99.9)
+#: Errors below this, in per cent, are drawn as this, where the axis is logarithmic in them.
+SMALLEST_ERROR = 0.01
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the report."""
+
+    #: The files' name without ending.
+    name: str
+    caption: str
+    figure: Figure
+
+
+def line_names(groups: Sequence[Group]) -> list[str]:
+    """The names of all lines, dense first."""
+    return sorted({one.line for one in groups}, key=lambda line: (line != DENSE, line.lower()))
+
+
+def spaced(things: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of them, evenly spaced, the first and the last included."""
+    if len(things) <= most:
+        return list(things)
+    return [things[round(number * (len(things) - 1) / (most - 1))] for number in range(most)]
+
+
+def panel_grid(number: int, width: float, height: float, most: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, at most `most` side by side, each of this width and height in inches."""
+    columns = min(number, most)
+    rows = math.ceil(number / columns)
+    figure = new_figure(max(width * columns + 1.5, 8), height * rows + 0.8)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flatten())
+    for axes in panels[number:]:
+        axes.axis("off")
+    return figure, panels[:number]
+
+
+def by_error(axes: Axes, values: Sequence[float]) -> None:
+    """Let an axis of accuracies in per cent be logarithmic in the error where the errors span a decade."""
+    errors = [max(100 - value, SMALLEST_ERROR) for value in values]
+    if max(errors) < DECADES * min(errors):
+        return
+
+    def forward(accuracy: Any) -> Any:
+        return -np.log10(np.maximum(100 - accuracy, SMALLEST_ERROR))
+
+    axes.set_yscale("function", functions=(forward, lambda place: 100 - 10.0**-place))
+    axes.yaxis.set_major_locator(FixedLocator(ACCURACY_TICKS))
+    axes.yaxis.set_major_formatter("{x:g}")
+    low, high = 100 - 1.3 * max(errors), 100 - min(errors) / 1.3
+    axes.set_ylim(max(low, 0), high)
+    if label := axes.get_ylabel():
+        axes.set_ylabel(f"{label}\n(logarithmic in the error)")
+
+
+def logarithmic(axis: Any, values: Sequence[float], suffix: str = "") -> None:
+    """Let an axis be logarithmic where its values are positive and span a decade."""
+    if min(values) > 0 and max(values) >= DECADES * min(values):
+        axis._set_axes_scale("log")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:,g}" + suffix)
+
+
+def add_legend(figure: Figure, named: dict[str, Any]) -> None:
+    """One legend beside all panels, whichever of them a line is in."""
+    lines = sorted(named, key=lambda line: (line != DENSE, line.lower()))
+    figure.legend([named[line] for line in lines], lines, loc="outside right upper", fontsize=9)
+
+
+def targets_of(groups: Sequence[Group]) -> list[str]:
+    """How much is pruned, in order, dense left out unless it is all there is."""
+    pruned = [one for one in groups if not one.line.startswith(DENSE)] or groups
+    return list(dict.fromkeys(one.target for one in sorted(pruned, key=lambda one: one.strength)))

@@ -1,0 +1,99 @@
+"""Makes a report: reads the runs, compares, draws, and writes page, tables and figures into a folder of its own."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from secateur.config.settings import Settings
+from secateur.reports import groups as rules
+from secateur.reports.collect import collect
+from secateur.reports.figures import draw
+from secateur.reports.groups import criteria_of, differences, group
+from secateur.reports.page import page
+from secateur.reports.panels import Picture
+from secateur.reports.tables import COMPARED, ReportTable, all_groups, all_runs, as_rows, compared, layers, of_testers
+from secateur.runs.files import make_new_folder, write_atomically
+from secateur.utils.errors import UserError
+
+#: The flags that a report reads.
+READ = {"report", "results_dir", "run_name"}
+#: Of the pictures on the page, dots an inch.
+DPI = 100
+
+
+def report(settings: Settings, argv: Sequence[str]) -> list[str]:
+    """Report on `--report`; returns the lines to tell: what was found, what differs, where the page is.
+
+    Raises `UserError` for flags that have no say in it, and where there is nothing to report.
+    """
+    if others := sorted(settings.given - READ):
+        raise UserError(f"--report reads runs that are there: leave --{others[0]} out")
+    return write_report(settings["report"], settings["results_dir"], settings["run_name"], argv)
+
+
+def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv: Sequence[str]) -> list[str]:
+    """Write `<results_dir>/<date>_<time>_report[_<run_name>]/report.html`, with tables and figures beside it.
+
+    `argv` is the command line that repeats it, without `python3 main.py`. Returns the lines to tell.
+    """
+    runs, problems = collect(places)
+    groups = group(runs)
+    differing = differences(groups)
+    try:
+        folder = make_new_folder(results_dir, "_".join(filter(None, ("report", run_name))))
+    except OSError as error:
+        raise UserError(f"--results_dir {results_dir}: no report can be made there: {error.strerror}") from error
+    tables = [table for measure in COMPARED if (table := compared(groups, measure))]
+    of_groups = [all_groups(groups), layers(groups)] if groups else []
+    of_runs = all_runs(runs)
+    for table in (*tables, *of_groups, of_runs):
+        _write_csv(folder, table)
+    counts = Counter("tests" if run.status == "finished" and not run.trained else run.status for run in runs)
+    summary = f"{len(runs)} runs ({', '.join(f'{number} {status}' for status, number in counts.items())}), "
+    summary += f"{len(groups)} groups of runs that differ in their seed alone"
+    content = page(
+        title="Report" + (f": {run_name}" if run_name else ""),
+        summary=f"{datetime.datetime.now():%Y-%m-%d %H:%M}. {summary}.",
+        command=shlex.join(["python3", "main.py", *argv]),
+        rule=(rules.__doc__ or "").partition("How groups are formed. ")[2],
+        differences=differing,
+        problems=problems,
+        tables=tables,
+        pictures=[_write_picture(folder, picture) for picture in draw(groups)],
+        groups=of_groups[:1],
+        runs=of_runs,
+        testers=of_testers(runs),
+        place=folder,
+    )
+    write_atomically(folder / "report.html", content)
+    lines = [summary]
+    for what, values in differing:
+        told = "; ".join(f"{value} ({criteria_of(which)})" for value, which in values.items())
+        lines.append(f"warning: {what} differs: {told}")
+    lines += [f"warning: {problem}" for problem in problems]
+    lines += [f"{run.status}: {run.folder}: {run.reason}" for run in runs if run.status in ("failed", "incomplete")]
+    return [*lines, f"report: {folder / 'report.html'}"]
+
+
+def _write_csv(folder: Path, table: ReportTable) -> None:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, table.columns)
+    writer.writeheader()
+    writer.writerows(as_rows(table))
+    write_atomically(folder / f"{table.name}.csv", file.getvalue())
+
+
+def _write_picture(folder: Path, picture: Picture) -> tuple[str, str, bytes]:
+    """Save a figure as PNG and PDF; returns its name, its caption and the PNG."""
+    file = io.BytesIO()
+    picture.figure.savefig(file, dpi=DPI, format="png")
+    write_atomically(folder / f"{picture.name}.png", file.getvalue())
+    picture.figure.set_layout_engine("none")  # as it is laid out by now
+    picture.figure.savefig(folder / f"{picture.name}.pdf")
+    return picture.name, picture.caption, file.getvalue()

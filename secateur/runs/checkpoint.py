@@ -1,0 +1,212 @@
+"""Checkpoints and states on disk: tensors as safetensors, all else as JSON. No pickle: loading runs no code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from secateur.channels.surgery import replay
+from secateur.pruning.masks import Masks
+from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
+from secateur.runs.files import checksum, checksum_of, read_checksummed, write_atomically, write_checksummed
+from secateur.utils.errors import UserError, one_line
+
+MASK_PREFIX = "masks/"
+
+
+def replay_removals(checkpoint: Checkpoint, network: nn.Module, example: Tensor) -> None:
+    """Remove from a fresh network the channels that the checkpoint's network has lost.
+
+    Raises `UserError` where the record of them does not fit the network.
+    """
+    try:
+        replay(network, example, checkpoint.metadata["cuts"])
+    except (KeyError, IndexError, RuntimeError, AttributeError, ValueError, TypeError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(
+            f"the checkpoint {checkpoint.path.name} removes channels that are not there: {reason}"
+        ) from error
+
+
+def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks) -> None:
+    """Load weights and masks into a network of the same kind.
+
+    Raises `UserError` where the file is damaged or belongs to another network, naming the first difference.
+    """
+    path = checkpoint.path
+    tensors = read_tensors(path, checkpoint.metadata)
+    state = {name: tensor for name, tensor in tensors.items() if not name.startswith(MASK_PREFIX)}
+    own = network.state_dict()
+    shared = own.keys() - _unshared(own).keys()
+    missing, extra = own.keys() - state.keys() - shared, state.keys() - own.keys()
+    misshaped = [name for name in state.keys() & own.keys() if state[name].shape != own[name].shape]
+    if missing or extra or misshaped:
+        first = sorted([*missing, *extra, *misshaped])[0]
+        raise UserError(
+            f"the checkpoint {path.name} is of another network: {len(missing)} tensors are missing, "
+            f"{len(extra)} are unknown and {len(misshaped)} have another shape; the first is {first}"
+        )
+    network.load_state_dict(state, strict=False)
+    kept = {
+        name.removeprefix(MASK_PREFIX): tensor.to(next(network.parameters()).device)
+        for name, tensor in tensors.items()
+        if name.startswith(MASK_PREFIX)
+    }
+    unknown = sorted(kept.keys() - masks.weights.keys())
+    if unknown:
+        raise UserError(f"the checkpoint {path.name} is of another network: it masks a layer {unknown[0]}")
+    for name, mask in kept.items():
+        if mask.shape != masks.weights[name].shape or mask.dtype != torch.bool:
+            raise UserError(
+                f"the checkpoint {path}.safetensors is damaged: its mask of {name} is {mask.dtype} "
+                f"{tuple(mask.shape)}, not a boolean of the weight's shape {tuple(masks.weights[name].shape)}"
+            )
+    masks.set(kept)
+
+
+def save_checkpoint(path: Path, network: nn.Module, masks: Masks, facts: dict[str, Any]) -> None:
+    """Write `path`.safetensors and `path`.json, each whole or not at all.
+
+    `facts` name the network so that it can be built again: model, input_shape, num_classes, options, data_set; and say
+    how it came about: loss, seed, epoch, figures.
+    """
+    tensors = _unshared(network.state_dict())
+    tensors.update({f"{MASK_PREFIX}{name}": mask for name, mask in masks.kept.items()})
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_tensors(path, plain, facts)
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], facts: dict[str, Any], metadata: dict[str, str] | None = None
+) -> None:
+    """Write `path`.safetensors, then `path`.json with the facts and the checksums of the first and of itself.
+
+    The tensors are contiguous, on the CPU, and share no memory; `metadata` goes to the head of their file.
+    """
+    content = safetensors.torch.save(tensors, metadata)
+    write_atomically(beside(path, ".safetensors"), content)
+    write_checksummed(beside(path, ".json"), {"format": FORMAT, "crc32": checksum(content), **facts})
+
+
+def read_tensors(path: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
+    """Read `path`.safetensors, on the CPU.
+
+    Raises `UserError` where it is not what was written: torn, altered, or of a header that claims what is not there,
+    which is found before memory is taken. Files of the first versions have no checksum in their `facts`.
+    """
+    file = beside(path, ".safetensors")
+    try:
+        found = checksum_of(file)
+        if facts.get("crc32", found) != found:
+            raise UserError(
+                f"the checkpoint {file} cannot be read: it is not whole, or was altered (its checksum is {found}, not "
+                f"{facts['crc32']})"
+            )
+        return safetensors.torch.load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"the checkpoint {file} cannot be read: {one_line(error)}") from error
+
+
+def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what is the same tensor under a second name, which safetensors does not store."""
+    seen, kept = set(), {}
+    for name, tensor in state.items():
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if tensor.numel() == 0 or key not in seen:
+            seen.add(key)
+            kept[name] = tensor
+    return kept
+
+
+#: How many are kept.
+KEPT = 2
+
+
+def write_state(folder: Path, tree: dict[str, Any], **facts: object) -> None:
+    """Write the next state into `folder`, with `facts` for people in its json, and remove all but the last two."""
+    before = states_in(folder)
+    path = folder / f"state_{number_of(before[-1]) + 1 if before else 1:06d}"
+    tensors: dict[str, Tensor] = {}
+    plain = json.dumps(_encoded(tree, tensors))
+    write_tensors(path, tensors, {"format": STATE_FORMAT, **facts}, {"tree": plain})
+    kept = {path.stem for path in [*before, path][-KEPT:]}
+    for old in folder.glob("*"):
+        if old.stem not in kept:
+            old.unlink(missing_ok=True)
+
+
+def read_last_state(folder: Path, device: torch.device) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the last state that is whole, None where none was written, and a line for each later one that is not.
+
+    Tensors go to `device`. Raises `UserError` where states were written and none is whole.
+    """
+    problems = []
+    for path in reversed(states_in(folder)):
+        try:
+            return _read(path, device), problems
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(f"--resume: no state of the run is whole: {problems[0]}")
+    return None, problems
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        facts = read_checksummed(beside(path, ".json"))
+        if facts["format"] != STATE_FORMAT:
+            raise ValueError(f"its format is {facts['format']!r}, and this version reads {STATE_FORMAT}")
+        tensors = read_tensors(path, {"crc32": facts["crc32"]})
+        with safe_open(beside(path, ".safetensors"), "pt") as file:
+            tree = json.loads(file.metadata()["tree"])
+        return _decoded(tree, tensors, device)
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(f"the state {path}.json cannot be read: {reason}") from error
+
+
+def _encoded(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Turn a tree into what JSON holds, its tensors moved to `tensors`; dictionaries keep their order and their keys.
+
+    Raises `TypeError` for what is none of these.
+    """
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        # A copy: safetensors refuses tensors that share memory.
+        tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        last = value.dim() == 4 and not value.is_contiguous() and value.is_contiguous(memory_format=torch.channels_last)
+        return {"tensor": name, "on_cpu": value.device.type == "cpu", "channels_last": last}
+    if isinstance(value, dict):
+        return {"dict": [[_encoded(key, tensors), _encoded(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_encoded(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return [_encoded(item, tensors) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a state holds a {type(value).__name__}, which is not numbers, text or tensors")
+
+
+def _decoded(value: Any, tensors: dict[str, Tensor], device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item, tensors, device) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        # In memory of its own, which torch aligns: products of matrices may depend on that in their last bits.
+        form = torch.channels_last if value["channels_last"] else torch.contiguous_format
+        tensor = tensors[value["tensor"]]
+        # A single number on the CPU is the count of an optimizer, which would wait for the device at each step.
+        place = "cpu" if value["on_cpu"] and not tensor.dim() else device
+        return tensor.to(place, copy=True, memory_format=form)
+    if "tuple" in value:
+        return tuple(_decoded(item, tensors, device) for item in value["tuple"])
+    return {_decoded(key, tensors, device): _decoded(item, tensors, device) for key, item in value["dict"]}

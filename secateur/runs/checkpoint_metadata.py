@@ -1,0 +1,219 @@
+"""Finds checkpoints, states and files of weights, and reads what they are of. Free of torch: the command line asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secateur.runs.files import read_checksummed
+from secateur.utils.errors import UserError, nearest, one_line
+
+#: The layout of a checkpoint's two files; another number is refused rather than misread.
+FORMAT = 1
+#: What the name of a run folder begins with.
+DATE = re.compile(r"\d{4}-\d\d-\d\d_\d\d\.\d\d\.\d\d(\.\d+)?_?")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network on disk: `path`.safetensors and `path`.json."""
+
+    path: Path
+    #: What the network is and how far it was trained; see `save_checkpoint`.
+    metadata: dict[str, Any]
+
+
+def find_checkpoint(results: Path, run: str, model: str | None) -> Checkpoint:
+    """Find a checkpoint by `--checkpoint_name` (a folder of `results`, a path, or latest) and `--checkpoint_model`.
+
+    Without the latter it is the one that ends in `_finished`. Its path is absolute. Raises `UserError` naming what is
+    there instead.
+    """
+    try:
+        path = _find(results.absolute(), run, model)
+    except OSError as error:  # as of a name longer than any file's
+        raise UserError(f"--checkpoint_name: {error.strerror or error}: '{run[:50]}'") from error
+    return Checkpoint(path, read_metadata(path, _checked))
+
+
+def read_metadata(path: Path, check: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> dict[str, Any]:
+    """Return what `path`.json says of a checkpoint, as `check` returns it.
+
+    Raises `UserError` where it cannot be read, is of another version, or holds what no checkpoint does.
+    """
+    try:
+        metadata = read_checksummed(beside(path, ".json"))
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"its format is {metadata.get('format')!r}, and this version reads {FORMAT}")
+        _refuse(
+            metadata,
+            {"model": isinstance(metadata.get("model", ""), str), "cuts": _are_removals(metadata.get("cuts", []))},
+        )
+        return check(metadata)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the checkpoint {path}.json cannot be read: {one_line(error)}") from error
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _are_removals(value: Any) -> bool:
+    """Whether this is a list of pruning steps, each a list of [layer, [channel, ...]]."""
+    steps = value if isinstance(value, list) else [None]
+    removals = [removal for step in steps for removal in (step if isinstance(step, list) else [None])]
+    return all(
+        isinstance(removal, list)
+        and len(removal) == 2
+        and isinstance(removal[0], str)
+        and isinstance(removal[1], list)
+        and all(_is_whole(channel, 0, 10**7) for channel in removal[1])
+        for removal in removals
+    )
+
+
+def labels(checkpoints: list[Checkpoint]) -> list[str]:
+    """Return a short name for each checkpoint: its run's without the date, with as much more as tells them apart."""
+    folders = [checkpoint.path.parent.parent.name for checkpoint in checkpoints]
+    short = [DATE.sub("", folder) or folder for folder in folders]
+    with_model, full = (
+        [f"{name}/{checkpoint.path.name}" for name, checkpoint in zip(names, checkpoints, strict=True)]
+        for names in (short, folders)
+    )
+    for names in (short, with_model, folders, full):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} {number}" for number, name in enumerate(full, start=1)]
+
+
+def beside(path: Path, ending: str) -> Path:
+    """`path` with an ending; a name may hold dots itself."""
+    return path.with_name(path.name + ending)
+
+
+def _find(results: Path, run: str, model: str | None) -> Path:
+    folder = _run_folder(results, run)
+    there = sorted(path.stem for path in (folder / "models").glob("*.json"))
+    if model is None:
+        finished = [name for name in there if name.endswith("_finished")]
+        if not finished:
+            found = f"there is {', '.join(there)}" if there else "it holds no checkpoint"
+            raise UserError(f"{folder} has no finished network ({found}): name one with --checkpoint_model")
+        model = finished[0]
+    if model not in there:
+        raise UserError(f"--checkpoint_model: {folder / 'models'} holds no '{model}'{nearest(model, there)}")
+    return folder / "models" / model
+
+
+def _run_folder(results: Path, run: str) -> Path:
+    if run != "latest":
+        for folder in (results / run, Path(run).absolute()):
+            if (folder / "models").is_dir():
+                return folder
+        names = [path.name for path in results.glob("*") if (path / "models").is_dir()]
+        raise UserError(f"--checkpoint_name: there is no run folder '{run}' in {results}{nearest(run, names)}")
+    # A run that is still going, or an evaluation, has no finished network.
+    finished = sorted(results.glob("*/models/*_finished.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not finished:
+        raise UserError(f"--checkpoint_name latest: no run in {results} has finished yet")
+    return finished[-1].parent.parent
+
+
+def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Refuse, as `ValueError`, what `save_checkpoint` never writes: the file is damaged or was edited."""
+
+    shape = metadata.get("input_shape")
+    right = {
+        "model": isinstance(metadata.get("model"), str),
+        "data_set": isinstance(metadata.get("data_set"), str),
+        "input_shape": isinstance(shape, list) and len(shape) == 3 and all(_is_whole(size, 1, 4096) for size in shape),
+        "num_classes": _is_whole(metadata.get("num_classes"), 1, 10**6),
+        "options": isinstance(metadata.get("options"), dict),
+        # Checkpoints of the first versions did not say these.
+        "prune_criterion": isinstance(metadata.get("prune_criterion", ""), str),
+        "loss": isinstance(metadata.get("loss", ""), str),
+        "data_dir": isinstance(metadata.get("data_dir", ""), str),
+        "data_options": isinstance(metadata.get("data_options", {}), dict),
+        "seed": _is_whole(metadata.get("seed", 0), 0, 2**32 - 1),
+    }
+    _refuse(metadata, right)
+    return {**metadata, "input_shape": tuple(shape)}
+
+
+def _refuse(metadata: dict[str, Any], right: dict[str, bool]) -> None:
+    """Raise `ValueError` naming the first entry that is not right."""
+    for name, is_right in right.items():
+        if not is_right:
+            said = f"is {metadata[name]!r}"[:80] if name in metadata else "is missing"
+            raise ValueError(f"its {name} {said}")
+
+
+#: The layout of a state's two files and of the tree in them; the first versions had that of checkpoints, 1.
+STATE_FORMAT = 2
+
+
+def states_in(folder: Path) -> list[Path]:
+    """Return the states in a folder, without endings, the oldest first.
+
+    The json is written last: without it there is no state.
+    """
+    return sorted((path.with_suffix("") for path in folder.glob("state_*.json")), key=number_of)
+
+
+def number_of(path: Path) -> int:
+    """Return the number of a state; they are counted through a run."""
+    digits = path.name.removeprefix("state_")
+    return int(digits) if digits.isdecimal() else 0
+
+
+def other_format(folder: Path) -> Any:
+    """Return the format of the last state that can be read, where it is not that of this version; else None."""
+    for path in reversed(states_in(folder)):
+        try:
+            found = read_checksummed(path.with_suffix(".json"))["format"]
+        except (OSError, ValueError, KeyError):
+            continue  # it is damaged: `read_last_state` says so
+        return None if found == STATE_FORMAT else found
+    return None
+
+
+#: What such a file's name ends in.
+ENDINGS = (".pth", ".pt", ".pth.tar", ".ckpt", ".safetensors")
+
+
+def find_external(results: Path, run: str | None, model: str | None) -> Path | None:
+    """Find what `--checkpoint_model` names where that is a file by its ending; None where it is a checkpoint's name.
+
+    With `--checkpoint_name` it lies within that folder, or its models/, and cannot leave it; otherwise it is a path.
+    The result is absolute. Raises `UserError` naming what is there instead.
+    """
+    if not (model or "").lower().endswith(ENDINGS):
+        return None
+    try:
+        return Path(model).absolute() if run is None and Path(model).is_file() else _find_file(results, run, model)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:  # as of a name longer than any file's, or with a zero byte
+        raise UserError(f"--checkpoint_model: {getattr(error, 'strerror', None) or error}: '{model[:50]}'") from error
+
+
+def _find_file(results: Path, run: str | None, model: str) -> Path:
+    if run is None:
+        folders = [Path(model).absolute().parent]
+        name = Path(model).name
+    else:
+        folder = next((place for place in (results / run, Path(run).absolute()) if place.is_dir()), None)
+        if folder is None:
+            raise UserError(f"--checkpoint_name: there is no folder '{run}' in {results}")
+        folders, name = [folder / "models", folder], model
+        for path in (place / name for place in folders):
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise UserError(f"--checkpoint_model {model} lies outside of {folder}: leave --checkpoint_name out")
+            if path.is_file():
+                return path.absolute()
+    there = [path.name for place in folders for path in sorted(place.glob("*")) if path.name.endswith(ENDINGS)]
+    advice = "; one such file at a time" if "," in model else nearest(name, there)
+    raise UserError(f"--checkpoint_model: there is no file {folders[-1] / name}{advice}")

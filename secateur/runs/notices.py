@@ -1,0 +1,81 @@
+"""What the user should know before a run: options without effect, slow choices."""
+
+from __future__ import annotations
+
+from secateur.config.option import Configurable
+from secateur.config.settings import Settings
+from secateur.config.source import Declared
+from secateur.data.data_set import DataSet
+from secateur.runs.run import Run
+
+
+def notices_of(run: Run, data_set: DataSet) -> list[str]:
+    """Return a line for each way in which typed flags have no effect, and for a slow number format."""
+    notices = _idle_in_testing(run.settings) if run.checkpointing.eval else _idle_in_training(run, data_set)
+    if warning := run.precision.warning():
+        notices.append(warning)
+    return notices
+
+
+def _idle_in_training(run: Run, data_set: DataSet) -> list[str]:
+    settings, criterion = run.settings, run.criterion
+    trainer = settings.components["train_scheme"].load()
+    prunes_nothing = not run.plan.pruning_steps
+    reasons: dict[str, str] = {}
+    unread = [flag for flag, one in settings.declared.items() if flag in settings.given and not _is_read(one, settings)]
+    parts: tuple[Configurable, ...] = (criterion, run.pruner, run.loss, data_set)
+    names = ", ".join(kind.__name__ for kind in (type(criterion), type(run.loss), trainer))
+    reasons |= dict.fromkeys(unread, f"with {names}")
+    for part in parts:
+        idle = {flag: why for flag, why in part.idle_options().items() if _is_typed(flag, settings)}
+        reasons |= {flag: why or f"with {names}" for flag, why in idle.items()}
+    if prunes_nothing:
+        kind = type(criterion).__name__
+        why = f"with {kind}: name a criterion with --prune_criterion"
+        pruning = {flag: why for flag, one in settings.declared.items() if _is_pruning(one)}
+        pruning = {flag: why for flag in pruning if _is_typed(flag, settings) and not _trainer_reads(flag, trainer)}
+        if settings.checkpoint:  # which may bring masks
+            pruning.pop("disable_masking", None)
+        reasons |= pruning
+    return [f"--{flag} has no effect {why}" for flag, why in reasons.items()]
+
+
+def _is_typed(flag: str, settings: Settings) -> bool:
+    """Whether a flag was typed, and says something."""
+    return flag in settings.given and settings[flag] not in (None, False)
+
+
+def _is_read(one: Declared, settings: Settings) -> bool:
+    """Whether a class that is part of the run reads an option; a section's options are read by all."""
+    if not one.kind:
+        return True
+    component = next((part for part in settings.components.values() if part.kind == one.kind), None)
+    return component is not None and any(one.option.flag == other.option.flag for other in component.declared())
+
+
+def _is_pruning(one: Declared) -> bool:
+    return one.kind == "criterions" or one.owner == "Pruner"
+
+
+def _trainer_reads(flag: str, trainer: type) -> bool:
+    """Whether a trainer reads an option of pruning itself, as L0Trainer does."""
+    return flag in trainer.reads
+
+
+def _idle_in_testing(settings: Settings) -> list[str]:
+    """Say which flags are of training and pruning alone, where a finished network is tested."""
+    kinds = {"criterions", "trainers"}
+    tester = settings.components["test_scheme"]
+    used = {name for flag, name in tester.implies.items()}
+    idle = [
+        flag
+        for flag in sorted(settings.given)
+        if (one := settings.declared[flag]).option.only_training
+        or ((one.kind in kinds or one.owner == "Pruner") and not used)
+        or flag in ("prune_criterion", "train_scheme")
+        or (flag == "N" and not settings["tuning"])
+    ]
+    if not idle:
+        return []
+    flags = ", ".join(f"--{flag}" for flag in idle)
+    return [f"without effect with --eval, which trains and prunes nothing: {flags}"]

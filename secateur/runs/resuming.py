@@ -1,0 +1,152 @@
+"""`--resume`: finds the interrupted run, and the settings that it has had. Free of torch: it is answered at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from secateur.config.command_line import parse
+from secateur.config.parser import Parser, options_of_readers, usual_options, with_underscores
+from secateur.config.places import home
+from secateur.config.registry import Registry
+from secateur.config.settings import Settings
+from secateur.runs.checkpoint_metadata import STATE_FORMAT, other_format
+from secateur.runs.files import read_checksummed
+from secateur.runs.log import is_locked
+from secateur.utils.errors import UserError, nearest, one_line
+
+
+def resumed_settings(
+    argv: list[str], registry: Registry, hooks: pluggy.PluginManager
+) -> tuple[Settings, list[str]] | None:
+    """Return the settings of the run that `--resume` names, with its folder as `resume`, and its command line.
+
+    None where the flag was not typed, or with `--help`. Raises `UserError` for a run that cannot be resumed, and for a
+    flag that would make it another run.
+    """
+    words = [with_underscores(word) for word in argv]
+    known = [*options_of_readers(hooks), *usual_options(registry)]
+    beside = [one for one in known if one.option.on_resume]
+    parser = Parser([*beside, *(one for one in known if one.option.flag in ("resume", "results_dir", "help"))])
+    typed, rest = parser.typed(words)
+    if "resume" not in typed or "help" in typed:
+        return None
+    if rest:
+        flags = ", ".join(f"--{one.option.flag}" for one in sorted(beside, key=lambda one: one.option.flag))
+        raise UserError(
+            f"{rest[0].partition('=')[0]} cannot stand beside --resume, which goes on under the run's own arguments; "
+            f"these can: {flags}"
+        )
+    results = typed.get("results_dir") or home() / "gitignored" / "results"
+    folder = find_interrupted(results, typed["resume"])
+    recorded, own = _settings(folder), _command_line(folder)
+    if recorded.get("eval"):
+        raise UserError(f"--resume: {folder} is an evaluation, which is not resumed: call it again")
+    if (found := other_format(folder / "state")) is not None:
+        raise UserError(
+            f"--resume: {folder} was interrupted in another version: its state has the format {found!r}, and this "
+            f"version reads {STATE_FORMAT}; go on with its own code, in {folder / 'codebase'}, or call its command "
+            "again"
+        )
+    changed = {one.option.flag for one in beside} & typed.keys()
+    # What is typed of places may have meant another one since.
+    places = {one.option.flag for one in known if one.option.is_path}
+    command = [*own, *(f"--{flag}={recorded[flag]}" for flag in sorted(places - changed) if recorded.get(flag))]
+    command += _words_of(changed, words, parser)
+    settings = parse(command, registry, hooks)
+    taken = _taken_over(settings, {flag: value for flag, value in recorded.items() if flag not in changed})
+    return replace(settings.with_values(**taken), given=frozenset(recorded["explicit"]), resume=folder), command
+
+
+def _words_of(flags: set[str], words: list[str], parser: Parser) -> list[str]:
+    """The words of a command line that say these flags."""
+    typed, _ = parser.typed(words)
+    said = {flag: typed[flag] for flag in sorted(flags)}
+    return [f"--{flag}={','.join(value) if isinstance(value, list) else value}" for flag, value in said.items()]
+
+
+def find_interrupted(results: Path, name: str) -> Path:
+    """Return the folder of an unfinished run: a folder of `results`, a path, or `latest`.
+
+    Raises `UserError` where there is none, where it has finished, and where it is still running.
+    """
+    if name == "latest":
+        stopped = [folder for folder in _trainings(results) if not has_finished(folder) and not _is_running(folder)]
+        if not stopped:
+            raise UserError(f"--resume latest: there is no interrupted run in {results}")
+        return max(stopped, key=lambda folder: (folder / "output" / "log.txt").stat().st_mtime_ns).absolute()
+    folder = next((path for path in (results / name, Path(name)) if _is_run(path)), None)
+    if folder is None and name in {path.parent.name for path in results.glob("*/codebase")}:
+        raise UserError(f"--resume: {results / name} had not begun when it was interrupted: call its command again")
+    if folder is None:
+        there = [path.name for path in _trainings(results) if not has_finished(path)]
+        raise UserError(f"--resume: there is no run folder '{name[:100]}' in {results}{nearest(name, there)}")
+    if has_finished(folder):
+        raise UserError(f"--resume: {folder} has finished: there is nothing to go on with")
+    if _is_running(folder):
+        raise UserError(f"--resume: {folder} is still running, in another process")
+    return folder.absolute()
+
+
+def has_finished(folder: Path) -> bool:
+    """Whether a run has come to its end: its states are removed last."""
+    return (folder / "output" / "results.json").exists() and not (folder / "state").exists()
+
+
+def _trainings(results: Path) -> list[Path]:
+    found = []
+    for path in filter(_is_run, results.glob("*")):
+        with contextlib.suppress(UserError):  # what cannot be read is not meant
+            if not _settings(path).get("eval"):
+                found.append(path)
+    return found
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return (folder / "output" / "arguments.json").is_file() and (folder / "output" / "log.txt").is_file()
+    except OSError:  # as of a name longer than any file's
+        return False
+
+
+def _is_running(folder: Path) -> bool:
+    return is_locked(folder / "output" / "log.txt")
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / "output" / "arguments.json"
+    try:
+        settings = read_checksummed(path)
+        if not isinstance(settings.get("explicit"), list):
+            raise ValueError("these are no arguments of a run")
+    except (OSError, ValueError) as error:
+        raise UserError(f"--resume: {path} cannot be read: {one_line(error)}") from error
+    return settings
+
+
+def _command_line(folder: Path) -> list[str]:
+    """The words that the run was called with."""
+    path = folder / "output" / "calling_command.txt"
+    try:
+        words = shlex.split(path.read_text(encoding="utf-8").partition("\n# called in ")[0])
+    except (OSError, ValueError) as error:
+        raise UserError(f"--resume: {path} cannot be read: {one_line(error)}") from error
+    return words[2:]  # behind python3 main.py
+
+
+def _taken_over(settings: Settings, recorded: dict[str, Any]) -> dict[str, Any]:
+    """The values of the run, where a default or a data set says something else by now."""
+    taken = {}
+    for flag in settings.values.keys() & recorded.keys():
+        now, value = settings[flag], recorded[flag]
+        if value is None and settings.declared[flag].option.default is not None:
+            continue  # of the first versions, whose criteria kept their own defaults to themselves
+        if json.loads(json.dumps(now, default=str)) != value:
+            taken[flag] = Path(value) if isinstance(now, Path) else value
+    return taken

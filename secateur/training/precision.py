@@ -1,0 +1,111 @@
+"""Devices, number formats, and how CPUs multiply."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+
+import torch
+
+from secateur.parallel.launch import local_number, one_of_several
+from secateur.utils.errors import UserError
+
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that `--device` names; `auto` takes an accelerator where there is one.
+
+    Of several processes each has a CUDA device of its own. Raises `UserError` for a device that this machine or this
+    build of torch does not have, or that several processes cannot share.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if one_of_several():
+        if name not in ("auto", "cuda", "cpu"):
+            raise UserError(f"--device {name}: torchrun gives each process its device; --device auto, cuda or cpu")
+        mps = False
+        if name != "cpu" and (cuda or name == "cuda"):
+            name = f"cuda:{local_number()}"
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if cuda else 0
+        if (device.index or 0) >= count:
+            raise UserError(
+                f"--device {name}: torch {torch.__version__} sees {count} CUDA devices here; use --device auto"
+            )
+    if device.type == "mps" and not mps:
+        raise UserError("--device mps: torch sees no Apple GPU here; use --device auto")
+    return device
+
+
+class Precision:
+    """Automatic mixed precision: `with precision.autocast():` around forward passes of training and testing.
+
+    Parameters: `name`, one of float32, bf16, fp16; the `device`.
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        self.type = TYPES.get(name)
+        self.device = device
+        #: Scales the loss so that float16 gradients do not vanish; does nothing for the other formats.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Return the context in which operations choose their type."""
+        if self.type is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.type)
+
+    def warning(self) -> str | None:
+        """Return a line for the user where this format is slow on this device."""
+        has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+        if self.type is torch.bfloat16 and self.device.type == "cpu" and not has_bf16():
+            return "bf16: this CPU has no instructions for it and will be many times slower than with float32"
+        if self.type is torch.float16 and self.device.type == "cpu":
+            return "fp16: CPUs compute in it slowly; it is meant for GPUs"
+        return None
+
+
+#: glibc's names for its settings, from malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+#: How far float32 products may be from exact ones, relative to the largest; bfloat16 is off by a thousand times more.
+TOLERANCE = 1e-5
+
+
+def tune_cpu() -> None:
+    """Keep freed memory for the next step, and let oneDNN multiply matrices where it does so in full precision."""
+    if sys.platform == "linux":
+        # glibc hands large blocks back to the system and gets them again, page by page, at every step: of small
+        # convolutional networks that took half the time.
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 2**31 - 1)
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    use_onednn_products(True)
+
+
+def use_onednn_products(wanted: bool) -> bool:
+    """Let oneDNN multiply float32 matrices instead of MKL, which is slow on CPUs that are not Intel's.
+
+    torch only does so where reduced precision is allowed, though most CPUs have none to use; so a product is tried, and
+    where it is not exact to float32 the setting is taken back. Returns whether oneDNN is used.
+    """
+    settings = getattr(getattr(torch.backends, "mkldnn", None), "matmul", None)  # torch 2.9 and newer
+    if settings is None or not hasattr(settings, "fp32_precision"):
+        return False
+    settings.fp32_precision = "bf16" if wanted else "none"
+    if wanted and not products_are_exact():
+        settings.fp32_precision = "none"
+        return False
+    return wanted
+
+
+def products_are_exact() -> bool:
+    """Whether a float32 product of a usual size is right to about the last bits of float32."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(512, 512, generator=generator) for _ in range(2))
+    exact = left.double() @ right.double()
+    return float(((left @ right).double() - exact).abs().max() / exact.abs().max()) < TOLERANCE

@@ -1,0 +1,57 @@
+"""Going back to an earlier state of training."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from secateur.training.optimizers import prune_optimizer_state
+
+
+class Snapshot:
+    """The network and the optimizer as they were when this was made; without one, as if it had seen nothing."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+        self.network = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        self.optimizer = copy.deepcopy(optimizer.state_dict()) if optimizer else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that it holds."""
+        return {"network": self.network, "optimizer": self.optimizer}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Snapshot:
+        """Make one of what `state_dict` has returned."""
+        snapshot = cls.__new__(cls)
+        snapshot.network, snapshot.optimizer = state["network"], state["optimizer"]
+        return snapshot
+
+    def keep_indices(self, kept: dict[str, Tensor], names: list[str]) -> None:
+        """Follow a network that has lost channels; `names` are those of the optimizer's parameters, in its order."""
+        for name, places in kept.items():
+            self.network[name] = self.network[name].flatten()[places]
+        for number, moments in (self.optimizer or {"state": {}})["state"].items():
+            if names[number] in kept:
+                prune_optimizer_state(moments, kept[names[number]])
+
+    def forget_optimizer(self) -> None:
+        """Be from now on as if the optimizer had seen nothing."""
+        self.optimizer = None
+
+    def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+        """Put everything back: weights, biases, statistics of norms, and the state of the optimizer."""
+        network.load_state_dict(self.network)
+        if optimizer is None:
+            return
+        optimizer.state.clear()
+        if self.optimizer:
+            optimizer.load_state_dict(copy.deepcopy(self.optimizer))
+
+    @torch.no_grad()
+    def restore_weights(self, weights: dict[str, nn.Parameter]) -> None:
+        """Put the prunable weights back, given by layer name, and nothing else."""
+        for name, weight in weights.items():
+            weight.copy_(self.network[f"{name}.weight" if name else "weight"])

@@ -1,0 +1,42 @@
+"""Channels removed from a copy of a run's network, by a criterion that need not be the run's own."""
+
+import pytest
+import torch
+
+from secateur.channels.removal import removed
+from secateur.criterions.L1Norm import L1Norm
+from secateur.criterions.StructuredRandom import StructuredRandom
+
+
+@pytest.fixture
+def run(make_run):
+    """Build a run of LeNet300, which has 300 and 100 units, whose criterion is SNAP."""
+    return lambda flags="": make_run(f"--model LeNet300 --N 64 --prune_criterion SNAP --epochs 1 {flags}")
+
+
+def widths(network):
+    return [layer.out_features for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
+
+
+def test_the_criterion_has_its_own_defaults_and_what_was_given(run):
+    dense = run()
+    network, step = removed(dense, L1Norm, 0.5, "none")
+    assert widths(network) == [150, 50, 10]  # uniform, as L1Norm is where SNAP is global
+    assert (step.candidates, step.kept) == (400, 200)
+    assert widths(dense.network) == [300, 100, 10]
+    network, step = removed(run("--distribution global"), L1Norm, 0.5, "none")
+    assert sum(widths(network)) == 210
+    assert widths(network)[0] != 150
+
+
+def test_what_is_random_follows_the_seed_of_the_run(run):
+    def channels(seed):
+        _, step = removed(run(f"--seed {seed}"), StructuredRandom, 0.5, "none")
+        return step.removed
+
+    assert channels(1) == channels(1) != channels(2)
+
+
+def test_a_compensation_that_rewinding_undoes_is_reported(run):
+    _, step = removed(run("--enable_rewinding"), L1Norm, 0.5, "least_squares")
+    assert step.notices == ["--compensate least_squares has no effect where training goes back to earlier weights"]

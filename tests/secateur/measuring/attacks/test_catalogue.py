@@ -1,0 +1,65 @@
+import pytest
+
+from secateur.measuring.attacks.catalogue import SUITE, find_attacks
+from secateur.utils.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "kind"),
+    [
+        ("CarliniWagner", None, "L2CarliniWagnerAttack"),  # the first eight are SNIP-it's
+        ("LinfPGD", None, "LinfProjectedGradientDescentAttack"),
+        ("L1FastGradient", None, "L1FastGradientAttack"),
+        ("L2DeepFool", None, "L2DeepFoolAttack"),
+        ("FGSM", None, "LinfFastGradientAttack"),
+        ("DDN", None, "DDNAttack"),
+        ("SaltAndPepper", None, "SaltAndPepperNoiseAttack"),
+        ("L2RepeatedGaussian", None, "L2RepeatedAdditiveGaussianNoiseAttack"),
+        ("l2-deep-fool-attack", None, "L2DeepFoolAttack"),
+        ("DeepFool", "Linf", "LinfDeepFoolAttack"),
+        ("DeepFool", None, "L2DeepFoolAttack"),
+        ("PGD", None, "LinfProjectedGradientDescentAttack"),
+        ("PGD", "L1", "L1ProjectedGradientDescentAttack"),
+        ("FMN", "Linf", "LInfFMNAttack"),
+        ("HopSkipJump", "Linf", "HopSkipJumpAttack"),
+        ("GaussianBlur", "L1", "GaussianBlurAttack"),
+    ],
+)
+def test_an_attack_is_found_by_its_name_and_norm(name, norm, kind):
+    [attack] = find_attacks(name, norm, None)
+    assert type(attack.engine).__name__ == kind
+    assert norm in (None, attack.norm)
+
+
+def test_the_step_of_a_gradient_attack_gets_it_across_the_ball():
+    assert find_attacks("LinfPGD", None, None)[0].engine.rel_stepsize == 2.5 / 40
+    assert find_attacks("L2PGD", None, 5)[0].engine.rel_stepsize == 0.5
+
+
+def test_all_is_a_suite_with_noise_of_both_norms():
+    attacks = find_attacks("all", None, None)
+    assert len(attacks) == len(SUITE)
+    assert [attack.norm for attack in attacks if attack.is_noise] == ["Linf", "L2"]
+    assert {attack.name for attack in attacks if attack.minimises} == {"L2DeepFool", "L2CarliniWagner", "HopSkipJump"}
+
+
+def test_an_attack_asked_for_twice_runs_once():
+    assert [attack.name for attack in find_attacks("FGSM,fgsm,DDN", None, None)] == ["FGSM", "DDN"]
+
+
+@pytest.mark.parametrize(
+    ("names", "norm", "steps", "message"),
+    [
+        ("FGSN", None, None, "no attack 'FGSN': did you mean FGSM"),
+        ("FGSM,", None, None, "no attack ''"),
+        ("L2BrendelBethge", None, None, "L2BrendelBethge cannot run: it takes the package numba"),
+        ("BinarizationRefinement", None, None, "cannot run: it refines"),
+        ("PGD", "L0", None, "--attack_norm L0: PGD comes as L1, L2, Linf"),
+        ("HopSkipJump", "L1", None, "--attack_norm L1: HopSkipJump comes as L2, Linf"),
+        ("FGSM", "L2", None, "--attack_norm L2: not the norm of FGSM"),
+        ("FGSM", None, 5, "--attack_steps 5: FGSM takes no number of steps"),
+    ],
+)
+def test_what_cannot_be_right_is_said_in_one_line(names, norm, steps, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        find_attacks(names, norm, steps)

@@ -1,0 +1,51 @@
+import pytest
+import torch
+from torch import nn
+
+from secateur.pruning.masks import Masks
+
+
+def two_weights():
+    network = nn.Linear(2, 1, bias=False)
+    network.weight.data = torch.tensor([[3.0, -4.0]])
+    return network
+
+
+def test_pruned_weights_and_their_gradients_become_zero():
+    network = two_weights()
+    masks = Masks(network)
+    masks.set({"": torch.tensor([[True, False]])})
+    assert network.weight.tolist() == [[3.0, 0.0]]
+    network.weight.grad = torch.tensor([[0.5, 0.5]])
+    masks.apply_to_gradients()
+    assert network.weight.grad.tolist() == [[0.5, 0.0]]
+    network.weight.data += 1
+    masks.apply_to_weights()
+    assert network.weight.tolist() == [[4.0, 0.0]]
+
+
+def test_without_holding_a_pruned_weight_may_come_back():
+    network = two_weights()
+    masks = Masks(network, hold=False)
+    masks.set({"": torch.tensor([[True, False]])})
+    assert network.weight.tolist() == [[3.0, 0.0]]
+    network.weight.data += 1
+    masks.apply_to_weights()
+    assert network.weight.tolist() == [[4.0, 1.0]]
+    assert masks.kept == {}
+
+
+def test_a_mask_that_does_not_fit_is_refused_by_name():
+    masks = Masks(nn.Sequential(nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match="the mask of 0"):
+        masks.set({"0": torch.ones(2, 3, dtype=torch.bool)})
+    with pytest.raises(ValueError, match="the mask of 0"):
+        masks.set({"0": torch.ones(2, 2)})
+
+
+def test_a_network_without_masks_is_left_alone():
+    network = two_weights()
+    masks = Masks(network)
+    masks.apply_to_weights()
+    masks.apply_to_gradients()
+    assert network.weight.tolist() == [[3.0, -4.0]]

@@ -1,0 +1,105 @@
+"""Groups, means, differences and fronts, by hand."""
+
+import math
+
+import pytest
+
+from secateur.reports.collect import collect
+from secateur.reports.groups import Mean, differences, group, mean, pareto_front
+
+
+def test_mean_and_deviation_are_the_samples():
+    found = mean([0.5, None, 0.7, 0.9, math.inf])
+    assert (found.value, found.deviation, found.n) == (pytest.approx(0.7), pytest.approx(0.2), 3)
+    assert found.shown("{:.1f}", 100) == "70 ± 20 (3)"
+    assert mean([0.5]).shown() == "0.50 (1)"
+    assert mean([None]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "deviation", "shown"),
+    [
+        (0.02661, 1.155e-5, "0.026610 ± 0.000012 (3)"),
+        (97.2213, 0.0996, "97.22 ± 0.10 (3)"),
+        (97.2, 9.97, "97 ± 10 (3)"),
+        (56789, 1234, "56800 ± 1200 (3)"),
+        (-0.5, 0.25, "-0.50 ± 0.25 (3)"),
+        (95.00000000000001, 1e-14, "95.00 ± 0 (3)"),
+        (0, 0, "0.00 ± 0 (3)"),
+    ],
+)
+def test_a_deviation_has_two_digits_and_the_mean_as_many_decimals(value, deviation, shown):
+    assert Mean(value, deviation, 3).shown() == shown
+
+
+def test_runs_that_differ_in_their_seed_are_one_group(make_run_folder, tmp_path):
+    for seed, accuracy in ((1, 0.5), (2, 0.7), (3, 0.9)):
+        make_run_folder("SNIP", seed, accuracy)
+    make_run_folder("GRASP", 1)
+    make_run_folder("SNIP", 1, 0.4, pruning_limit=0.95)
+    make_run_folder("EmptyCrit", 1, pruning_limit=0.5, results={"weight_sparsity": 0.0})
+    make_run_folder("EmptyCrit", 2, pruning_limit=0.9, results={"weight_sparsity": 0.0})
+    groups = group(collect([tmp_path])[0])
+    assert [(one.line, one.target, len(one.runs)) for one in groups] == [
+        ("EmptyCrit", "1x", 2),
+        ("GRASP", "10x", 1),
+        ("SNIP", "10x", 3),
+        ("SNIP", "20x", 1),
+    ]
+    assert {one.panel for one in groups} == {"LeNet300 on DIGITS"}
+    assert mean(run.accuracy for run in groups[2].runs).deviation == pytest.approx(0.2)
+
+
+def test_pruning_extends_the_line_and_training_makes_a_panel(make_run_folder, tmp_path):
+    make_run_folder("SNIPit", 1)
+    make_run_folder("SNIPit", 1, snip_steps=9, tuning=None)
+    make_run_folder("SNIPit", 1, learning_rate=0.1, tuning=False)
+    make_run_folder("GRASP", 1, tuning=None)
+    groups = group(collect([tmp_path])[0])
+    assert {(one.panel.partition(", ")[2], one.line) for one in groups} == {
+        ("learning_rate 0.002", "SNIPit, snip_steps 5"),
+        ("learning_rate 0.002", "SNIPit, snip_steps 9"),
+        ("learning_rate 0.1", "SNIPit, snip_steps 5"),
+        ("learning_rate 0.002", "GRASP, snip_steps 5"),
+    }
+
+
+def test_one_criterion_is_compared_with_itself_in_one_panel(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1)
+    make_run_folder("SNIP", 1, learning_rate=0.1)
+    groups = group(collect([tmp_path])[0])
+    assert [one.line for one in groups] == ["SNIP, learning_rate 0.002", "SNIP, learning_rate 0.1"]
+    assert len({one.panel for one in groups}) == 1
+
+
+def test_what_compared_runs_differ_in_is_named(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1)
+    make_run_folder("IMP", 1, epochs=3, pre_epochs=1)
+    other = make_run_folder("GRASP", 1, batch_size=32)
+    (other / "output" / "environment.json").write_text('{"git_commit": "def", "packages": {"torch": "2"}}')
+    found = dict(differences(group(collect([tmp_path])[0])))
+    told = {
+        what: {value: [run.settings["prune_criterion"] for run in runs] for value, runs in values.items()}
+        for what, values in found.items()
+    }
+    assert told == {
+        "LeNet300 on DIGITS: epochs in all": {"2": ["GRASP", "SNIP"], "4": ["IMP"]},
+        "LeNet300 on DIGITS: batch size": {"32": ["GRASP"], "64": ["IMP", "SNIP"]},
+        "LeNet300 on DIGITS: code": {"def": ["GRASP"], "abc": ["IMP", "SNIP"]},
+    }
+
+
+def test_other_settings_that_only_differ_between_criteria_are_named(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1, grad_clip=10, rubbish_images=64, snip_steps=5, preload_all_data=False)
+    for value in (3, 4):
+        options = {"snip_steps": 9, "preload_all_data": True, "grasp_temperature": value}
+        make_run_folder("GRASP", 1, grad_clip=0, rubbish_images=100, **options)
+    assert [what for what, _ in differences(group(collect([tmp_path])[0]))] == [
+        "LeNet300 on DIGITS: --grad_clip",
+        "LeNet300 on DIGITS: --rubbish_images",
+    ]
+
+
+def test_the_front_holds_what_no_other_point_beats():
+    assert pareto_front([(1, 0.9), (2, 0.8), (1.5, 0.7), (3, 0.6)]) == [(1, 0.9), (2, 0.8), (3, 0.6)]
+    assert pareto_front([(1, 0.5), (2, 0.5), (2, 0.4)]) == [(2, 0.5)]

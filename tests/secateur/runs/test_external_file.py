@@ -1,0 +1,34 @@
+"""A file of weights of another project is found by its ending, and cannot lie outside of the folder that is named."""
+
+import pytest
+
+from secateur.runs.checkpoint_metadata import find_external
+from secateur.utils.errors import UserError
+
+
+def test_a_file_is_found_by_its_path_or_in_the_folder_that_is_named_and_cannot_leave_it(tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    (results / "run" / "models").mkdir(parents=True)
+    for place in (tmp_path, results / "run", results / "run" / "models"):
+        (place / f"{place.name}.pth").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    here = f"{tmp_path.name}.pth"
+    assert find_external(results, None, here) == find_external(results, None, str(tmp_path / here)) == tmp_path / here
+    assert find_external(results, "run", "run.pth") == results / "run" / "run.pth"
+    assert find_external(results, "run", "models.pth") == results / "run" / "models" / "models.pth"
+    assert find_external(results, None, "LeNet300_finished") is find_external(results, "run", None) is None
+    (results / "run" / "link.pth").symlink_to(tmp_path / here)
+    for name in (f"../../{here}", str(tmp_path / here), "link.pth"):
+        with pytest.raises(UserError, match="lies outside of"):
+            find_external(results, "run", name)
+    for run, name, message in (
+        (None, "runn.pth", "there is no file"),
+        (None, "epoch=3.ckpt", "there is no file"),
+        ("run", "runn.pth", r"did you mean run.pth"),
+        ("no", "run.pth", "there is no folder 'no'"),
+        (None, "a" * 5000 + ".pth", "too long"),
+        (None, "a\0.pth", "--checkpoint_model"),
+        (None, f"{here},{here}", "one such file at a time"),
+    ):
+        with pytest.raises(UserError, match=message):
+            find_external(results, run, name)

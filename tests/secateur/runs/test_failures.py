@@ -1,0 +1,78 @@
+"""What ends a run without being a bug is one line that says what to try."""
+
+import shutil
+import threading
+
+import pytest
+import torch
+
+from secateur.runs.failures import disk_reason, explain, explained, quiet_threads
+from secateur.utils.errors import UserError
+
+PLAIN, COMPILED = {"compile": False}, {"compile": True}
+
+
+class InvalidCxxCompilerError(RuntimeError):
+    """As torch's, whose module it takes a second to import."""
+
+    __module__ = "torch._inductor.exc"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory:\n you tried to allocate 80 bytes"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 80 bytes"),
+    ],
+)
+def test_memory_that_runs_out_says_what_to_try(error):
+    line = str(explain(error, PLAIN))
+    assert line.startswith("memory ran out: try a smaller --batch_size")
+    assert "\n" not in line
+
+
+def test_memory_that_really_runs_out_is_known():
+    with pytest.raises(UserError, match="memory ran out"), explained(PLAIN):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_a_compiler_that_is_missing_is_told_only_where_one_was_asked_for():
+    error = InvalidCxxCompilerError("No working C++ compiler found")
+    assert "--compile: No working C++ compiler found: it takes a C++ compiler" in str(explain(error, COMPILED))
+    assert explain(error, PLAIN) is None
+
+
+def test_a_bug_stays_one():
+    assert explain(RuntimeError("size mismatch"), COMPILED) is None
+    with pytest.raises(ZeroDivisionError), explained(PLAIN):
+        raise ZeroDivisionError
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_tells_of_bugs_but_not_of_full_disks(monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def end_by(error):
+        def target():
+            raise error
+
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+
+    with quiet_threads():
+        end_by(OSError(28, "No space left on device"))
+        assert told == []
+        end_by(KeyError("a bug"))
+    assert [arguments.exc_type for arguments in told] == [KeyError]
+    end_by(OSError(28, "No space left on device"))
+    assert len(told) == 2
+
+
+def test_the_reason_of_a_copy_that_failed_is_that_of_its_first_file():
+    reason = "[Errno 28] No space left on device: 'b'"
+    assert disk_reason(shutil.Error([("a", "b", reason), ("c", "d", "other")])) == reason
+    assert disk_reason(OSError(28, "No space left on device")) == "No space left on device"

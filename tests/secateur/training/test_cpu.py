@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from secateur.training import precision
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    yield
+    precision.use_onednn_products(False)
+
+
+def test_products_stay_exact_to_float32():
+    precision.tune_cpu()
+    left, right = torch.randn(512, 784), torch.randn(784, 300)
+    exact = left.double() @ right.double()
+    assert ((left @ right).double() - exact).abs().max() / exact.abs().max() < 1e-5
+
+
+def test_where_they_would_not_be_the_setting_is_taken_back(monkeypatch):
+    monkeypatch.setattr(precision, "products_are_exact", lambda: False)
+    assert precision.use_onednn_products(True) is False
+    if hasattr(torch.backends.mkldnn.matmul, "fp32_precision"):
+        assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
+def test_reduced_precision_would_be_noticed(monkeypatch):
+    matmul = torch.Tensor.__matmul__
+
+    def rounded(left, right):
+        if left.dtype is torch.float32:
+            return matmul(left.bfloat16(), right.bfloat16()).float()
+        return matmul(left, right)
+
+    assert precision.products_are_exact()
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert not precision.products_are_exact()

@@ -1,0 +1,24 @@
+"""What a part of a run keeps so that an interrupted run can go on as if nothing had happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Stateful:
+    """A part that changes while a run goes on: `state_attrs` names the attributes that do, beside those of its bases.
+
+    Their values are numbers, text, tensors, None, and lists, tuples and dictionaries of these.
+    """
+
+    state_attrs: tuple[str, ...] = ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the attributes that `state_attrs` names, of this class and of all its bases."""
+        names = [name for kind in type(self).__mro__ for name in vars(kind).get("state_attrs", ())]
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set the attributes again."""
+        for name, value in state.items():
+            setattr(self, name, value)
