@@ -1,6 +1,7 @@
 """What many tests need: settings as the command line gives them, and runs built as main.py builds them."""
 
 import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,9 @@ from secateur.hooks import plugin_manager
 from secateur.runs.assemble import assemble
 from secateur.runs.folder import RunFolder
 from tests.commands import Outcome
+
+# What a shell starts in the background ignores Ctrl-C, and so would every run that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

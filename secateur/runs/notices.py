@@ -20,23 +20,19 @@ def notices_of(run: Run, data_set: DataSet) -> list[str]:
 def _idle_in_training(run: Run, data_set: DataSet) -> list[str]:
     settings, criterion = run.settings, run.criterion
     trainer = settings.components["train_scheme"].load()
-    prunes_nothing = not run.plan.pruning_steps
-    reasons: dict[str, str] = {}
-    unread = [flag for flag, one in settings.declared.items() if flag in settings.given and not _is_read(one, settings)]
-    parts: tuple[Configurable, ...] = (criterion, run.pruner, run.loss, data_set)
     names = ", ".join(kind.__name__ for kind in (type(criterion), type(run.loss), trainer))
-    reasons |= dict.fromkeys(unread, f"with {names}")
+    given = {flag: settings.declared[flag] for flag in settings.declared if flag in settings.given}
+    reasons = {flag: f"with {names}" for flag, one in given.items() if not _is_read(one, settings)}
+    parts: tuple[Configurable, ...] = (criterion, run.pruner, run.loss, data_set)
     for part in parts:
         idle = {flag: why for flag, why in part.idle_options().items() if _is_typed(flag, settings)}
         reasons |= {flag: why or f"with {names}" for flag, why in idle.items()}
-    if prunes_nothing:
-        kind = type(criterion).__name__
-        why = f"with {kind}: name a criterion with --prune_criterion"
-        pruning = {flag: why for flag, one in settings.declared.items() if _is_pruning(one)}
-        pruning = {flag: why for flag in pruning if _is_typed(flag, settings) and not _trainer_reads(flag, trainer)}
-        if settings.checkpoint:  # which may bring masks
-            pruning.pop("disable_masking", None)
-        reasons |= pruning
+    if not run.plan.pruning_steps:
+        # What a trainer reads itself, as L0Trainer does; and a checkpoint may bring masks.
+        used = {*trainer.reads, *(["disable_masking"] if settings.checkpoint else [])}
+        pruning = [flag for flag, one in given.items() if one.kind == "criterions" or one.owner == "Pruner"]
+        why = f"with {type(criterion).__name__}: name a criterion with --prune_criterion"
+        reasons |= {flag: why for flag in pruning if flag not in used and _is_typed(flag, settings)}
     return [f"--{flag} has no effect {why}" for flag, why in reasons.items()]
 
 
@@ -53,25 +49,15 @@ def _is_read(one: Declared, settings: Settings) -> bool:
     return component is not None and any(one.option.flag == other.option.flag for other in component.declared())
 
 
-def _is_pruning(one: Declared) -> bool:
-    return one.kind == "criterions" or one.owner == "Pruner"
-
-
-def _trainer_reads(flag: str, trainer: type) -> bool:
-    """Whether a trainer reads an option of pruning itself, as L0Trainer does."""
-    return flag in trainer.reads
-
-
 def _idle_in_testing(settings: Settings) -> list[str]:
     """Say which flags are of training and pruning alone, where a finished network is tested."""
     kinds = {"criterions", "trainers"}
-    tester = settings.components["test_scheme"]
-    used = {name for flag, name in tester.implies.items()}
+    uses_criterion = bool(settings.components["test_scheme"].implies)  # as Merging, for its options
     idle = [
         flag
         for flag in sorted(settings.given)
         if (one := settings.declared[flag]).option.only_training
-        or ((one.kind in kinds or one.owner == "Pruner") and not used)
+        or ((one.kind in kinds or one.owner == "Pruner") and not uses_criterion)
         or flag in ("prune_criterion", "train_scheme")
         or (flag == "N" and not settings["tuning"])
     ]
