@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.context import BaseContext
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from secateur.data.conversion import check_channels, converted
 from secateur.data.decoding import decode
+from secateur.parallel.collectives import size
 from secateur.utils.errors import UserError
 
 #: More decode faster than most networks train, and each takes memory.
@@ -58,11 +61,13 @@ class StreamedImages:
         device = self.labels.device
         positions = torch.arange(len(self)) if order is None else order.cpu()
         labels = self.labels if order is None else self.labels[order.to(device)]
+        workers = min(_cores(), MOST_WORKERS, len(spans))
         loader = DataLoader(
             _Decoded(self.files, self.decoded_shape),
             batch_size=None,  # the sampler tells whole batches
             sampler=[positions[start:stop].tolist() for start, stop in spans],
-            num_workers=min(_cores(), MOST_WORKERS, len(spans)),
+            num_workers=workers,
+            multiprocessing_context=_start_method() if workers else None,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # else it would draw from the global one
         )
@@ -84,6 +89,18 @@ class _Decoded(Dataset):
         except UserError as error:
             # An error that is raised arrives with a traceback in its message; one that is returned stays one line.
             return UserError(str(error))
+
+
+def _start_method() -> BaseContext | None:
+    """How processes that decode start: forked, but not beside the threads of a process group.
+
+    A fork copies locks as they are, and one that another thread holds is never released in the copy.
+    """
+    if size() == 1:
+        return None
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _cores() -> int:
