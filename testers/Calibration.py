@@ -35,23 +35,9 @@ class Calibration(DefaultTester):
             label: calibrate(one.network, run.data.held_out, bins, run.precision.autocast)
             for label, one in run.compared.items()
         }
-        rows = {
-            label: {
-                "accuracy": found.mean_accuracy,
-                "confidence": found.mean_confidence,
-                "expected_error": found.expected_error,
-                "maximum_error": found.maximum_error,
-                "nll": found.negative_log_likelihood,
-                "brier": found.brier_score,
-            }
-            for label, found in measured.items()
-        }
         title = f"calibration on {results['data_set']}, {len(run.data.held_out.images):,} images, {bins} bins"
-        table = [{"network": label, **row} for label, row in rows.items()]
+        table = [{"network": label, **found.figures} for label, found in measured.items()]
         run.hooks.table_created(run=run, table=Table("calibration", title, table, FORMS))
         reliability(measured, title, run.folder.output / "calibration.png")
-        of_bins = {
-            label: {"images": found.images, "confidence": found.confidence, "accuracy": found.accuracy}
-            for label, found in measured.items()
-        }
-        return {**results, "calibration": {label: {**row, "bins": of_bins[label]} for label, row in rows.items()}}
+        figures = {label: {**found.figures, "bins": found.by_bin} for label, found in measured.items()}
+        return {**results, "calibration": figures}

@@ -115,15 +115,7 @@ def calibration(network: nn.Module, batches: Iterable[Batch], *, bins: int = 15)
     [0, 2], and what is in each of the `bins` of equal width. `batches` as for `evaluate`.
     """
     found = calibrate(network, batches, bins)
-    return {
-        "accuracy": found.mean_accuracy,
-        "confidence": found.mean_confidence,
-        "expected_error": found.expected_error,
-        "maximum_error": found.maximum_error,
-        "nll": found.negative_log_likelihood,
-        "brier": found.brier_score,
-        "bins": {"images": found.images, "confidence": found.confidence, "accuracy": found.accuracy},
-    }
+    return {**found.figures, "bins": found.by_bin}
 
 
 @dataclass(frozen=True)

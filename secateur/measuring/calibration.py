@@ -53,6 +53,23 @@ class Calibration:
         """The share of all images that are right."""
         return self._mean(self.accuracy)
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """What is one number, by the name that tables and results.json give it."""
+        return {
+            "accuracy": self.mean_accuracy,
+            "confidence": self.mean_confidence,
+            "expected_error": self.expected_error,
+            "maximum_error": self.maximum_error,
+            "nll": self.negative_log_likelihood,
+            "brier": self.brier_score,
+        }
+
+    @property
+    def by_bin(self) -> dict[str, list]:
+        """What is one number a bin."""
+        return {"images": self.images, "confidence": self.confidence, "accuracy": self.accuracy}
+
     def _mean(self, values: list[float]) -> float:
         weighted = (value * images for value, images in zip(values, self.images, strict=True))
         return sum(weighted) / sum(self.images)
