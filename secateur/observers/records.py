@@ -1,14 +1,13 @@
 """metrics.csv, a row an epoch, the testers' tables, and results.json."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 from secateur.hooks import hookimpl
-from secateur.runs.files import write_checksummed
+from secateur.runs.files import write_atomically, write_checksummed
 from secateur.runs.run import Run
 from secateur.utils.tables import Table
+from secateur.utils.text import csv_table, csv_text
 
 
 class Records:
@@ -34,11 +33,8 @@ class Records:
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
         """Append the epoch to metrics.csv, with the rows before it that could not be written."""
-        text = io.StringIO()
-        if not self.metrics:
-            csv.writer(text).writerow(figures)
-        csv.writer(text).writerow("" if value is None else value for value in figures.values())
-        self.metrics += text.getvalue().encode()
+        rows = [figures.values()] if self.metrics else [figures, figures.values()]
+        self.metrics += csv_text(rows).encode()
         self._write(run.folder.output / "metrics.csv")
 
     def _write(self, path: Path) -> None:
@@ -53,10 +49,7 @@ class Records:
     @hookimpl
     def table_created(self, run: Run, table: Table) -> None:
         """Write the table to a file of its name."""
-        with (run.folder.output / f"{table.name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, table.columns)
-            writer.writeheader()
-            writer.writerows(table.rows)
+        write_atomically(run.folder.output / f"{table.name}.csv", csv_table(table.columns, table.rows))
 
     @hookimpl
     def run_finished(self, run: Run, results: dict[str, object]) -> None:
