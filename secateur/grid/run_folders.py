@@ -8,7 +8,7 @@ from typing import Any
 
 from secateur.grid.trials import Trial
 from secateur.runs.checkpoint_metadata import other_format, states_in
-from secateur.runs.files import read_checksummed
+from secateur.runs.files import read_checksummed, read_text
 from secateur.runs.log import is_locked
 from secateur.runs.resuming import has_finished
 
@@ -55,11 +55,11 @@ def interrupted(trial: Trial, folders: list[Path]) -> Path | None:
         return None
     newest = folders[-1]
     state = newest / "state"
-    if has_finished(newest) or not states_in(state) or other_format(state) is not None:
-        return None
     try:
+        if has_finished(newest) or not states_in(state) or other_format(state) is not None:
+            return None
         evaluated = read_checksummed(newest / "output" / "arguments.json")["eval"]
-        log = (newest / "output" / "log.txt").read_text(encoding="utf-8", errors="replace")
+        log = read_text(newest / "output" / "log.txt", "replace")
     except (OSError, ValueError, KeyError):
         return None
     ends = re.findall(r" ended by (\w+): ", log)
