@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -50,15 +51,24 @@ def list_classes(folder: Path, classes: Sequence[str]) -> ImageFiles:
     for label, name in enumerate(classes):
         inside = sorted(
             os.path.join(place, file)  # noqa: PTH118 - a path object for each of a million files takes seconds
-            for place, _folders, files in os.walk(folder / name)
+            for place, _folders, files in os.walk(folder / name, onerror=_raise)
             for file in files
             if os.path.splitext(file)[1].lower() in ENDINGS  # noqa: PTH122
         )
+        for file in inside:
+            if os.path.islink(file) and not os.path.exists(file):  # noqa: PTH114, PTH110
+                target = os.readlink(file)  # noqa: PTH115
+                raise UserError(f"the image {file} is a link to {target}, which is not there: remove or mend it")
         if not inside:
             raise UserError(f"{folder / name} holds no images ({', '.join(sorted(ENDINGS))})")
         found.files += inside
         found.labels += [label] * len(inside)
     return found
+
+
+def _raise(error: OSError) -> NoReturn:
+    """A folder that cannot be read is not passed over."""
+    raise error
 
 
 def load_image_files(
