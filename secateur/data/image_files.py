@@ -55,15 +55,23 @@ def list_classes(folder: Path, classes: Sequence[str]) -> ImageFiles:
             for file in files
             if os.path.splitext(file)[1].lower() in ENDINGS  # noqa: PTH122
         )
-        for file in inside:
-            if os.path.islink(file) and not os.path.exists(file):  # noqa: PTH114, PTH110
-                target = os.readlink(file)  # noqa: PTH115
-                raise UserError(f"the image {file} is a link to {target}, which is not there: remove or mend it")
+        check_files(inside)
         if not inside:
             raise UserError(f"{folder / name} holds no images ({', '.join(sorted(ENDINGS))})")
         found.files += inside
         found.labels += [label] * len(inside)
     return found
+
+
+def check_files(files: Sequence[str]) -> None:
+    """Refuse what has the name of an image and is no file, before one of them is opened: a pipe would never end."""
+    for file in files:
+        if not os.path.isfile(file):  # noqa: PTH113
+            if os.path.islink(file):  # noqa: PTH114
+                target = os.readlink(file)  # noqa: PTH115
+                raise UserError(f"the image {file} is a link to {target}, where no file is: remove or mend it")
+            os.stat(file)  # noqa: PTH116 - raises of what may not be looked at
+            raise UserError(f"the image {file} is no file")
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -11,6 +11,7 @@ from secateur.runs.checkpoint_metadata import other_format, states_in
 from secateur.runs.files import read_checksummed, read_text
 from secateur.runs.log import is_locked
 from secateur.runs.resuming import has_finished
+from secateur.utils.errors import UserError
 
 #: How a run folder's name ends: with the run's key, and a number where two began in one second.
 KEY = re.compile(r"_([0-9a-f]{8})(_\d+)?$")
@@ -19,9 +20,13 @@ INTERRUPTIONS = ("KeyboardInterrupt", "SystemExit")
 
 
 def folders_by_key(folder: Path) -> dict[str, list[Path]]:
-    """The run folders of each run, the newest last."""
+    """The run folders of each run, the newest last. Raises `UserError` where they cannot be listed."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*_*")):
+    try:
+        there = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"the grid's folder {folder} cannot be read: {error.strerror}") from error
+    for path in there:
         if match := KEY.search(path.name):
             found.setdefault(match[1], []).append(path)
     return found

@@ -96,7 +96,7 @@ def beside(path: Path, ending: str) -> Path:
 
 def _find(results: Path, run: str, model: str | None) -> Path:
     folder = _run_folder(results, run)
-    there = sorted(path.stem for path in (folder / "models").glob("*.json"))
+    there = sorted(path.stem for path in (folder / "models").iterdir() if path.suffix == ".json")
     if model is None:
         finished = [name for name in there if name.endswith("_finished")]
         if not finished:

@@ -123,7 +123,13 @@ def test_wrong_folders_are_one_line(folder, tmp_path):
 def test_a_link_to_nothing_is_named(folder):
     (folder / "train" / "red" / "0.png").unlink()
     (folder / "train" / "red" / "0.png").symlink_to(folder / "gone.png")
-    with pytest.raises(UserError, match=r"train/red/0.png is a link to .*gone.png, which is not there"):
+    with pytest.raises(UserError, match=r"train/red/0.png is a link to .*gone.png, where no file is"):
+        load(folder)
+
+
+def test_a_pipe_that_is_named_like_an_image_is_never_opened(folder):
+    os.mkfifo(folder / "train" / "blue" / "0.pipe.png")
+    with pytest.raises(UserError, match=r"train/blue/0.pipe.png is no file"):
         load(folder)
 
 
