@@ -9,6 +9,8 @@ from typing import Any
 
 #: What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@")
+#: Figures are smaller.
+LARGEST = 1e100
 
 
 def printable(text: str) -> str:
@@ -33,6 +35,11 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_figure(value: Any) -> bool:
+    """Whether this is a number that can be shown and drawn; not one beyond all measure, infinite or none (NaN)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from secateur.grid.run_folders import folders_by_key, folders_of, interrupted, results_of
 from secateur.grid.trials import Grid, Trial
+from secateur.grid.turns import cannot_be_kept
 from secateur.runs.files import read_text, write_atomically, write_json
-from secateur.utils.text import csv_table, printable
+from secateur.utils.text import csv_table, is_figure, printable
 
 DONE, FAILED, INTERRUPTED, MISSING = "done", "failed", "interrupted", "missing"
 #: What the same command runs, or goes on with.
@@ -75,7 +76,7 @@ class Index:
         write_json(self.grid.folder / "index.json", {"varying": self.grid.varying, "runs": rows})
 
     def write_grid(self) -> None:
-        """Write grid.json: every run with all its flags, and the command."""
+        """Write grid.json: every run with all its flags, and the command. Raises `UserError` where that cannot be."""
         grid = self.grid
         runs = [
             {
@@ -85,7 +86,10 @@ class Index:
             }
             for trial in grid.trials
         ]
-        write_json(grid.folder / "grid.json", {"command": grid.command, "varying": grid.varying, "runs": runs})
+        try:
+            write_json(grid.folder / "grid.json", {"command": grid.command, "varying": grid.varying, "runs": runs})
+        except OSError as error:
+            raise cannot_be_kept(grid.folder, error) from error
 
     def _row(self, trial: Trial, folders: list[Path], failure: Path | None) -> dict[str, Any]:
         finished = [(folder, results) for folder in folders if (results := results_of(trial, folder)) is not None]
@@ -97,9 +101,14 @@ class Index:
             **trial.varying,
             "status": status,
             "error": error,
-            **{name: value if isinstance(value := results.get(name), int | float) else None for name in FIGURES},
+            **{name: _figure(results.get(name)) for name in FIGURES},
             "folder": folder.name if folder else None,
         }
+
+
+def _figure(value: Any) -> Any:
+    """A figure, or whether something is so; None for what a run never writes in their place."""
+    return value if isinstance(value, bool) or is_figure(value) else None
 
 
 def _first_line(file: Path) -> str:

@@ -104,7 +104,8 @@ class GridProgress:
                 for name in ("test", "validation")
                 if row[f"{name}_accuracy"] is not None
             ]
-            result = ", ".join([*parts, f"{row['seconds']:.1f} s"])
+            parts += [f"{row['seconds']:.1f} s"] if row["seconds"] is not None else []
+            result = ", ".join(parts)
         self.say(
             f"{self.ended:>{len(str(self.runs))}} of {self.runs} · {what} · {result}{' · ' + left if left else ''}"
         )

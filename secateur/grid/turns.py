@@ -23,13 +23,18 @@ def own_turn(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "grid.lock").open("a+", encoding="utf-8", errors="replace")
     except OSError as error:
-        raise UserError(f"--results_dir {folder.parent}: no grid can be kept there: {error.strerror}") from error
+        raise cannot_be_kept(folder, error) from error
     with file:
         if not lock(file):
             file.seek(0)
             say(f"{folder} is run by {printable(file.read(200)) or 'another process'}: waiting for that to end")
             lock(file, wait=True)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
+        with contextlib.suppress(OSError):  # a disk that is full: it has the lock all the same
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
         yield
+
+
+def cannot_be_kept(folder: Path, error: OSError) -> UserError:
+    """Return the line that says why a grid's folder cannot be written."""
+    return UserError(f"--results_dir {folder.parent}: no grid can be kept there: {error.strerror}")

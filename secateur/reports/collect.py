@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
-from secateur.reports.reading import Reader, are_figures, are_sizes, is_figure, is_measured, is_text, numbers_in
+from secateur.reports.reading import Reader, are_figures, are_sizes, is_measured, is_text, numbers_in
 from secateur.utils.errors import UserError
-from secateur.utils.text import printable
+from secateur.utils.text import is_figure, printable
 
 #: Of a tester's table so many rows are kept.
 MOST_ROWS = 100
@@ -81,7 +82,7 @@ class RunRecord:
     @property
     def checkpoint(self) -> Path | None:
         """The tensors of the finished network, where they are there."""
-        return next((path for path in self.folder.glob("models/*_finished.safetensors") if path.is_file()), None)
+        return next((path for path in self.folder.glob("models/*_finished.safetensors") if isfile(path)), None)  # noqa: PTH113
 
 
 def collect(places: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
@@ -128,10 +129,10 @@ def _read_run(folder: Path, reader: Reader) -> RunRecord:
     names = reader.names(folder / "output")
     if len(reader.problems) == before:
         _read_output(run, names, reader)
-    for name in reader.names(folder / "models") if (folder / "models").is_dir() else ():
-        if name.endswith("_finished.json"):
-            shape = reader.json(folder / "models" / name, {"input_shape": are_sizes}).get("input_shape")
-            run.input_shape = tuple(shape) if shape else None
+        for name in reader.names(folder / "models"):
+            if name.endswith("_finished.json"):
+                shape = reader.json(folder / "models" / name, {"input_shape": are_sizes}).get("input_shape")
+                run.input_shape = tuple(shape) if shape else None
     if len(reader.problems) > before:
         run.status, run.reason = "damaged", reader.problems[before].partition(": ")[2]
     return run

@@ -48,9 +48,7 @@ def page(
         differences=_differences(differences),
         problems=_list("problems", "Could not be read", problems),
         tables="\n".join(_table(table, place) for table in tables) or none,
-        figures="\n".join(
-            [f'<p class="faint">{_text(left_out)}</p>', *(_figure(*picture, command) for picture in pictures)]
-        )
+        figures="\n".join([_note(left_out), *(_figure(*picture, command) for picture in pictures)])
         if pictures
         else none,
         groups="\n".join(_table(table, place) for table in groups),
@@ -62,6 +60,10 @@ def page(
 def _text(text: str) -> str:
     """Text as HTML shows it, whatever it holds."""
     return escape(printable(text))
+
+
+def _note(text: str) -> str:
+    return f'<p class="faint">{_text(text)}</p>' if text else ""
 
 
 def _differences(found: Sequence[tuple[str, dict[str, list[RunRecord]]]]) -> str:
@@ -127,5 +129,5 @@ def _testers(tables: Sequence[ReportTable], more: int, place: Path) -> str:
     shown = "".join(
         f"<details><summary>{_text(table.title)}</summary>{_table(table, place)}</details>" for table in tables
     )
-    others = f'<p class="faint">{more:,} more tables are in the folders of the runs.</p>' if more else ""
+    others = _note(f"{more:,} more tables are in the folders of the runs." if more else "")
     return f"<h2>Tables of the runs</h2>{shown}{others}"

@@ -11,10 +11,10 @@ from typing import Any
 
 from secateur.runs.files import read_checksummed, read_text
 from secateur.utils.errors import one_line
-from secateur.utils.text import is_number, printable
+from secateur.utils.text import is_figure, is_number, printable
 
-#: Figures are smaller, and what a run writes as JSON is nested less.
-LARGEST, DEEPEST = 1e100, 20
+#: What a run writes as JSON is nested less.
+DEEPEST = 20
 
 
 class Reader:
@@ -29,9 +29,11 @@ class Reader:
         self.problems.append(printable(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}"))
 
     def names(self, folder: Path) -> list[str]:
-        """The names of what lies in a folder, sorted."""
+        """The names of what lies in a folder, sorted; none where there is no such folder."""
         try:
             return sorted(path.name for path in folder.iterdir())
+        except FileNotFoundError:
+            return []
         except OSError as error:
             self.note(folder, error)
             return []
@@ -83,11 +85,6 @@ def numbers_in(rows: list[dict[str, str]]) -> list[dict[str, float]]:
     read = [{name: float(text) for name, text in row.items() if is_number(text)} for row in rows]
     kept = [{name: value for name, value in row.items() if is_figure(value)} for row in read]
     return [row for row in kept if "epoch" in row]
-
-
-def is_figure(value: Any) -> bool:
-    """Whether this is a number that can be drawn."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def is_measured(value: Any) -> bool:

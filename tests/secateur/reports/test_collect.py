@@ -103,6 +103,18 @@ def test_what_may_not_be_read_is_one_line(make_run_folder, tmp_path, name):
     assert {run.folder: run.status for run in runs} == {folder: "damaged", whole: "finished"}
 
 
+@pytest.mark.parametrize("mode", [0, 0o400])
+def test_a_run_folder_that_may_not_be_looked_into_is_one_line(make_run_folder, tmp_path, mode):
+    folder = make_run_folder("SNIP", 1)
+    make_run_folder("GRASP", 1)
+    with only(mode, folder):
+        runs, problems = collect([tmp_path])
+    assert len(problems) == 1
+    assert problems[0].startswith(str(folder))
+    assert problems[0].endswith(": Permission denied")
+    assert len([run for run in runs if run.trained]) == 1
+
+
 def test_a_folder_that_may_not_be_read_is_a_problem_and_no_reason_to_stop(make_run_folder, tmp_path):
     folder = make_run_folder("SNIP", 1)
     (folder.parent / "closed").mkdir()
