@@ -78,7 +78,7 @@ def _checked(
             found = {flag: parsed[flag] for flag in ("checkpoint_name", "checkpoint_model")}
             taken = {flag: (value,) for flag, value in found.items() if value}
             checked.append(trial.settings | taken)
-            advance(1, "checking the flags of")
+            advance(1, "checking flags")
     return checked
 
 
