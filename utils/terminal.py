@@ -26,7 +26,7 @@ class Terminal(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Turn text into what is shown."""
-        return super().render_str(printable_lines(text), **options)
+        return super().render_str(text if text.isprintable() else printable_lines(text), **options)
 
     def on_broken_pipe(self) -> NoReturn:
         """Let main.py answer, instead of ending the program with status 1."""

@@ -1,5 +1,7 @@
 """metrics.csv, a row an epoch, the testers' tables, and results.json."""
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ from secateur.hooks import hookimpl
 from secateur.runs.files import write_atomically, write_checksummed
 from secateur.runs.run import Run
 from secateur.utils.tables import Table
-from secateur.utils.text import csv_table, csv_text
+from secateur.utils.text import csv_table
 
 
 class Records:
@@ -33,8 +35,11 @@ class Records:
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
         """Append the epoch to metrics.csv, with the rows before it that could not be written."""
-        rows = [figures.values()] if self.metrics else [figures, figures.values()]
-        self.metrics += csv_text(rows).encode()
+        text = io.StringIO()
+        if not self.metrics:
+            csv.writer(text).writerow(figures)
+        csv.writer(text).writerow("" if value is None else value for value in figures.values())
+        self.metrics += text.getvalue().encode()
         self._write(run.folder.output / "metrics.csv")
 
     def _write(self, path: Path) -> None:

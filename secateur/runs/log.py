@@ -15,7 +15,9 @@ from secateur.utils.text import printable_lines
 
 def escape_commands(record: logging.LogRecord) -> bool:
     """Be a handler's filter that lets every line through, what a terminal would obey in it escaped, as in names."""
-    record.msg, record.args = printable_lines(record.getMessage()), ()
+    message = record.getMessage()
+    if not message.isprintable():
+        record.msg, record.args = printable_lines(message), ()
     return True
 
 
