@@ -4,8 +4,9 @@ from pathlib import Path
 
 from secateur.data.augmentation import HorizontalFlip, RandomCrop
 from secateur.data.data_set import DataSet, Images
-from secateur.data.image_files import ImageFiles, class_folders, list_classes, load_image_files
+from secateur.data.image_files import ImageFiles, check_files, class_folders, list_classes, load_image_files
 from secateur.data.streaming import StreamedImages
+from secateur.runs.files import read_text
 from secateur.utils.errors import UserError
 
 ADDRESS = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -45,11 +46,12 @@ def _annotated(notes: Path, classes: list[str]) -> ImageFiles:
     """The images that a file of lines "name, class, box" names, separated by tabs."""
     numbers = {name: number for number, name in enumerate(classes)}
     found = ImageFiles(notes.parent, [], [])
-    for position, line in enumerate(notes.read_text().splitlines(), start=1):
+    for position, line in enumerate(read_text(notes).splitlines(), start=1):
         name, _, rest = line.partition("\t")
         label = rest.partition("\t")[0]
         if label not in numbers:
             raise UserError(f"TINYIMAGENET: {notes}:{position} names no class of the training set: {line[:60]!r}")
         found.files.append(str(notes.parent / "images" / name))
         found.labels.append(numbers[label])
+    check_files(found.files)
     return found

@@ -4,7 +4,10 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from PIL import Image
 
 from secateur.measuring.evaluation import evaluate
 from secateur.pruning.criterion import Criterion
-from tests.commands import QUICK
+from tests.commands import QUICK, ROOT
 
 #: What a garbage collector, caches of torch and a log may keep of hundreds of repetitions.
 FEW_BYTES = 100_000
@@ -125,3 +128,81 @@ def test_workers_that_decode_images_end_with_their_run(run, left_behind, tmp_pat
     left_behind()
     assert [run(command).status for _ in range(2)] == [0, 0]
     assert left_behind() == []
+
+
+#: A data set whose images are streamed, however much memory there is.
+STREAMED = """
+from secateur.data import image_files
+from secateur.data_sets.IMAGEFOLDER import IMAGEFOLDER
+
+
+class STREAMED(IMAGEFOLDER):
+    def load(self, folder):
+        image_files.SHARE_OF_MEMORY = 0
+        return super().load(folder)
+"""
+
+
+def family_of(number):
+    """A process and all that come from it, by their ids."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, timeout=60, check=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    found = [number]
+    for parent in found:
+        found += [int(child) for child, its_parent in rows if int(its_parent) == parent]
+    return found
+
+
+def is_alive(number):
+    """Whether a process is there, and not one that has ended and waits to be told so."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def killed(process, began):
+    """Kill a process once `began()` of it and what comes from it; returns those that do not end then."""
+    family = []
+    while not began(family):
+        assert process.poll() is None
+        time.sleep(0.1)
+        family = family_of(process.pid)
+    process.kill()
+    process.wait(timeout=100)
+    for _ in range(1200):
+        if not (family := [number for number in family if is_alive(number)]):
+            break
+        time.sleep(0.1)
+    return family
+
+
+QUIET = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+LISTED = pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="processes are listed by Linux alone")
+
+
+@LISTED
+def test_a_killed_job_leaves_no_run(tmp_path):
+    os.mkfifo(tmp_path / "endless.toml")
+    job = (
+        f"from secateur.grid.engines.command import run_command; run_command(['--grid', '{tmp_path}/endless.toml'], 1)"
+    )
+    assert killed(subprocess.Popen([sys.executable, "-c", job], **QUIET), lambda family: len(family) == 2) == []
+
+
+@LISTED
+def test_a_killed_grid_leaves_no_run_and_no_worker(tmp_path):
+    for place in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / "images" / place).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / place / f"{number}.png")
+    (tmp_path / "data_sets").mkdir()
+    (tmp_path / "data_sets" / "STREAMED.py").write_text(STREAMED)
+    words = f"--model LogisticRegression --data_set STREAMED --components {tmp_path} --data_dir {tmp_path / 'images'} "
+    words += f"--epochs 100000 --batch_size 2 --seed 1,2 --jobs 2 --results_dir {tmp_path / 'results'} {QUICK}"
+
+    def began(family):
+        """The grid, the two processes that fork, two runs, and workers of theirs."""
+        return len(list(tmp_path.glob("results/*/*/output/metrics.csv"))) == 2 and len(family) > 5
+
+    assert killed(subprocess.Popen([sys.executable, "main.py", *words.split()], **QUIET), began) == []

@@ -1,9 +1,10 @@
 """main.py --report, as a user calls it."""
 
 import csv
+import os
 import re
 from html.parser import HTMLParser
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from tests.secateur.reports.conftest import make_run_folder  # noqa: F401
 
@@ -65,6 +66,62 @@ def test_a_report_is_one_page_with_its_pictures_and_tables(run, make_run_folder,
     rows = list(csv.DictReader((outcome.folder / "accuracy.csv").read_text().splitlines()))
     assert [row["compression"] for row in rows] == ["10x", "50x"]
     assert rows[0]["SNIP"] == "60 ± 14 (2)"
+
+
+def test_a_report_survives_any_folder_and_names_each_in_one_line(run, make_run_folder, tmp_path):  # noqa: F811
+    hostile = "\x1b[2J\u202e$\\frac$=&"
+    for number in (1, 2):
+        layers = {f"first{hostile}": 0.5, "last": -0.1}
+        folder = make_run_folder("=SNIP", number, results={"layer_densities": layers}, model=f"Net{hostile}")
+        (folder / "output" / "table.csv").write_text("layer,change\n\x1b[31m=1+1,-0.5\n")
+        (folder / "models").mkdir()
+        (folder / "models" / "Net_finished.safetensors").write_bytes(b"no tensors")
+        folder.rename(f"{folder}\x1b]0;\udcff")
+    damaged = [make_run_folder("GRASP", number) for number in range(6)]
+    (damaged[0] / "output" / "results.json").write_text('{"layer_densities": {"a": "b"}}')
+    (damaged[1] / "output" / "log.txt").unlink()
+    os.mkfifo(damaged[1] / "output" / "log.txt")
+    (damaged[1] / "output" / "results.json").unlink()
+    (damaged[2] / "output" / "metrics.csv").unlink()
+    os.mkfifo(damaged[2] / "output" / "metrics.csv")
+    (damaged[3] / "output" / "calling_command.txt").unlink()
+    (damaged[3] / "output" / "calling_command.txt").mkdir()
+    os.mkfifo(damaged[4] / "output" / "more.csv")
+    (damaged[5] / "output" / "arguments.json").write_text('{"prune_criterion": []}')
+    outcome = run(f"--report {tmp_path}/results")
+    text, page = read(outcome)
+    assert all(outcome.out.count(f"warning: {folder}/") == 1 for folder in damaged)
+    assert "2 finished" in outcome.out
+    assert "6 damaged" in outcome.out
+    assert "Net_finished.safetensors: " in text  # whose weights are in no figure
+    assert {letter for letter in outcome.out + text if not letter.isprintable()} == {"\n"}
+    assert all((outcome.folder / os.fsdecode(unquote_to_bytes(link))).exists() for link in page.links)
+    with (outcome.folder / "accuracy.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert [*row][2:] == ["'=SNIP"]
+    assert row["network"].startswith(r"Net\x1b[2J\u202e")
+    assert b"\x1b" not in b"".join(path.read_bytes() for path in outcome.folder.glob("*.csv"))
+
+
+def test_a_page_shows_what_a_person_can_look_at_and_the_files_have_all(run, make_run_folder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("secateur.reports.panels.MOST_PANELS", 2)
+    monkeypatch.setattr("secateur.reports.panels.MOST_LINES", 3)
+    monkeypatch.setattr("secateur.reports.tables.MOST_CELLS", 10)
+    for number in range(5):
+        for criterion in ("SNIP", "GRASP"):
+            folder = make_run_folder(criterion, 1, model=f"Net{number}", snip_steps=1)
+            make_run_folder(criterion, 1, model=f"Net{number}", snip_steps=2)
+            (folder / "output" / "table.csv").write_text("a,b\n1,2\n3,4\n")
+    outcome = run(f"--report {tmp_path}/results")
+    text, _ = read(outcome)
+    assert len(list(outcome.folder.glob("layers_*.png"))) == 2
+    assert "2 of 5 networks and data, 3 of 4 lines" in text
+    assert "8 more tables are in the folders of the runs" in text
+    for name, number in (("accuracy", 5), ("groups", 20), ("runs", 20)):
+        with (outcome.folder / f"{name}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == number
+        assert name != "accuracy" or len(rows[0]) == 2 + 4
 
 
 def test_wrong_reports_are_one_line(run, tmp_path):

@@ -5,6 +5,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from secateur.utils.text import printable
+
 #: Longer lines lose their middle.
 LONGEST = 2000
 
@@ -16,7 +18,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
+        line = printable(message)
         if len(line) > LONGEST:
             line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
         super().__init__(line)

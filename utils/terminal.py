@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from secateur.utils.text import printable_lines
 
 
 class Terminal(Console):
-    """A rich console; where the output is no terminal but a file or a pipe, it is `width` columns wide."""
+    """A rich console; where the output is no terminal but a file or a pipe, it is `width` columns wide.
+
+    Text is shown as it is: [brackets] and :colons: are no markup, and what the terminal would obey is escaped.
+    """
 
     def __init__(self, width: int) -> None:
-        super().__init__()
+        super().__init__(markup=False, emoji=False)
         if not self.is_terminal:
             self.width = width
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn text into what is shown."""
+        return super().render_str(text if text.isprintable() else printable_lines(text), **options)
 
     def on_broken_pipe(self) -> NoReturn:
         """Let main.py answer, instead of ending the program with status 1."""
@@ -31,7 +41,7 @@ def progress_bar(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
     """
     terminal = Terminal(width=120)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn(unit),

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -112,7 +113,7 @@ def read(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> Re
     With `--list` no component is looked for.
     """
     _refuse_empty(argv)
-    parser = Parser(options_of_readers(hooks))
+    parser = _parser(tuple(options_of_readers(hooks)))
     if "--list" in {word.partition("=")[0] for word in argv}:
         return Reading(parser, parser.typed(argv)[0], {}, [])
     usual = [*usual_options(registry)]
@@ -140,7 +141,7 @@ def read(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> Re
 
 
 def _read(argv: list[str], declared: Iterable[Declared]) -> Reading:
-    parser = Parser(declared)
+    parser = _parser(tuple(declared))
     typed, unknown = parser.typed(argv)
     for flag, one in parser.declared.items():
         if one.option.stands_for and one.option.is_switch and flag in typed:
@@ -149,6 +150,12 @@ def _read(argv: list[str], declared: Iterable[Declared]) -> Reading:
                 raise UserError(f"--{flag} is --{target} {name}, and --{target} {typed[target]} contradicts it")
             typed[target] = name
     return Reading(parser, typed, {}, unknown)
+
+
+@lru_cache(maxsize=100)
+def _parser(declared: tuple[Declared, ...]) -> Parser:
+    """The parser of these options; the runs of a grid have few different ones."""
+    return Parser(declared)
 
 
 def _find_checkpoints(reading: Reading) -> None:

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
@@ -45,14 +45,14 @@ class Component:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to the other processes of a run: each reads the source itself."""
-        return {name: value for name, value in vars(self).items() if name != "source"}
+        return {one.name: vars(self)[one.name] for one in fields(self)}
 
     @cached_property
     def source(self) -> ClassSource | None:
         """Its source, readable without importing it; None for a network of a zoo."""
         return ClassSource(self.path, self.attribute) if self.path else None
 
-    @property
+    @cached_property
     def implies(self) -> dict[str, str]:
         """The flags that naming it sets: the class attribute `implies`."""
         found = self.source.literal("implies") if self.source else None
@@ -60,21 +60,25 @@ class Component:
 
     def declared_in_source(self) -> list[Declared]:
         """Its options, base first, as far as they can be read without importing it."""
-        try:
-            found = self.source.declared() if self.source else []
-        except NeedsImportError:
-            found = []
-        return [replace(one, kind=self.kind) for one in found]
+        return [*(self._in_source or ())]
 
     def declared(self) -> list[Declared]:
         """Its options, base first."""
+        return [*self._in_source] if self._in_source is not None else [*self._imported]
+
+    # Read once, for however many runs a grid has.
+    @cached_property
+    def _in_source(self) -> list[Declared] | None:
+        """Its options; None where it must be imported to know."""
         try:
-            if self.source is None:
-                return []
-            self.source.declared()
+            found = self.source.declared() if self.source else []
         except NeedsImportError:
-            return declared_by(self.load(), self.kind)
-        return self.declared_in_source()
+            return None
+        return [replace(one, kind=self.kind) for one in found]
+
+    @cached_property
+    def _imported(self) -> list[Declared]:
+        return declared_by(self.load(), self.kind)
 
     def _module(self) -> ModuleType:
         """Import the component's module; one of a folder of the user's as if it lay in Secateur's of its kind."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -50,15 +51,32 @@ def list_classes(folder: Path, classes: Sequence[str]) -> ImageFiles:
     for label, name in enumerate(classes):
         inside = sorted(
             os.path.join(place, file)  # noqa: PTH118 - a path object for each of a million files takes seconds
-            for place, _folders, files in os.walk(folder / name)
+            for place, _folders, files in os.walk(folder / name, onerror=_raise)
             for file in files
             if os.path.splitext(file)[1].lower() in ENDINGS  # noqa: PTH122
         )
+        check_files(inside)
         if not inside:
             raise UserError(f"{folder / name} holds no images ({', '.join(sorted(ENDINGS))})")
         found.files += inside
         found.labels += [label] * len(inside)
     return found
+
+
+def check_files(files: Sequence[str]) -> None:
+    """Refuse what has the name of an image and is no file, before one of them is opened: a pipe would never end."""
+    for file in files:
+        if not os.path.isfile(file):  # noqa: PTH113
+            if os.path.islink(file):  # noqa: PTH114
+                target = os.readlink(file)  # noqa: PTH115
+                raise UserError(f"the image {file} is a link to {target}, where no file is: remove or mend it")
+            os.stat(file)  # noqa: PTH116 - raises of what may not be looked at
+            raise UserError(f"the image {file} is no file")
+
+
+def _raise(error: OSError) -> NoReturn:
+    """A folder that cannot be read is not passed over."""
+    raise error
 
 
 def load_image_files(

@@ -87,13 +87,23 @@ def _loaded_or_synthetic(
 ) -> tuple[Images | StreamedImages, ...]:
     """Load the data set; with `--smoke` what is not there is synthetic instead of downloaded, as `notices` then say."""
     if not smoke:
-        return data_set.load(folder)
+        return _loaded(data_set, folder)
     data_set.download = False
     try:
-        return data_set.load(folder)
+        return _loaded(data_set, folder)
     except UserError as error:
         notices.append(f"--smoke: synthetic images of its shape stand in for the data set: {error}")
         return placeholder(data_set, SYNTHETIC)
+
+
+def _loaded(data_set: DataSet, folder: Path) -> tuple[Images | StreamedImages, ...]:
+    """Load the data set. Raises `UserError` where a file or a folder of it cannot be read."""
+    try:
+        return data_set.load(folder)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise UserError(f"--data_dir {folder}: {error.filename}: {error.strerror}") from error
 
 
 def _check(data_set: DataSet, train: Images | StreamedImages, test: Images | StreamedImages) -> None:

@@ -5,15 +5,14 @@ The run folders are the truth; `index.csv` and `index.json` say the same for peo
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 from secateur.grid.run_folders import folders_by_key, folders_of, interrupted, results_of
 from secateur.grid.trials import Grid, Trial
-from secateur.runs.files import write_atomically, write_json
-from secateur.utils.errors import UserError
+from secateur.grid.turns import cannot_be_kept
+from secateur.runs.files import read_text, write_atomically, write_json
+from secateur.utils.text import csv_table, is_figure, printable
 
 DONE, FAILED, INTERRUPTED, MISSING = "done", "failed", "interrupted", "missing"
 #: What the same command runs, or goes on with.
@@ -73,15 +72,11 @@ class Index:
     def write(self) -> None:
         """Write index.csv and index.json."""
         rows = list(self.rows.values())
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.grid.folder / "index.csv", text.getvalue())
+        write_atomically(self.grid.folder / "index.csv", csv_table(list(rows[0]), rows))
         write_json(self.grid.folder / "index.json", {"varying": self.grid.varying, "runs": rows})
 
     def write_grid(self) -> None:
-        """Make the grid's folder, with grid.json: every run with all its flags, and the command."""
+        """Write grid.json: every run with all its flags, and the command. Raises `UserError` where that cannot be."""
         grid = self.grid
         runs = [
             {
@@ -92,23 +87,32 @@ class Index:
             for trial in grid.trials
         ]
         try:
-            grid.folder.mkdir(parents=True, exist_ok=True)
             write_json(grid.folder / "grid.json", {"command": grid.command, "varying": grid.varying, "runs": runs})
         except OSError as error:
-            raise UserError(
-                f"--results_dir {grid.folder.parent}: no grid can be kept there: {error.strerror}"
-            ) from error
+            raise cannot_be_kept(grid.folder, error) from error
 
     def _row(self, trial: Trial, folders: list[Path], failure: Path | None) -> dict[str, Any]:
         finished = [(folder, results) for folder in folders if (results := results_of(trial, folder)) is not None]
         folder, results = finished[-1] if finished else (folders[-1] if folders else None, {})
         status = DONE if finished else FAILED if failure else INTERRUPTED if interrupted(trial, folders) else MISSING
-        error = failure.read_text(encoding="utf-8").partition("\n")[0] if status == FAILED else None
+        error = _first_line(failure) if status == FAILED else None
         return {
             "run": trial.label,
             **trial.varying,
             "status": status,
             "error": error,
-            **{name: results.get(name) for name in FIGURES},
+            **{name: _figure(results.get(name)) for name in FIGURES},
             "folder": folder.name if folder else None,
         }
+
+
+def _figure(value: Any) -> Any:
+    """A figure, or whether something is so; None for what a run never writes in their place."""
+    return value if isinstance(value, bool) or is_figure(value) else None
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return printable(read_text(file, "replace").partition("\n")[0])
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror}"

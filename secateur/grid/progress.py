@@ -41,7 +41,7 @@ def show_plan(grid: Grid, index: Index, jobs: int) -> None:
         for row in rows[-LAST_ROWS:]:
             table.add_row(*_cells(row, varying))
     terminal.print(table)
-    say = partial(terminal.print, soft_wrap=True, highlight=False, markup=False)
+    say = partial(terminal.print, soft_wrap=True, highlight=False)
     say(f"every run: {' '.join(argv_of(grid.common)) or 'no other flags'}")
     for flag, count in grid.partial.items():
         say(f"--{flag} goes to the {count} of {len(rows)} runs whose components know it")
@@ -65,7 +65,7 @@ class GridProgress:
         self.ended, self.started = 0, time.perf_counter()
         self.terminal = Terminal(width=120)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("runs"),
@@ -88,7 +88,7 @@ class GridProgress:
 
     def say(self, line: str) -> None:
         """A line of its own."""
-        self.terminal.print(line, soft_wrap=True, highlight=False, markup=False)
+        self.terminal.print(line, soft_wrap=True, highlight=False)
 
     def ran(self, row: dict[str, Any]) -> None:
         """Tell of a run that has ended, by its row of the index."""
@@ -104,7 +104,8 @@ class GridProgress:
                 for name in ("test", "validation")
                 if row[f"{name}_accuracy"] is not None
             ]
-            result = ", ".join([*parts, f"{row['seconds']:.1f} s"])
+            parts += [f"{row['seconds']:.1f} s"] if row["seconds"] is not None else []
+            result = ", ".join(parts)
         self.say(
             f"{self.ended:>{len(str(self.runs))}} of {self.runs} · {what} · {result}{' · ' + left if left else ''}"
         )

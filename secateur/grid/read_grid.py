@@ -15,6 +15,7 @@ from secateur.grid.grid_file import GridFile, read_grid_file
 from secateur.grid.options import GridOptions
 from secateur.grid.trials import Grid, Settings, digits, trials_of
 from secateur.utils.errors import UserError
+from secateur.utils.terminal import progress_bar
 
 #: These name the folder of the grid, and belong to no run.
 PLACES = ("results_dir", "run_name")
@@ -67,15 +68,17 @@ def _checked(
 ) -> list[Settings]:
     """Parse each run's command line, and say where its checkpoint lies: the run is made elsewhere, and maybe later."""
     checked = []
-    for trial in trials_of(settings):
-        try:
-            parsed = parse([*trial.argv, "--results_dir", str(results_dir)], registry, hooks)
-        except UserError as error:
-            which = ", ".join(f"{flag} {value}" for flag, value in trial.varying.items() if value is not None)
-            raise UserError(f"{error} (of the run of {which})" if which else str(error)) from error
-        found = {flag: parsed[flag] for flag in ("checkpoint_name", "checkpoint_model")}
-        taken = {flag: (value,) for flag, value in found.items() if value}
-        checked.append(trial.settings | taken)
+    with progress_bar(len(settings), "runs") as advance:
+        for trial in trials_of(settings):
+            try:
+                parsed = parse([*trial.argv, "--results_dir", str(results_dir)], registry, hooks)
+            except UserError as error:
+                which = ", ".join(f"{flag} {value}" for flag, value in trial.varying.items() if value is not None)
+                raise UserError(f"{error} (of the run of {which})" if which else str(error)) from error
+            found = {flag: parsed[flag] for flag in ("checkpoint_name", "checkpoint_model")}
+            taken = {flag: (value,) for flag, value in found.items() if value}
+            checked.append(trial.settings | taken)
+            advance(1, "checking flags")
     return checked
 
 

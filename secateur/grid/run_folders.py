@@ -8,9 +8,10 @@ from typing import Any
 
 from secateur.grid.trials import Trial
 from secateur.runs.checkpoint_metadata import other_format, states_in
-from secateur.runs.files import read_checksummed
+from secateur.runs.files import read_checksummed, read_text
 from secateur.runs.log import is_locked
 from secateur.runs.resuming import has_finished
+from secateur.utils.errors import UserError
 
 #: How a run folder's name ends: with the run's key, and a number where two began in one second.
 KEY = re.compile(r"_([0-9a-f]{8})(_\d+)?$")
@@ -19,9 +20,13 @@ INTERRUPTIONS = ("KeyboardInterrupt", "SystemExit")
 
 
 def folders_by_key(folder: Path) -> dict[str, list[Path]]:
-    """The run folders of each run, the newest last."""
+    """The run folders of each run, the newest last. Raises `UserError` where they cannot be listed."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*_*")):
+    try:
+        there = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"the grid's folder {folder} cannot be read: {error.strerror}") from error
+    for path in there:
         if match := KEY.search(path.name):
             found.setdefault(match[1], []).append(path)
     return found
@@ -55,11 +60,11 @@ def interrupted(trial: Trial, folders: list[Path]) -> Path | None:
         return None
     newest = folders[-1]
     state = newest / "state"
-    if has_finished(newest) or not states_in(state) or other_format(state) is not None:
-        return None
     try:
+        if has_finished(newest) or not states_in(state) or other_format(state) is not None:
+            return None
         evaluated = read_checksummed(newest / "output" / "arguments.json")["eval"]
-        log = (newest / "output" / "log.txt").read_text(encoding="utf-8", errors="replace")
+        log = read_text(newest / "output" / "log.txt", "replace")
     except (OSError, ValueError, KeyError):
         return None
     ends = re.findall(r" ended by (\w+): ", log)

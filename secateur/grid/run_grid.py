@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 from secateur.grid.engines import Engine, engine_for, run_all
 from secateur.grid.index import DONE, FAILED, TO_RUN, Index
 from secateur.grid.progress import SMOKE, GridProgress, counted, how_far, show_plan
 from secateur.grid.trials import Grid, Trial
+from secateur.grid.turns import own_turn
 from secateur.runs.failures import defer_signals
+from secateur.utils.terminal import Terminal
 
 
 def run_grid(grid: Grid, main: Callable[[list[str]], int]) -> int:
@@ -20,11 +23,23 @@ def run_grid(grid: Grid, main: Callable[[list[str]], int]) -> int:
     index = Index(grid)
     index.read()
     waiting = index.in_state(*TO_RUN)
-    jobs = grid.options.jobs or (1 if grid.options.engine == "local" else max(1, len(waiting)))
     if grid.options.dry_run:
-        show_plan(grid, index, jobs)
+        show_plan(grid, index, _jobs(grid, waiting))
         return 0
     engine = engine_for(grid, main) if waiting else None
+    with own_turn(grid.folder, partial(Terminal(width=120).print, soft_wrap=True, highlight=False)):
+        return _run_missing(grid, engine, index)
+
+
+def _jobs(grid: Grid, waiting: list[Trial]) -> int:
+    """How many run at a time."""
+    return grid.options.jobs or (1 if grid.options.engine == "local" else max(1, len(waiting)))
+
+
+def _run_missing(grid: Grid, engine: Engine | None, index: Index) -> int:
+    index.read()  # anew: another process may have had its turn
+    waiting = index.in_state(*TO_RUN)
+    jobs = _jobs(grid, waiting)
     index.write_grid()
     for trial in waiting:
         index.forget_failure(trial)

@@ -15,7 +15,7 @@ from secateur.hooks import hookimpl
 from secateur.measuring.evaluation import Evaluation
 from secateur.measuring.sparsity import shown_share
 from secateur.pruning.plan import PruningStep
-from secateur.runs.log import StreamLog
+from secateur.runs.log import StreamLog, escape_commands
 from secateur.runs.run import Run
 from secateur.training.means import RunningMeans
 from secateur.utils.tables import Table
@@ -56,6 +56,7 @@ class Console:
             handler = RichHandler(console=self.terminal, show_time=False, show_level=False, show_path=False)
         else:
             handler = StreamLog(sys.stdout)
+        handler.addFilter(escape_commands)
         run.log.addHandler(handler)
         spec = run.model_spec
         shape = "x".join(map(str, run.data.input_shape))

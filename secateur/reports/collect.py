@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
-from secateur.runs.files import read_checksummed
-from secateur.utils.errors import UserError, one_line
+from secateur.reports.reading import Reader, are_figures, are_sizes, is_measured, is_text, numbers_in
+from secateur.utils.errors import UserError
+from secateur.utils.text import is_figure, printable
 
+#: Of a tester's table so many rows are kept.
+MOST_ROWS = 100
 #: What identifies a run: taken from its results, which name the classes, not the aliases that were typed.
 NAMED = ("model", "data_set", "prune_criterion")
+#: What a report reads of arguments.json and results.json must be of this kind.
+SETTINGS = {**dict.fromkeys(NAMED, is_text), "input_dim": are_sizes}
+MEASURED = (
+    *("test_accuracy", "validation_accuracy", "test_loss", "weight_sparsity", "node_sparsity", "flops_effective"),
+    *("seconds_training", "seconds_testing"),
+    *(f"latency_{unit}_batch_{size}" for unit in ("ms", "dense_ms") for size in (1, 64)),
+)
+RESULTS = {**dict.fromkeys(NAMED, is_text), **dict.fromkeys(MEASURED, is_measured), "layer_densities": are_figures}
 
 
 @dataclass
@@ -27,8 +38,9 @@ class RunRecord:
     results: dict[str, Any] = field(default_factory=dict)
     #: Rows of metrics.csv, an epoch each; what was not measured is missing.
     epochs: list[dict[str, float]] = field(default_factory=list)
-    #: Rows of the testers' tables, by file name.
+    #: The first rows of the testers' tables, by file name; and how many each has.
     tables: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    table_rows: dict[str, int] = field(default_factory=dict)
     input_shape: tuple[int, ...] | None = None
     command: str = ""
     #: finished, failed, incomplete or damaged; and why, where it is not finished.
@@ -38,7 +50,7 @@ class RunRecord:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.folder.name
+        return printable(self.folder.name)
 
     @property
     def trained(self) -> bool:
@@ -48,7 +60,7 @@ class RunRecord:
     def figure(self, name: str) -> float | None:
         """A number of results.json; None where it was not measured."""
         value = self.results.get(name)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return value if is_figure(value) else None
 
     @property
     def accuracy(self) -> float | None:
@@ -65,13 +77,12 @@ class RunRecord:
     @property
     def densities(self) -> dict[str, float]:
         """The share of each layer's weights that is not zero."""
-        found = self.results.get("layer_densities")
-        return found if isinstance(found, dict) else {}
+        return self.results.get("layer_densities") or {}
 
     @property
     def checkpoint(self) -> Path | None:
         """The tensors of the finished network, where they are there."""
-        return next(self.folder.glob("models/*_finished.safetensors"), None)
+        return next((path for path in self.folder.glob("models/*_finished.safetensors") if isfile(path)), None)  # noqa: PTH113
 
 
 def collect(places: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
@@ -79,21 +90,24 @@ def collect(places: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
 
     Raises `UserError` where a place is no folder or there is no run in any of them.
     """
-    for place in places:
-        if not place.is_dir():
-            raise UserError(f"--report {place}: there is no such folder; name run folders, or folders that hold them")
-    found = dict.fromkeys(folder for place in places for folder in _run_folders(place.absolute()))
+    reader = Reader()
+    found = dict.fromkeys(folder for place in places for folder in _run_folders(place, reader))
     if not found:
-        named = ", ".join(map(str, places))
-        raise UserError(f"--report {named}: no run folder (one with output/) is there; name one, or a folder of them")
-    problems: list[str] = []
-    runs = [_read_run(folder, problems) for folder in sorted(found)]
-    return runs, problems
+        named, why = ", ".join(map(str, places)), "".join(f"; {problem}" for problem in reader.problems[:1])
+        what = "no run folder (one with output/) is there; name one, or a folder of them"
+        raise UserError(f"--report {named}: {what}{why}")
+    return [_read_run(folder, reader) for folder in sorted(found)], reader.problems
 
 
-def _run_folders(place: Path) -> list[Path]:
+def _run_folders(place: Path, reader: Reader) -> list[Path]:
+    try:
+        is_folder = place.is_dir()
+    except OSError as error:
+        raise UserError(f"--report {place}: {error.strerror}") from error
+    if not is_folder:
+        raise UserError(f"--report {place}: there is no such folder; name run folders, or folders that hold them")
     found = []
-    for path, folders, _ in os.walk(place):
+    for path, folders, _ in os.walk(place.absolute(), onerror=lambda error: reader.note(error.filename, error)):
         if _is_run(Path(path)):
             found.append(Path(path))
             folders.clear()
@@ -104,31 +118,46 @@ def _run_folders(place: Path) -> list[Path]:
 def _is_run(folder: Path) -> bool:
     output = folder / "output"
     signs = (folder / "codebase", output / "arguments.json", output / "results.json", output / "log.txt")
-    return output.is_dir() and any(sign.exists() for sign in signs)
+    try:
+        return output.is_dir() and any(sign.exists() for sign in signs)
+    except OSError:
+        return True  # it may not be looked into, which reading it then says
 
 
-def _read_run(folder: Path, problems: list[str]) -> RunRecord:
-    run, output, before = RunRecord(folder), folder / "output", len(problems)
-    run.settings = _json(output / "arguments.json", problems)
-    run.environment = _json(output / "environment.json", problems)
-    run.command = _text(output / "calling_command.txt").partition("\n")[0]
-    if (output / "results.json").exists():
-        run.results = _json(output / "results.json", problems)
-    run.settings |= {name: run.results[name] for name in NAMED if isinstance(run.results.get(name), str)}
-    for path in sorted(output.glob("*.csv")):
-        rows = _csv(path, problems)
-        if path.name == "metrics.csv":
-            run.epochs = _numbers(rows)
-        else:
-            run.tables[path.name] = rows
-    for path in folder.glob("models/*_finished.json"):
-        shape = _json(path, problems).get("input_shape")
-        run.input_shape = tuple(shape) if isinstance(shape, list) else None
-    if len(problems) > before:
-        run.status, run.reason = "damaged", problems[before].partition(": ")[2]
-    elif not run.results:
-        run.status, run.reason = _why_unfinished(_text(output / "log.txt"))
+def _read_run(folder: Path, reader: Reader) -> RunRecord:
+    run, before = RunRecord(folder), len(reader.problems)
+    names = reader.names(folder / "output")
+    if len(reader.problems) == before:
+        _read_output(run, names, reader)
+        for name in reader.names(folder / "models"):
+            if name.endswith("_finished.json"):
+                shape = reader.json(folder / "models" / name, {"input_shape": are_sizes}).get("input_shape")
+                run.input_shape = tuple(shape) if shape else None
+    if len(reader.problems) > before:
+        run.status, run.reason = "damaged", reader.problems[before].partition(": ")[2]
     return run
+
+
+def _read_output(run: RunRecord, names: Sequence[str], reader: Reader) -> None:
+    """Read the files of output/, of which these are the names."""
+    output = run.folder / "output"
+    run.settings = reader.json(output / "arguments.json", SETTINGS)
+    run.environment = reader.json(output / "environment.json", {})
+    if "calling_command.txt" in names:
+        run.command = reader.text(output / "calling_command.txt").partition("\n")[0]
+    if "results.json" in names:
+        run.results = reader.json(output / "results.json", RESULTS)
+    run.settings |= {name: run.results[name] for name in NAMED if run.results.get(name)}
+    for name in names:
+        if name.endswith(".csv"):
+            rows = reader.csv(output / name)
+            if name == "metrics.csv":
+                run.epochs = numbers_in(rows)
+            else:
+                run.tables[name], run.table_rows[name] = rows[:MOST_ROWS], len(rows)
+    if not run.results:
+        log = reader.text(output / "log.txt") if "log.txt" in names else ""
+        run.status, run.reason = _why_unfinished(log)
 
 
 def _why_unfinished(log: str) -> tuple[str, str]:
@@ -138,38 +167,3 @@ def _why_unfinished(log: str) -> tuple[str, str]:
     if ends:
         return "failed", ends[-1]
     return "incomplete", f"still going, or killed; {lines[-1]}" if lines else "its log.txt is empty"
-
-
-def _json(path: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        return read_checksummed(path)
-    except (OSError, ValueError) as error:
-        problems.append(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}")
-        return {}
-
-
-def _csv(path: Path, problems: list[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
-    except (OSError, ValueError, csv.Error) as error:
-        problems.append(f"{path}: {one_line(error)}")
-        return []
-
-
-def _numbers(rows: list[dict[str, str]]) -> list[dict[str, float]]:
-    """The numbers of each row that has an epoch: a row that was being written when the run was killed is cut off."""
-    read = [{name: float(text) for name, text in row.items() if _is_number(text)} for row in rows]
-    return [row for row in read if "epoch" in row]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

@@ -14,8 +14,8 @@ from secateur.reports.training_figures import training_curves
 from secateur.utils.drawing import COLOURS, line_style
 
 
-def draw(groups: Sequence[Group]) -> Iterator[Picture]:
-    """Draw every figure that there are data for, one at a time."""
+def draw(groups: Sequence[Group], problems: list[str]) -> Iterator[Picture]:
+    """Draw every figure that there are data for, one at a time; what cannot be read for one is added to `problems`."""
     # Where colours come round again, lines are dashed.
     styles = {
         line: line_style(number) | {"linestyle": ("-", "--", ":")[number // len(COLOURS) % 3]}
@@ -45,4 +45,4 @@ def draw(groups: Sequence[Group]) -> Iterator[Picture]:
             )
         if figure := training_curves(panel, own, styles):
             yield Picture(f"training_{number}", f"{panel}: training, means over the seeds.", figure)
-        yield from weight_histograms(panel, own, styles, number)
+        yield from weight_histograms(panel, own, styles, number, problems)

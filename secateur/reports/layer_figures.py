@@ -11,7 +11,18 @@ from safetensors import SafetensorError, safe_open
 
 from secateur.reports.collect import RunRecord
 from secateur.reports.groups import DENSE, Group, mean
-from secateur.reports.panels import MOST_COLUMNS, MOST_LAYERS, Picture, add_legend, panel_grid, spaced, targets_of
+from secateur.reports.panels import (
+    MOST_COLUMNS,
+    MOST_LAYERS,
+    Picture,
+    add_legend,
+    panel_grid,
+    plain,
+    spaced,
+    targets_of,
+)
+from secateur.utils.errors import one_line
+from secateur.utils.text import printable
 
 
 def layer_densities(panel: str, groups: Sequence[Group], styles: dict[str, dict]) -> Figure | None:
@@ -33,16 +44,18 @@ def layer_densities(panel: str, groups: Sequence[Group], styles: dict[str, dict]
                     named.setdefault(one.line, drawn)
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.set(title=target, ylabel="weights kept [%]", xlim=(-0.4, len(layers) - 0.6))
+        axes.set(title=plain(target), ylabel="weights kept [%]", xlim=(-0.4, len(layers) - 0.6))
         places = spaced(range(len(layers)), MOST_LAYERS)
-        axes.set_xticks(places, [layers[place] for place in places], rotation=60, ha="right", fontsize=7)
+        axes.set_xticks(places, [plain(layers[place]) for place in places], rotation=60, ha="right", fontsize=7)
         axes.grid(alpha=0.3)
-    figure.suptitle(panel, fontsize=11)
+    figure.suptitle(plain(panel), fontsize=11)
     add_legend(figure, named)
     return figure
 
 
-def weight_histograms(panel: str, groups: Sequence[Group], styles: dict[str, dict], number: int) -> Iterator[Picture]:
+def weight_histograms(
+    panel: str, groups: Sequence[Group], styles: dict[str, dict], number: int, problems: list[str]
+) -> Iterator[Picture]:
     """The kept weights of each layer, of one run of each line, where most lines meet, of such nearest to 10x."""
     by_target: dict[str, list[tuple[Group, RunRecord]]] = {}
     for one in groups:
@@ -52,7 +65,7 @@ def weight_histograms(panel: str, groups: Sequence[Group], styles: dict[str, dic
     if not by_target:
         return
     target = max(by_target, key=lambda key: (len(by_target[key]), -abs(by_target[key][0][0].strength[0] - 0.9)))
-    weights = {one.line: found for one, run in by_target[target] if (found := _kept_weights(run))}
+    weights = {one.line: found for one, run in by_target[target] if (found := _kept_weights(run, problems))}
     layers = spaced(list(dict.fromkeys(name for found in weights.values() for name in found)), MOST_LAYERS)
     if not layers:
         return
@@ -66,24 +79,25 @@ def weight_histograms(panel: str, groups: Sequence[Group], styles: dict[str, dic
             named.setdefault(
                 line, axes.stairs(counts, edges, color=styles[line]["color"], linestyle=styles[line]["linestyle"])
             )
-        axes.set_title(layer, fontsize=9)
+        axes.set_title(plain(layer), fontsize=9)
         axes.set_yscale("symlog", linthresh=1)
         axes.grid(alpha=0.3)
     figure.supxlabel("weight, those of zero left out", fontsize=9)
     figure.supylabel("weights", fontsize=9)
-    figure.suptitle(f"{panel}, {target}", fontsize=11)
+    figure.suptitle(plain(f"{panel}, {target}"), fontsize=11)
     add_legend(figure, named)
     seeds = sorted({str(run.settings.get("seed")) for _, run in by_target[target]})
     caption = f"{panel}: the weights that are kept of each layer at {target}, of one run of each line (seed"
     yield Picture(f"weights_{number}", f"{caption}{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}).", figure)
 
 
-def _kept_weights(run: RunRecord) -> dict[str, np.ndarray]:
+def _kept_weights(run: RunRecord, problems: list[str]) -> dict[str, np.ndarray]:
     """The weights that are not zero of each prunable layer of a finished network; none where it cannot be read."""
     try:
         with safe_open(run.checkpoint, "np") as file:
             names = set(file.keys())
             found = {layer: file.get_tensor(f"{layer}.weight") for layer in run.densities if f"{layer}.weight" in names}
-    except (OSError, SafetensorError, TypeError, ValueError):
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        problems.append(printable(f"{run.checkpoint}: {one_line(error)}"))
         return {}
     return {layer: weight[weight != 0].astype(np.float32) for layer, weight in found.items()}

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from secateur.reports.groups import DENSE, Group, pareto_front
 from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, NODES, SPEED_UP, Measure
-from secateur.reports.panels import add_legend, by_error, line_names, logarithmic, panel_grid
+from secateur.reports.panels import add_legend, by_error, line_names, logarithmic, panel_grid, plain
 from secateur.utils.drawing import GREY
 
 
@@ -45,7 +45,7 @@ def measure_lines(groups: Sequence[Group], x: Measure, y: Measure, styles: dict[
                 seen += zip(xs, ys, strict=True)
             named.setdefault(line, drawn)
             seen += [] if seen else [(xs[0], ys[0])]
-        axes.set(xlabel=x.label, ylabel=y.label, title=panel)
+        axes.set(xlabel=x.label, ylabel=y.label, title=plain(panel))
         axes.title.set_fontsize(10)
         axes.grid(alpha=0.3)
         logarithmic(axes.xaxis, [point[0] for point in seen], "x" if x is COMPRESSION else "")
@@ -90,12 +90,12 @@ def pareto(groups: Sequence[Group], styles: dict[str, dict]) -> Figure | None:
     for axes, (title, points) in zip(all_axes, drawn, strict=True):
         for one, across, up in points:
             (mark,) = axes.plot(across, up, **styles[one.line] | {"linestyle": "none"})
-            axes.annotate(one.target, (across, up), xytext=(4, 4), textcoords="offset points", fontsize=7)
+            axes.annotate(plain(one.target), (across, up), xytext=(4, 4), textcoords="offset points", fontsize=7)
             named.setdefault(one.line, mark)
         front = pareto_front([(across, up) for _, across, up in points])
         axes.plot(*zip(*front, strict=True), color=GREY, zorder=0, drawstyle="steps-pre")
         axes.axvline(1, color="black", linestyle=":", linewidth=1)
-        axes.set(xlabel="times as fast as the dense network", ylabel=ACCURACY.label, title=title)
+        axes.set(xlabel="times as fast as the dense network", ylabel=ACCURACY.label, title=plain(title))
         axes.title.set_fontsize(10)
         axes.grid(alpha=0.3)
         by_error(axes, [up for _, _, up in points])

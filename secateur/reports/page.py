@@ -13,6 +13,7 @@ from urllib.parse import quote
 from secateur.reports.collect import RunRecord
 from secateur.reports.groups import criteria_of
 from secateur.reports.tables import Cell, ReportTable
+from secateur.utils.text import printable
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -27,26 +28,42 @@ def page(
     problems: Sequence[str],
     tables: Sequence[ReportTable],
     pictures: Sequence[tuple[str, str, bytes]],
+    left_out: str,
     groups: Sequence[ReportTable],
     runs: ReportTable,
     testers: Sequence[ReportTable],
+    more_tables: int,
     place: Path,
 ) -> str:
-    """Fill the template. `pictures` are (name, caption, PNG); links are relative to the folder `place`."""
+    """Fill the template. `pictures` are (name, caption, PNG); links are relative to the folder `place`.
+
+    `left_out` says of which groups there are no figures, "" where there are of all.
+    """
     none = '<p class="faint">No finished training is among the runs.</p>'
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        summary=escape(summary),
+        title=_text(title),
+        summary=_text(summary),
         command=_repeat(command),
-        rule=escape(rule).replace("\n\n", "</p><p>"),
+        rule=_text(rule).replace("\n\n", "</p><p>"),
         differences=_differences(differences),
         problems=_list("problems", "Could not be read", problems),
         tables="\n".join(_table(table, place) for table in tables) or none,
-        figures="\n".join(_figure(*picture, command) for picture in pictures) or none,
+        figures="\n".join([_note(left_out), *(_figure(*picture, command) for picture in pictures)])
+        if pictures
+        else none,
         groups="\n".join(_table(table, place) for table in groups),
         runs=_table(runs, place),
-        testers=_testers(testers, place),
+        testers=_testers(testers, more_tables, place),
     )
+
+
+def _text(text: str) -> str:
+    """Text as HTML shows it, whatever it holds."""
+    return escape(printable(text))
+
+
+def _note(text: str) -> str:
+    return f'<p class="faint">{_text(text)}</p>' if text else ""
 
 
 def _differences(found: Sequence[tuple[str, dict[str, list[RunRecord]]]]) -> str:
@@ -56,11 +73,11 @@ def _differences(found: Sequence[tuple[str, dict[str, list[RunRecord]]]]) -> str
     items = []
     for what, values in found:
         runs = "".join(
-            f"<li>{escape(value)} ({escape(criteria_of(runs))}) <details><summary>which</summary>"
-            f"{escape(', '.join(run.name for run in runs))}</details></li>"
+            f"<li>{_text(value)} ({_text(criteria_of(runs))}) <details><summary>which</summary>"
+            f"{_text(', '.join(run.name for run in runs))}</details></li>"
             for value, runs in values.items()
         )
-        items.append(f"<li><strong>{escape(what)}</strong><ul>{runs}</ul></li>")
+        items.append(f"<li><strong>{_text(what)}</strong><ul>{runs}</ul></li>")
     heading = "These runs are compared, and differ in more than how they prune:"
     return f'<div class="warnings" role="note"><p>{heading}</p><ul>{"".join(items)}</ul></div>'
 
@@ -68,37 +85,37 @@ def _differences(found: Sequence[tuple[str, dict[str, list[RunRecord]]]]) -> str
 def _list(kind: str, heading: str, lines: Sequence[str]) -> str:
     if not lines:
         return ""
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    items = "".join(f"<li>{_text(line)}</li>" for line in lines)
     return f'<div class="{kind}"><p>{heading}:</p><ul>{items}</ul></div>'
 
 
 def _repeat(command: str) -> str:
     """The command that makes the page again; folded where it is long, as of many folders."""
-    code = f"<code>{escape(command)}</code>"
+    code = f"<code>{_text(command)}</code>"
     return f"Repeat: {code}" if len(command) < 200 else f"<details><summary>Repeat</summary>{code}</details>"
 
 
 def _figure(name: str, caption: str, png: bytes, command: str) -> str:
     data = base64.b64encode(png).decode()
     return (
-        f'<figure id="{escape(name)}"><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-        f'<figcaption>{escape(caption)} Files: <a href="{name}.png">PNG</a>, <a href="{name}.pdf">PDF</a>.'
+        f'<figure id="{_text(name)}"><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
+        f'<figcaption>{_text(caption)} Files: <a href="{name}.png">PNG</a>, <a href="{name}.pdf">PDF</a>.'
         f'<div class="faint">{_repeat(command)}</div></figcaption></figure>'
     )
 
 
 def _table(table: ReportTable, place: Path) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
+    head = "".join(f"<th>{_text(column)}</th>" for column in table.columns)
     body = "\n".join(f"<tr>{''.join(_cell(cell, place) for cell in row)}</tr>" for row in table.rows)
     file = f' <a href="{table.name}.csv">CSV</a>' if table.name else ""
-    caption = f"<caption>{escape(table.title)}{file}</caption>"
+    caption = f"<caption>{_text(table.title)}{file}</caption>"
     return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 
 
 def _cell(cell: Cell, place: Path) -> str:
-    text = escape(cell.text)
+    text = _text(cell.text)
     if cell.link:
-        text = f'<a href="{escape(quote(os.path.relpath(cell.link, place)))}">{text}</a>'
+        text = f'<a href="{escape(quote(os.fsencode(os.path.relpath(cell.link, place))))}">{text}</a>'
     if cell.folded and cell.text:
         text = f"<details><summary>show</summary><code>{text}</code></details>"
     if cell.value is not None:
@@ -106,10 +123,11 @@ def _cell(cell: Cell, place: Path) -> str:
     return f'<td class="text">{text}</td>' if len(cell.text) > 60 else f"<td>{text}</td>"
 
 
-def _testers(tables: Sequence[ReportTable], place: Path) -> str:
-    if not tables:
+def _testers(tables: Sequence[ReportTable], more: int, place: Path) -> str:
+    if not tables and not more:
         return ""
     shown = "".join(
-        f"<details><summary>{escape(table.title)}</summary>{_table(table, place)}</details>" for table in tables
+        f"<details><summary>{_text(table.title)}</summary>{_table(table, place)}</details>" for table in tables
     )
-    return f"<h2>Tables of the runs</h2>{shown}"
+    others = _note(f"{more:,} more tables are in the folders of the runs." if more else "")
+    return f"<h2>Tables of the runs</h2>{shown}{others}"

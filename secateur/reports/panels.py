@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from secateur.utils.drawing import new_figure
 
 #: More panels side by side, or layers in one figure, nobody can read: evenly spaced ones are drawn then.
 MOST_COLUMNS, MOST_LAYERS = 6, 24
+#: Of more panels and lines those of the most runs are drawn, and shown side by side on the page.
+MOST_PANELS, MOST_LINES = 12, 24
 #: An axis is logarithmic where its largest value is so many times its smallest.
 DECADES = 8
 #: At which accuracies, in per cent, an axis by the error has ticks.
@@ -38,6 +41,31 @@ class Picture:
 def line_names(groups: Sequence[Group]) -> list[str]:
     """The names of all lines, dense first."""
     return sorted({one.line for one in groups}, key=lambda line: (line != DENSE, line.lower()))
+
+
+def most_run(groups: Sequence[Group]) -> tuple[list[Group], str]:
+    """The groups of the panels and lines that a page can show, and what it says of the others ("" for none)."""
+    panels = Counter({one.panel: 0 for one in groups})
+    lines = Counter({one.line: 0 for one in groups})
+    for one in groups:
+        panels[one.panel] += len(one.runs)
+        lines[one.line] += len(one.runs)
+    if len(panels) <= MOST_PANELS and len(lines) <= MOST_LINES:
+        return list(groups), ""
+    some_panels, some_lines = (
+        dict(counts.most_common(most)) for counts, most in ((panels, MOST_PANELS), (lines, MOST_LINES))
+    )
+    kept = [one for one in groups if one.panel in some_panels and (one.line in some_lines or one.line == DENSE)]
+    shown = f"{len(some_panels)} of {len(panels):,} networks and data, {len(some_lines)} of {len(lines):,} lines"
+    return (
+        kept,
+        f"Shown are the groups of the most runs: {shown}. The table of all groups, and the CSV files, have all.",
+    )
+
+
+def plain(name: str) -> str:
+    """A name as a figure shows it: between two dollars it would be read as a formula."""
+    return name.replace("$", r"\$")
 
 
 def spaced(things: Sequence[Any], most: int) -> list[Any]:
@@ -88,7 +116,9 @@ def logarithmic(axis: Any, values: Sequence[float], suffix: str = "") -> None:
 def add_legend(figure: Figure, named: dict[str, Any]) -> None:
     """One legend beside all panels, whichever of them a line is in."""
     lines = sorted(named, key=lambda line: (line != DENSE, line.lower()))
-    figure.legend([named[line] for line in lines], lines, loc="outside right upper", fontsize=9)
+    figure.legend(
+        [named[line] for line in lines], [plain(line) for line in lines], loc="outside right upper", fontsize=9
+    )
 
 
 def targets_of(groups: Sequence[Group]) -> list[str]:

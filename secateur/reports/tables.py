@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from secateur.reports.collect import RunRecord
 from secateur.reports.groups import DENSE, Group, mean
@@ -36,6 +35,8 @@ MEASURES = (
     *SPEED_UP.values(),
     TRAINING,
 )
+#: So many cells of testers' tables a page has room for.
+MOST_CELLS = 50_000
 #: What is table_created by target and line.
 COMPARED = (ACCURACY, TESTING, *LATENCY.values(), FLOPS)
 
@@ -125,16 +126,20 @@ def all_runs(runs: Sequence[RunRecord]) -> ReportTable:
     return ReportTable("runs", "all runs", columns, rows)
 
 
-def of_testers(runs: Sequence[RunRecord], most_rows: int = 100) -> list[ReportTable]:
-    """The tables that testers left in run folders, at most so many rows of each."""
-    found = []
+def of_testers(runs: Sequence[RunRecord]) -> tuple[list[ReportTable], int]:
+    """The tables that testers left in run folders, the first rows of each; and how many more a page has no room for."""
+    found, room = [], MOST_CELLS
     for run in runs:
         for name, rows in run.tables.items():
             columns = list(dict.fromkeys(column for row in rows for column in row))
-            cells = [[_as_read(row.get(column, "")) for column in columns] for row in rows[:most_rows]]
-            more = f", the first {most_rows} of {len(rows):,} rows" if len(rows) > most_rows else ""
+            room -= len(columns) * len(rows)
+            if room < 0:
+                continue
+            cells = [[_as_read(row.get(column, "")) for column in columns] for row in rows]
+            number = run.table_rows[name]
+            more = f", the first {len(rows)} of {number:,} rows" if number > len(rows) else ""
             found.append(ReportTable("", f"{run.name}/output/{name}{more}", columns, cells))
-    return found
+    return found, sum(len(run.tables) for run in runs) - len(found)
 
 
 def _titled(measure: Measure) -> str:
@@ -167,8 +172,3 @@ def _as_read(text: str) -> Cell:
 
 def _is_ratio(target: str) -> bool:
     return target.endswith("x") and target[:-1].replace(".", "", 1).isdigit()
-
-
-def as_rows(table: ReportTable) -> list[dict[str, Any]]:
-    """For a CSV file: what a person reads."""
-    return [dict(zip(table.columns, (cell.text for cell in row), strict=True)) for row in table.rows]

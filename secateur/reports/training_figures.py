@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from secateur.reports.groups import DENSE, Group, mean
-from secateur.reports.panels import MOST_COLUMNS, add_legend, by_error, logarithmic, spaced, targets_of
+from secateur.reports.panels import MOST_COLUMNS, add_legend, by_error, logarithmic, plain, spaced, targets_of
 from secateur.utils.drawing import new_figure
 
 
@@ -41,7 +41,7 @@ def training_curves(panel: str, groups: Sequence[Group], styles: dict[str, dict]
                         named.setdefault(one.line, drawn)
                         seen += values
             axes.grid(alpha=0.3)
-            axes.set(title=target if not down else "", xlabel="epoch" if down == len(rows) - 1 else "")
+            axes.set(title=plain(target) if not down else "", xlabel="epoch" if down == len(rows) - 1 else "")
             axes.xaxis.get_major_locator().set_params(integer=True)
         panels[down, 0].set_ylabel(name.replace("_", " ") + (" [%]" if factor == 100 else ""))
         if factor == 100:
@@ -51,7 +51,7 @@ def training_curves(panel: str, groups: Sequence[Group], styles: dict[str, dict]
             logarithmic(panels[down, 0].yaxis, seen)
         for axes in panels[down, 1:]:
             axes.set_ylabel("")
-    figure.suptitle(panel, fontsize=11)
+    figure.suptitle(plain(panel), fontsize=11)
     add_legend(figure, named)
     return figure
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import io
 import shlex
@@ -16,10 +15,11 @@ from secateur.reports.collect import collect
 from secateur.reports.figures import draw
 from secateur.reports.groups import criteria_of, differences, group
 from secateur.reports.page import page
-from secateur.reports.panels import Picture
-from secateur.reports.tables import COMPARED, ReportTable, all_groups, all_runs, as_rows, compared, layers, of_testers
+from secateur.reports.panels import Picture, most_run
+from secateur.reports.tables import COMPARED, ReportTable, all_groups, all_runs, compared, layers, of_testers
 from secateur.runs.files import make_new_folder, write_atomically
 from secateur.utils.errors import UserError
+from secateur.utils.text import csv_text, printable
 
 #: The flags that a report reads.
 READ = {"report", "results_dir", "run_name"}
@@ -49,9 +49,11 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
         folder = make_new_folder(results_dir, "_".join(filter(None, ("report", run_name))))
     except OSError as error:
         raise UserError(f"--results_dir {results_dir}: no report can be made there: {error.strerror}") from error
+    shown, left_out = most_run(groups)
     tables = [table for measure in COMPARED if (table := compared(groups, measure))]
     of_groups = [all_groups(groups), layers(groups)] if groups else []
     of_runs = all_runs(runs)
+    testers, more_tables = of_testers(runs)
     for table in (*tables, *of_groups, of_runs):
         _write_csv(folder, table)
     counts = Counter("tests" if run.status == "finished" and not run.trained else run.status for run in runs)
@@ -64,11 +66,13 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
         rule=(rules.__doc__ or "").partition("How groups are formed. ")[2],
         differences=differing,
         problems=problems,
-        tables=tables,
-        pictures=[_write_picture(folder, picture) for picture in draw(groups)],
+        tables=[table for measure in COMPARED if (table := compared(shown, measure))] if left_out else tables,
+        pictures=[_write_picture(folder, picture) for picture in draw(shown, problems)],
+        left_out=left_out,
         groups=of_groups[:1],
         runs=of_runs,
-        testers=of_testers(runs),
+        testers=testers,
+        more_tables=more_tables,
         place=folder,
     )
     write_atomically(folder / "report.html", content)
@@ -78,15 +82,12 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
         lines.append(f"warning: {what} differs: {told}")
     lines += [f"warning: {problem}" for problem in problems]
     lines += [f"{run.status}: {run.folder}: {run.reason}" for run in runs if run.status in ("failed", "incomplete")]
-    return [*lines, f"report: {folder / 'report.html'}"]
+    return [printable(line) for line in (*lines, f"report: {folder / 'report.html'}")]
 
 
 def _write_csv(folder: Path, table: ReportTable) -> None:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, table.columns)
-    writer.writeheader()
-    writer.writerows(as_rows(table))
-    write_atomically(folder / f"{table.name}.csv", file.getvalue())
+    rows = ([cell.text for cell in row] for row in table.rows)
+    write_atomically(folder / f"{table.name}.csv", csv_text([table.columns, *rows]))
 
 
 def _write_picture(folder: Path, picture: Picture) -> tuple[str, str, bytes]:

@@ -96,7 +96,7 @@ def beside(path: Path, ending: str) -> Path:
 
 def _find(results: Path, run: str, model: str | None) -> Path:
     folder = _run_folder(results, run)
-    there = sorted(path.stem for path in (folder / "models").glob("*.json"))
+    there = sorted(path.stem for path in (folder / "models").iterdir() if path.suffix == ".json")
     if model is None:
         finished = [name for name in there if name.endswith("_finished")]
         if not finished:
@@ -158,9 +158,10 @@ STATE_FORMAT = 2
 def states_in(folder: Path) -> list[Path]:
     """Return the states in a folder, without endings, the oldest first.
 
-    The json is written last: without it there is no state.
+    The json is written last: without it there is no state. Raises `OSError` where the folder cannot be read.
     """
-    return sorted((path.with_suffix("") for path in folder.glob("state_*.json")), key=number_of)
+    files = [*folder.iterdir()] if folder.is_dir() else []
+    return sorted((path.with_suffix("") for path in files if path.match("state_*.json")), key=number_of)
 
 
 def number_of(path: Path) -> int:

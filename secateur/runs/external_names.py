@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from secateur.utils.text import printable
+
 #: What DataParallel, torch.compile, FSDP and activation checkpointing put between the parts of a name.
 INSERTED = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 #: Counts the batches of a batch normalisation; older files have none, and no network needs it to compute.
@@ -128,8 +130,7 @@ def order_conflict(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sourc
 def first(names: list[str]) -> str:
     """The first names of a list, as a terminal can show them, and how many more there are."""
     more = len(names) - SHOWN
-    shown = [name if name.isprintable() else ascii(name) for name in names[:SHOWN]]  # a terminal obeys some characters
-    return ", ".join(name[:150] for name in shown) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(printable(name)[:150] for name in names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _counted(names: Mapping[str, Tensor]) -> list[str]:

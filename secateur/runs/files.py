@@ -101,9 +101,8 @@ def read_checksummed(path: Path) -> dict[str, Any]:
     Raises `ValueError` where it is no dictionary in JSON, or where the checksum is not that of the rest; `OSError`
     where it is no file.
     """
-    _check_is_file(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict):
@@ -113,6 +112,15 @@ def read_checksummed(path: Path) -> dict[str, Any]:
         if said != found:
             raise ValueError(f"it is not whole, or was altered (its checksum is {found}, not {str(said)[:20]})")
     return content
+
+
+def read_text(path: Path, errors: str = "strict") -> str:
+    """Read a file of text; `errors` says what becomes of bytes that are none, as `replace`.
+
+    Raises `OSError` where it is no file, and `ValueError` for such bytes.
+    """
+    _check_is_file(path)
+    return path.read_text(encoding="utf-8", errors=errors)
 
 
 def _check_is_file(path: Path) -> None:

@@ -10,6 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from secateur.utils.text import printable_lines
+
+
+def escape_commands(record: logging.LogRecord) -> bool:
+    """Be a handler's filter that lets every line through, what a terminal would obey in it escaped, as in names."""
+    message = record.getMessage()
+    if not message.isprintable():
+        record.msg, record.args = printable_lines(message), ()
+    return True
+
 
 class StreamLog(logging.StreamHandler):
     """Writes lines to a stream; those that a full disk does not take are in log.txt too."""
@@ -36,6 +46,7 @@ class FileLog(logging.handlers.WatchedFileHandler):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8")
+        self.addFilter(escape_commands)
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
 
     def _open(self) -> TextIO:
@@ -72,15 +83,15 @@ except ImportError:  # a system without it, as Windows
     fcntl = None
 
 
-def lock(file: TextIO) -> bool:
+def lock(file: TextIO, *, wait: bool = False) -> bool:
     """Take the lock of an open file, which the system gives back when this process ends, however it does.
 
-    Returns False where another process has it.
+    Returns False where another process has it; or waits for it.
     """
     if fcntl is None:
         return True
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:

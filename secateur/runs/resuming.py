@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shlex
 from dataclasses import replace
@@ -17,7 +18,7 @@ from secateur.config.places import home
 from secateur.config.registry import Registry
 from secateur.config.settings import Settings
 from secateur.runs.checkpoint_metadata import STATE_FORMAT, other_format
-from secateur.runs.files import read_checksummed
+from secateur.runs.files import read_checksummed, read_text
 from secateur.runs.log import is_locked
 from secateur.utils.errors import UserError, nearest, one_line
 
@@ -48,7 +49,11 @@ def resumed_settings(
     recorded, own = _settings(folder), _command_line(folder)
     if recorded.get("eval"):
         raise UserError(f"--resume: {folder} is an evaluation, which is not resumed: call it again")
-    if (found := other_format(folder / "state")) is not None:
+    try:
+        found = other_format(folder / "state")
+    except OSError as error:
+        raise UserError(f"--resume: {_reason(error)}") from error
+    if found is not None:
         raise UserError(
             f"--resume: {folder} was interrupted in another version: its state has the format {found!r}, and this "
             f"version reads {STATE_FORMAT}; go on with its own code, in {folder / 'codebase'}, or call its command "
@@ -74,21 +79,23 @@ def _words_of(flags: set[str], words: list[str], parser: Parser) -> list[str]:
 def find_interrupted(results: Path, name: str) -> Path:
     """Return the folder of an unfinished run: a folder of `results`, a path, or `latest`.
 
-    Raises `UserError` where there is none, where it has finished, and where it is still running.
+    Raises `UserError` where there is none, where it cannot be read, where it has finished, and where it is running.
     """
     if name == "latest":
-        stopped = [folder for folder in _trainings(results) if not has_finished(folder) and not _is_running(folder)]
-        if not stopped:
-            raise UserError(f"--resume latest: there is no interrupted run in {results}")
-        return max(stopped, key=lambda folder: (folder / "output" / "log.txt").stat().st_mtime_ns).absolute()
-    folder = next((path for path in (results / name, Path(name)) if _is_run(path)), None)
-    if folder is None and name in {path.parent.name for path in results.glob("*/codebase")}:
-        raise UserError(f"--resume: {results / name} had not begun when it was interrupted: call its command again")
+        return _latest(results).absolute()
+    try:
+        folder = next((path for path in (results / name, Path(name)) if _began(path)), None)
+        if folder is None and (results / name / "codebase").is_dir():
+            raise UserError(f"--resume: {results / name} had not begun when it was interrupted: call its command again")
+        if folder and has_finished(folder):
+            raise UserError(f"--resume: {folder} has finished: there is nothing to go on with")
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise UserError(f"--resume: {_reason(error)}") from error
+        folder = None
     if folder is None:
-        there = [path.name for path in _trainings(results) if not has_finished(path)]
+        there = [path.name for path in _begun(results)[0] if not has_finished(path)]
         raise UserError(f"--resume: there is no run folder '{name[:100]}' in {results}{nearest(name, there)}")
-    if has_finished(folder):
-        raise UserError(f"--resume: {folder} has finished: there is nothing to go on with")
     if _is_running(folder):
         raise UserError(f"--resume: {folder} is still running, in another process")
     return folder.absolute()
@@ -99,20 +106,42 @@ def has_finished(folder: Path) -> bool:
     return (folder / "output" / "results.json").exists() and not (folder / "state").exists()
 
 
-def _trainings(results: Path) -> list[Path]:
-    found = []
-    for path in filter(_is_run, results.glob("*")):
+def _latest(results: Path) -> Path:
+    """The interrupted training that was the last to write a line of its log.
+
+    Of thousands of runs those that are younger are opened alone.
+    """
+    begun, unread = _begun(results)
+    for folder in begun:
         with contextlib.suppress(UserError):  # what cannot be read is not meant
-            if not _settings(path).get("eval"):
-                found.append(path)
-    return found
+            if not has_finished(folder) and not _settings(folder).get("eval") and not _is_running(folder):
+                return folder
+    raise UserError(f"--resume latest: there is no interrupted run in {results}{f'; {unread[0]}' if unread else ''}")
 
 
-def _is_run(folder: Path) -> bool:
+def _begun(results: Path) -> tuple[list[Path], list[str]]:
+    """The run folders in a folder, the last to write a line of its log first; and a line for what cannot be read."""
+    times, unread = {}, []
     try:
-        return (folder / "output" / "arguments.json").is_file() and (folder / "output" / "log.txt").is_file()
-    except OSError:  # as of a name longer than any file's
-        return False
+        folders = [*results.iterdir()] if results.is_dir() else []
+    except OSError as error:
+        raise UserError(f"--resume: {_reason(error)}") from error
+    for folder in folders:
+        try:
+            if _began(folder):
+                times[folder] = (folder / "output" / "log.txt").stat().st_mtime_ns
+        except OSError as error:
+            unread.append(_reason(error))
+    return sorted(times, key=times.__getitem__, reverse=True), unread
+
+
+def _began(folder: Path) -> bool:
+    """Whether a folder is that of a run that has begun. Raises `OSError` where it may not be looked into."""
+    return (folder / "output" / "arguments.json").is_file() and (folder / "output" / "log.txt").is_file()
+
+
+def _reason(error: OSError) -> str:
+    return f"{str(error.filename)[:300]} cannot be read: {error.strerror}"
 
 
 def _is_running(folder: Path) -> bool:
@@ -134,7 +163,7 @@ def _command_line(folder: Path) -> list[str]:
     """The words that the run was called with."""
     path = folder / "output" / "calling_command.txt"
     try:
-        words = shlex.split(path.read_text(encoding="utf-8").partition("\n# called in ")[0])
+        words = shlex.split(read_text(path).partition("\n# called in ")[0])
     except (OSError, ValueError) as error:
         raise UserError(f"--resume: {path} cannot be read: {one_line(error)}") from error
     return words[2:]  # behind python3 main.py

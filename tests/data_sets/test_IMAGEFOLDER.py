@@ -8,8 +8,11 @@ import torch
 from PIL import Image
 
 from secateur.data import image_files
+from secateur.data.options import DataOptions
+from secateur.data.prepare import prepare_data
 from secateur.data_sets.IMAGEFOLDER import IMAGEFOLDER
 from secateur.utils.errors import UserError
+from tests.permissions import only
 
 COLOURS = {"blue": (0, 0, 255), "red": (255, 0, 0)}
 
@@ -115,3 +118,23 @@ def test_wrong_folders_are_one_line(folder, tmp_path):
     (folder / "train" / "green").mkdir()
     with pytest.raises(UserError, match=r"green holds no images \(\.bmp"):
         load(folder)
+
+
+def test_a_link_to_nothing_is_named(folder):
+    (folder / "train" / "red" / "0.png").unlink()
+    (folder / "train" / "red" / "0.png").symlink_to(folder / "gone.png")
+    with pytest.raises(UserError, match=r"train/red/0.png is a link to .*gone.png, where no file is"):
+        load(folder)
+
+
+def test_a_pipe_that_is_named_like_an_image_is_never_opened(folder):
+    os.mkfifo(folder / "train" / "blue" / "0.pipe.png")
+    with pytest.raises(UserError, match=r"train/blue/0.pipe.png is no file"):
+        load(folder)
+
+
+@pytest.mark.parametrize("place", ["", "train", "train/red", "train/red/0.png"])
+def test_what_may_not_be_read_is_one_line(folder, place):
+    data = IMAGEFOLDER()
+    with only(0, folder / place), pytest.raises(UserError, match="Permission denied"):
+        prepare_data(data, DataOptions(data_dir=folder), torch.device("cpu"), seed=0)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,16 @@ def test_what_went_wrong_is_one_line(outcome, error):
 
 def test_of_a_long_output_the_end_is_kept():
     assert Outcome(1, "\n".join(map(str, range(100)))).last_lines.splitlines() == [str(line) for line in range(60, 100)]
+
+
+def test_what_a_folder_holds_instead_of_figures_or_a_reason_ends_no_grid(index):
+    add_run(index, 0, test_accuracy="0.5", test_loss=10**400, seconds=[], smoke=True)
+    index.note_failure(index.grid.trials[1], "\x1b[31m=no", "")
+    index.failures.mkdir(exist_ok=True)
+    os.mkfifo(index.failures / f"{index.grid.trials[2].label}.txt")
+    assert states(index) == ["done", "failed", "failed"]
+    first, second, third = index.rows.values()
+    assert (first["test_accuracy"], first["test_loss"], first["seconds"], first["smoke"]) == (None, None, None, True)
+    assert second["error"] == r"\x1b[31m=no"
+    assert third["error"].endswith(".txt cannot be read: it is no file")
+    index.write()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from secateur.config.parser import Parser
 from secateur.config.registry import Registry
+from secateur.config.source import ClassSource
 from secateur.grid.combinations import flags_of
 from secateur.grid.read_grid import read_grid
 from secateur.hooks import plugin_manager
@@ -220,3 +222,19 @@ def test_labels_are_readable_fit_into_a_file_name_and_end_in_the_key():
 def test_words_are_grouped_by_flag():
     found = dict(flags_of(["--input-dim", "3", "8", "8", "--tuning", "--grad_noise", "-0.5", "--seed=1"]))
     assert found == {"input_dim": ("3", "8", "8"), "tuning": (), "grad_noise": ("-0.5",), "seed": ("1",)}
+
+
+def test_each_file_is_read_and_each_parser_built_once_for_however_many_runs(monkeypatch):
+    built, read, init, declared = [], [], Parser.__init__, ClassSource.declared
+    monkeypatch.setattr(Parser, "__init__", lambda self, *options: built.append(1) or init(self, *options))
+    monkeypatch.setattr(ClassSource, "declared", lambda self: read.append(self.name) or declared(self))
+    counts = []
+    for seeds in ("1,2", ",".join(map(str, range(50)))):
+        built.clear()
+        read.clear()
+        found = grid(f"--model LeNet300 --prune_criterion SNIP,GRASP --grasp_temperature 1,2 --seed {seeds}")
+        counts.append((len(built), len(read), len(set(read))))
+    assert len(found.trials) == 150
+    assert counts[1][0] <= counts[0][0]
+    assert counts[1][1:] == counts[0][1:]
+    assert counts[1][1] == counts[1][2]

@@ -8,6 +8,8 @@ import pytest
 
 from secateur.grid.run_folders import command_of, folders_by_key, folders_of, interrupted
 from secateur.grid.trials import Trial
+from secateur.utils.errors import UserError
+from tests.permissions import only
 
 TRIAL = Trial({"model": ("LeNet300",), "seed": ("1",)}, {"seed": 1})
 
@@ -76,6 +78,15 @@ def test_the_newest_folder_counts(make, tmp_path):
     newest = make("2026-01-03")
     assert command_of(TRIAL, tmp_path) == ["--resume", str(newest)]
     assert folders_by_key(tmp_path) == {TRIAL.key: folders_of(TRIAL, tmp_path)}
+
+
+def test_folders_that_may_not_be_read_are_not_taken_for_none(make, tmp_path):
+    folder = make()
+    with only(0, tmp_path), pytest.raises(UserError, match="cannot be read: Permission denied"):
+        folders_by_key(tmp_path)
+    with only(0, folder / "output"):
+        assert interrupted(TRIAL, [folder]) is None
+    assert interrupted(TRIAL, [folder]) == folder
 
 
 def test_a_damaged_description_is_begun_anew(make, tmp_path):
