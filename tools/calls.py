@@ -1,0 +1,158 @@
+"""Which tests concern which function: those that call it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import ROOT, Pool, run_tests, say
+
+#: Tests are run under the tracer so many files at a time.
+FILES_AT_A_TIME = 4
+
+
+@dataclass
+class Calls:
+    """What a test calls: (file, first line) of functions, by the test's name; and its seconds."""
+
+    functions: set[tuple[str, int]]
+    seconds: float
+
+
+class Tracer:
+    """A pytest plugin that notes which functions of the tree each test that passes has called."""
+
+    def __init__(self, root: Path, place: Path) -> None:
+        self.root, self.place = f"{root}/", place
+        self.tests: dict[str, dict[str, Any]] = {}
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Run a test under the tracer."""
+        codes: set[Any] = set()
+
+        def trace(frame: Any, event: str, argument: Any) -> None:
+            codes.add(frame.f_code)
+
+        start = time.perf_counter()
+        threading.settrace(trace)
+        sys.settrace(trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)
+            own = {
+                (code.co_filename.removeprefix(self.root), code.co_firstlineno)
+                for code in codes
+                if code.co_filename.startswith(self.root)
+            }
+            self.tests[item.nodeid] = {"functions": sorted(own), "seconds": time.perf_counter() - start}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what does not pass; what is skipped says nothing at all."""
+        if report.outcome == "failed":
+            self.failed.add(report.nodeid)
+        elif report.outcome == "skipped":
+            self.tests.pop(report.nodeid, None)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write all that was found."""
+        passed = {name: test for name, test in self.tests.items() if name not in self.failed}
+        self.place.write_text(json.dumps({"passed": passed, "failed": sorted(self.failed)}))
+
+
+def find_calls(pool: Pool, copy: Path, tests: list[str]) -> tuple[dict[str, Calls], list[str]]:
+    """Return what the tests call, and which of them fail though nothing is changed."""
+    state = hashlib.sha256("\0".join(tests).encode())
+    for path in sorted(path for path in copy.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        state.update(f"{path.relative_to(copy)}\0".encode() + path.read_bytes())
+    kept = Path(tempfile.gettempdir()) / f"secateur_calls_{state.hexdigest()[:16]}.json"
+    if not kept.exists():
+        found = {"passed": {}, "failed": []}
+        files = [str(path.relative_to(copy)) for test in tests for path in _test_files(copy / test)]
+        shares = [
+            files[start :: -(-len(files) // FILES_AT_A_TIME)] for start in range(-(-len(files) // FILES_AT_A_TIME))
+        ]
+        for number, share in enumerate(shares):
+
+            def work(folder: Path, share: list[str] = share) -> int:
+                return run_tests(["-m", "not slow", *share], [Tracer(folder, Path(f"{folder}.json"))])
+
+            def done(folder: Path, status: int | None, number: int = number, share: list[str] = share) -> None:
+                place = Path(f"{folder}.json")
+                if status in (0, 1, 5) and place.exists():
+                    part = json.loads(place.read_text())
+                    found["passed"] |= part["passed"]
+                    found["failed"] += part["failed"]
+                else:
+                    found["failed"] += share
+                    say(Path(f"{folder}.log").read_text()[-2000:])
+                place.unlink(missing_ok=True)
+                say(f"tests {number + 1}/{len(shares)}: {len(found['passed'])} pass")
+
+            pool.start(work, 3600, done)
+        pool.finish()
+        kept.write_text(json.dumps(found))
+    found = json.loads(kept.read_text())
+    calls = {
+        name: Calls({(file, line) for file, line in test["functions"]}, test["seconds"])
+        for name, test in found["passed"].items()
+    }
+    return calls, found["failed"]
+
+
+def _test_files(place: Path) -> list[Path]:
+    return sorted(place.rglob("test_*.py")) if place.is_dir() else [place]
+
+
+def importers(file: str) -> set[str]:
+    """The module itself and the files of the tree that import it."""
+    module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    names = {module, f"secateur.{module}"}  # utils/ and the components are imported as secateur.utils, ...
+    found = {file}
+    for path in ROOT.rglob("*.py"):
+        name = str(path.relative_to(ROOT))
+        if name.startswith((".", "tests/")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                if imported & names:
+                    found.add(name)
+    return found
+
+
+def choose_tests(file: str, function: int | None, calls: dict[str, Calls], seconds: float) -> tuple[list[str], float]:
+    """Return the tests of a function, or of a module, the nearest and shortest first, and how long they take."""
+    stem = Path(file).stem.lower()
+    if function is None:
+        files = importers(file)
+        those = [name for name, test in calls.items() if any(called in files for called, _ in test.functions)]
+    else:
+        those = [name for name, test in calls.items() if (file, function) in test.functions]
+
+    def distance(name: str) -> tuple[int, float]:
+        place = Path(name.partition("::")[0])
+        near = (
+            0 if place.stem.lower() == f"test_{stem}" else 1 if str(place.parent) == f"tests/{Path(file).parent}" else 2
+        )
+        return near, calls[name].seconds
+
+    chosen, total = [], 0.0
+    for name in sorted(those, key=distance):
+        if not chosen or total + calls[name].seconds <= seconds:
+            chosen.append(name)
+            total += calls[name].seconds
+    return chosen, total
