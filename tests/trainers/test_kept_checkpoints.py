@@ -4,6 +4,8 @@ import math
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 from secateur.utils.errors import UserError
@@ -72,6 +74,7 @@ def test_an_interrupted_run_leaves_its_last_state(make_run):
 
     def interrupted(inputs, targets):
         trainer.network.classifier.bias.data.fill_(7.0)
+        trainer.network.classifier.weight.data.fill_(3.0)  # as within a step, before the masks
         raise KeyboardInterrupt
 
     trainer.train_batch = interrupted
@@ -82,8 +85,22 @@ def test_an_interrupted_run_leaves_its_last_state(make_run):
 
     run.network.classifier.bias.data.zero_()
     last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
+    assert last.metadata["epoch"] == 0
+    assert torch.equal(load_file(f"{last.path}.safetensors")["classifier.weight"], 3.0 * run.masks.kept["classifier"])
     restore_checkpoint(last, run.network, run.masks)
     assert (run.network.classifier.bias == 7.0).all()
+
+
+@pytest.mark.parametrize(("batches", "stopped"), [(1, True), (2, True), (3, False)])
+def test_an_epoch_that_ends_before_its_last_batch_is_not_a_whole_one(make_run, batches, stopped):
+    run = make_run("--model LogisticRegression --epochs 1 --N 48 --batch_size 16")
+    trainer = DefaultTrainer(run)
+    trainer.out_of_time = lambda: trainer.pruner.step == batches
+    results = trainer.train()
+    assert trainer.pruner.step == batches
+    assert run.notices == (["stopped by --max_training_minutes in epoch 1 of 1"] if stopped else [])
+    assert (results["epochs"], results["seconds_pruning"]) == (1, 0)
+    assert results["seconds_training"] == trainer.epoch_seconds > 0
 
 
 def test_max_training_minutes_stops_cleanly_with_results(make_run, monkeypatch):

@@ -18,6 +18,14 @@ def test_runs_are_found_at_any_depth_once(make_run_folder, tmp_path):
     assert [row["train_loss"] for row in runs[0].epochs] == [2, 1]
 
 
+def test_the_accuracy_is_that_of_the_test_set_or_of_the_validation_set(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1, 0.5, {"validation_accuracy": 0.8})
+    make_run_folder("SNIP", 2, None, {"validation_accuracy": 0.8})
+    make_run_folder("SNIP", 3, None, {"validation_accuracy": True})
+    make_run_folder("SNIP", 4, 0.0)
+    assert [run.accuracy for run in collect([tmp_path])[0]] == [0.5, 0.8, None, 0.0]
+
+
 def test_what_is_damaged_or_unfinished_is_listed_with_its_reason(make_run_folder, tmp_path):
     damaged, failed, killed = (make_run_folder("SNIP", seed) for seed in (1, 2, 3))
     (damaged / "output" / "results.json").write_text('{"test_accuracy": 0.')

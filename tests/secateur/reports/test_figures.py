@@ -1,0 +1,173 @@
+"""The figures and tables of a report, by the numbers that they show."""
+
+import pytest
+
+from secateur.reports.collect import collect
+from secateur.reports.figures import draw
+from secateur.reports.groups import group
+from secateur.reports.layer_figures import layer_densities
+from secateur.reports.measure_figures import measure_lines, pareto
+from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, SPEED_UP
+from secateur.reports.panels import line_names, spaced, targets_of
+from secateur.reports.tables import all_groups, all_runs, as_rows, compared, layers, of_testers
+from secateur.reports.training_figures import training_curves
+
+#: Half as slow as the dense network for one image, at a quarter for 64.
+FAST = {
+    "latency_ms_batch_1": 1.0, "latency_dense_ms_batch_1": 2.0,
+    "latency_ms_batch_64": 5.0, "latency_dense_ms_batch_64": 20.0,
+}  # fmt: skip
+STYLES = {
+    line: {"color": f"C{number}", "marker": "o", "linestyle": "-"}
+    for number, line in enumerate(("EmptyCrit", "GRASP", "SNIP"))
+}
+
+
+@pytest.fixture
+def groups(make_run_folder, tmp_path):
+    """SNIP with two seeds at 10x and one at 20x, GRASP at 10x, and the dense network."""
+    for seed, accuracy in ((1, 0.5), (2, 0.7)):
+        make_run_folder("SNIP", seed, accuracy, FAST)
+    make_run_folder("SNIP", 1, 0.4, pruning_limit=0.95)
+    make_run_folder("GRASP", 1, 0.55)
+    dense = {"weight_sparsity": 0.0, "flops_effective": 1000, "layer_densities": {"first": 1.0, "last": 1.0}}
+    make_run_folder("EmptyCrit", 1, 0.9, dense)
+    return group(collect([tmp_path])[0])
+
+
+def points(line):
+    return [(round(x, 6), round(y, 6)) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def test_measures_of_a_group_are_means_over_its_runs(groups):
+    snip = next(one for one in groups if (one.line, one.target) == ("SNIP", "10x"))
+    assert ACCURACY.mean(snip).value == pytest.approx(0.6)
+    assert COMPRESSION.mean(snip).value == pytest.approx(10)
+    # dense / pruned: more is faster
+    assert {size: measure.mean(snip).value for size, measure in SPEED_UP.items()} == {1: 2, 64: 4}
+    assert LATENCY[64].mean(snip).value == 5
+
+
+def test_dense_comes_first_and_is_a_target_only_where_there_is_nothing_else(groups):
+    assert line_names(groups) == ["EmptyCrit", "GRASP", "SNIP"]
+    assert targets_of(groups) == ["10x", "20x"]
+    assert targets_of(groups[:1]) == ["1x"]
+
+
+def test_lines_go_through_the_pruned_and_the_dense_one_lies_across(groups):
+    (axes,) = measure_lines(groups, COMPRESSION, ACCURACY, STYLES).axes
+    dense, grasp, snip = axes.get_lines()[0], axes.containers[0], axes.containers[1]
+    assert points(dense) == [(0, 90), (1, 90)]  # from border to border
+    assert points(grasp.lines[0]) == [(10, 55)]
+    assert points(snip.lines[0]) == [(10, 60), (20, 40)]
+    assert (grasp.has_yerr, snip.has_yerr) == (False, True)
+    # the bar of the two seeds: one standard deviation of 50 and 70
+    (bars,) = snip.lines[2]
+    assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([60 - 200**0.5, 60 + 200**0.5])
+
+
+def test_by_flops_the_dense_network_is_a_point(groups):
+    (axes,) = measure_lines(groups, FLOPS, ACCURACY, STYLES).axes
+    assert points(axes.containers[0].lines[0]) == [(0.001, 90)]
+    assert len(axes.containers) == 3
+
+
+def test_a_measure_that_is_zero_everywhere_is_not_drawn(groups):
+    assert measure_lines(groups, NODES, ACCURACY, STYLES) is None
+
+
+def test_the_front_is_drawn_for_each_batch_size(groups):
+    one, many = pareto(groups, STYLES).axes
+    assert (points(one.get_lines()[0]), points(many.get_lines()[0])) == ([(2, 60)], [(4, 60)])
+    assert [axes.get_title().partition(", ")[2] for axes in (one, many)] == [
+        "1 image at a time",
+        "64 images at a time",
+    ]
+    assert [text.get_text() for text in one.texts] == ["10x"]
+
+
+def test_layers_are_drawn_of_the_pruned_alone_by_target(groups):
+    first, second = layer_densities("panel", groups, STYLES).axes
+    assert [axes.get_title() for axes in (first, second)] == ["10x", "20x"]
+    assert [points(line) for line in first.get_lines()] == [[(0, 10), (1, 10)]] * 2
+    assert [points(line) for line in second.get_lines()] == [[(0, 5), (1, 5)]]
+
+
+def test_training_is_drawn_beside_that_of_the_dense_network(groups):
+    figure = training_curves("panel", groups, STYLES)
+    loss, _, accuracy, _ = figure.axes
+    assert [len(axes.get_lines()) for axes in figure.axes] == [3, 2, 3, 2]
+    assert points(loss.get_lines()[0]) == [(1, 2), (2, 1)]
+    assert points(accuracy.get_lines()[0]) == [(1, 20), (2, 40)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["EmptyCrit", "GRASP", "SNIP"]
+
+
+def test_all_figures_there_are_data_for_are_drawn(groups):
+    assert [picture.name for picture in draw(groups)] == [
+        "accuracy_by_compression",
+        "testing_time_by_compression",
+        "latency_batch_1_by_compression",
+        "latency_batch_64_by_compression",
+        "flops_by_compression",
+        "accuracy_by_flops",
+        "pareto_speed",
+        "layers_1",
+        "training_1",
+    ]
+
+
+def test_of_too_many_some_are_taken_evenly():
+    assert spaced(range(5), 5) == [0, 1, 2, 3, 4]
+    assert spaced(range(9), 5) == [0, 2, 4, 6, 8]
+
+
+def test_cells_are_sorted_by_what_they_mean_and_not_by_their_text(groups):
+    table = compared(groups, ACCURACY)
+    assert table.columns == ["network", "compression", "EmptyCrit", "GRASP", "SNIP"]
+    assert [[cell.text for cell in row[1:]] for row in table.rows] == [
+        ["1x", "90.00 (1)", "", ""],
+        ["10x", "", "55.00 (1)", "60 ± 14 (2)"],
+        ["20x", "", "", "40.00 (1)"],
+    ]
+    assert [row[1].value for row in table.rows] == [1, 10, 20]
+    assert [row[4].value for row in table.rows] == [None, pytest.approx(0.6), 0.4]
+    assert compared(groups, SPEED_UP[1]) is not None
+    assert compared(groups[:1], SPEED_UP[1]) is None
+
+
+def test_all_groups_and_layers_are_listed_with_what_was_measured(groups):
+    (dense, *_, snip) = as_rows(all_groups(groups))
+    assert (dense["compression"], dense["runs"], snip["compression"]) == ("1x", "1", "20x")
+    assert {name for name in snip if name.startswith("times as fast")} == {
+        "times as fast as dense, batch 1",
+        "times as fast as dense, batch 64",
+    }
+    assert "loss" not in snip
+    rows = [tuple(row.values())[1:] for row in as_rows(layers(groups))]
+    assert rows[:2] == [("EmptyCrit", "1x", "first", "100.000 (1)"), ("EmptyCrit", "1x", "last", "100.000 (1)")]
+    assert rows[-1] == ("SNIP", "20x", "last", "5.000 (1)")
+
+
+def test_a_test_of_a_network_is_listed_as_one_and_is_no_training(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1, 0.5)
+    make_run_folder("SNIP", 1, 0.9, eval=True)
+    runs, _ = collect([tmp_path])
+    (one,) = group(runs)
+    assert ([run.accuracy for run in one.runs], [run.trained for run in runs]) == ([0.5], [True, False])
+    rows = as_rows(all_runs(runs))
+    assert [(row["status"], row["accuracy [%]"], row["weights pruned [%]"]) for row in rows] == [
+        ("finished", "50.00", "90.00"),
+        ("test", "90.00", "90.00"),
+    ]
+
+
+def test_long_tables_of_testers_are_cut_off_and_their_numbers_shortened(make_run_folder, tmp_path):
+    folder = make_run_folder("SNIP", 1)
+    rows = "".join(f"{number},0.1234567890123,name\n" for number in range(4))
+    (folder / "output" / "compared.csv").write_text(f"number,share,word\n{rows}")
+    (table,) = of_testers(collect([tmp_path])[0], most_rows=3)
+    assert table.title.endswith("output/compared.csv, the first 3 of 4 rows")
+    assert [[cell.text for cell in row] for row in table.rows] == [[str(n), "0.123457", "name"] for n in range(3)]
+    assert [cell.value for cell in table.rows[2]] == [2, 0.1234567890123, None]
+    (whole,) = of_testers(collect([tmp_path])[0], most_rows=4)
+    assert whole.title.endswith("output/compared.csv")
