@@ -19,8 +19,11 @@ OPERATORS = {
 EXCHANGED = {"min": "max", "max": "min", "any": "all", "all": "any", "sorted": "list", "argmax": "argmin"}
 #: Methods that are left out.
 DROPPED = {"abs", "clone", "square", "sqrt", "exp", "log", "copy", "deepcopy"}
-#: Keywords without which all stays as it was: what they guard against cannot be brought about, or is a matter of looks.
+#: Keywords without which no number changes: what they guard against cannot be brought about on a CPU, or they are a
+#: matter of looks.
 UNSEEN = {None, "strict", "device", "encoding", "metavar", "non_blocking"}
+UNSEEN |= {"fontsize", "labelsize", "linewidth", "labelpad", "capsize", "rotation", "ha", "va", "zorder", "cmap", "dpi"}
+UNSEEN |= {"loc", "xytext", "textcoords"}
 #: A number that is a whole one more is another number: of 0.5 it makes 1.5.
 STEP = 1
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
         ("x = True if a else 0.5", ["(0.5 if a else True)", "False", "1.5"]),
         ("x = min(one, key=two)", ["(max(one, key=two))", "(min(one))"]),
         ("x = sorted(one.abs(), reverse=a)", ["(list(one.abs()))", "(sorted(one.abs()))", "one"]),
-        ("x = zip(one, two, strict=True)", []),
+        ("x = zip(one, two, strict=True, fontsize=8)", []),
         ("self.x = one", ["pass"]),
         ("x = one", []),
         ("x += one", ["x -= one"]),
