@@ -1,16 +1,19 @@
 """The figures and tables of a report, by the numbers that they show."""
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from secateur.reports.collect import collect
 from secateur.reports.figures import draw
 from secateur.reports.groups import group
-from secateur.reports.layer_figures import layer_densities
+from secateur.reports.layer_figures import layer_densities, weight_histograms
 from secateur.reports.measure_figures import measure_lines, pareto
 from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, SPEED_UP
-from secateur.reports.panels import line_names, spaced, targets_of
+from secateur.reports.panels import by_error, line_names, logarithmic, panel_grid, spaced, targets_of
 from secateur.reports.tables import all_groups, all_runs, as_rows, compared, layers, of_testers
 from secateur.reports.training_figures import training_curves
+from secateur.utils.drawing import COLOURS
 
 #: Half as slow as the dense network for one image, at a quarter for 64.
 FAST = {
@@ -171,3 +174,82 @@ def test_long_tables_of_testers_are_cut_off_and_their_numbers_shortened(make_run
     assert [cell.value for cell in table.rows[2]] == [2, 0.1234567890123, None]
     (whole,) = of_testers(collect([tmp_path])[0], most_rows=4)
     assert whole.title.endswith("output/compared.csv")
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([90, 98.75], "function"), ([90, 98.7], "linear"), ([10, 50], "linear"), ([99.9, 100], "function")],
+)
+def test_accuracies_are_logarithmic_in_the_error_where_that_spans_eight_times(values, scale):
+    (axes,) = panel_grid(1, 3, 3)[1]
+    axes.plot([0, 1], values)
+    axes.set_ylabel("accuracy")
+    by_error(axes, values)
+    assert axes.get_yscale() == scale
+    if scale == "linear":
+        assert axes.get_ylabel() == "accuracy"
+        return
+    assert axes.get_ylabel() == "accuracy\n(logarithmic in the error)"
+    largest, smallest = 100 - values[0], max(100 - values[1], 0.01)
+    assert axes.get_ylim() == pytest.approx((100 - 1.3 * largest, 100 - smallest / 1.3))
+    # as far from 90 to 99 as from 99 to 99.9, and nothing is further than an error of 0.01
+    places = axes.transData.transform([(0, accuracy) for accuracy in (90, 99, 99.9, 99.99, 100)])[:, 1]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1]) == pytest.approx(places[3] - places[2])
+    assert places[4] == pytest.approx(places[3])
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([1, 8], "log"), ([1, 7.9], "linear"), ([0, 100], "linear"), ([-1, 100], "linear")]
+)
+def test_an_axis_is_logarithmic_where_positive_values_span_eight_times(values, scale):
+    (axes,) = panel_grid(1, 3, 3)[1]
+    axes.plot(values, [0, 1])
+    logarithmic(axes.xaxis, values, "x")
+    assert axes.get_xscale() == scale
+    assert axes.xaxis.get_major_formatter()(10_000) == "10,000x"
+    if scale == "log":
+        assert [tick for tick in axes.get_xticks() if 1 <= tick <= 8] == [1, 2, 5]
+
+
+def test_panels_stand_side_by_side_as_far_as_there_is_room():
+    figure, panels = panel_grid(5, 4, 3, most=3)
+    assert figure.get_size_inches().tolist() == pytest.approx([3 * 4 + 1.5, 2 * 3 + 0.8])
+    assert (len(panels), len(figure.axes)) == (5, 6)
+    assert [axes.axison for axes in figure.axes] == [True] * 5 + [False]
+    assert panel_grid(1, 4, 3)[0].get_size_inches()[0] == 8  # room for a legend
+
+
+def test_above_a_compression_stands_how_much_is_pruned(groups):
+    (axes,) = measure_lines(groups, COMPRESSION, ACCURACY, STYLES).axes
+    axes.figure.canvas.draw()
+    (above,) = axes.child_axes
+    shown = dict(zip(above.get_xticks(), (text.get_text() for text in above.get_xticklabels()), strict=True))
+    assert shown
+    assert all(text == f"{100 - 100 / tick:.3g}%" for tick, text in shown.items())
+    low, high = axes.get_xlim()
+    assert all(max(low, 1) <= tick <= high for tick in shown)
+
+
+def test_weights_are_drawn_where_most_lines_meet(make_run_folder, tmp_path):
+    for criterion, limit in (("SNIP", 0.9), ("SNIP", 0.95), ("GRASP", 0.95), ("GRASP", 0.98), ("SNIP", 0.98)):
+        folder = make_run_folder(criterion, 1, pruning_limit=limit)
+        (folder / "models").mkdir()
+        weights = {"first.weight": torch.tensor([[0.0, 1.0, -1.0]]), "last.weight": torch.zeros(2, 2)}
+        save_file(weights, folder / "models" / "LeNet300_finished.safetensors")
+    (picture,) = weight_histograms("panel", group(collect([tmp_path])[0]), STYLES, 3)
+    assert picture.name == "weights_3"
+    assert "at 20x, of one run of each line (seed 1)" in picture.caption  # of 20x and 50x the nearer to 10x
+    first, last = picture.figure.axes
+    assert (len(first.patches), len(last.patches)) == (2, 0)
+    values, edges, _ = first.patches[0].get_data()
+    assert (values.sum(), len(values)) == (2, 50)
+    assert edges[[0, -1]].tolist() == [-1, 1]
+
+
+def test_lines_are_dashed_where_colours_come_round_again(make_run_folder, tmp_path):
+    for number in range(2 * len(COLOURS) + 1):
+        make_run_folder(f"Criterion{number:02d}", 1)
+    figure = next(iter(draw(group(collect([tmp_path])[0])))).figure
+    lines = [container.lines[0] for container in figure.axes[0].containers]
+    assert [lines[number * len(COLOURS)].get_linestyle() for number in range(3)] == ["-", "--", ":"]
+    assert lines[0].get_color() == lines[len(COLOURS)].get_color() != lines[1].get_color()
