@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import getpass
 import hashlib
 import json
 import sys
@@ -74,43 +75,62 @@ class Tracer:
 
 
 def find_calls(pool: Pool, copy: Path, tests: list[str]) -> tuple[dict[str, Calls], list[str]]:
-    """Return what the tests call, and which of them fail though nothing is changed."""
-    state = hashlib.sha256("\0".join(tests).encode())
-    for path in sorted(path for path in copy.rglob("*") if path.is_file() and path.suffix != ".pyc"):
-        state.update(f"{path.relative_to(copy)}\0".encode() + path.read_bytes())
-    kept = Path(tempfile.gettempdir()) / f"secateur_calls_{state.hexdigest()[:16]}.json"
-    if not kept.exists():
-        found = {"passed": {}, "failed": []}
-        files = [str(path.relative_to(copy)) for test in tests for path in _test_files(copy / test)]
-        shares = [
-            files[start :: -(-len(files) // FILES_AT_A_TIME)] for start in range(-(-len(files) // FILES_AT_A_TIME))
-        ]
-        for number, share in enumerate(shares):
+    """Return what the tests call, and which of them fail though nothing is changed.
 
-            def work(folder: Path, share: list[str] = share) -> int:
-                return run_tests(["-m", "not slow", *share], [Tracer(folder, Path(f"{folder}.json"))])
+    What was found is kept, a file of tests at a time, in the folder for temporary files.
+    """
+    files = [str(path.relative_to(copy)) for test in tests for path in _test_files(copy / test)]
+    kept = _places(copy, files)
+    missing = [file for file in files if not kept[file].exists()]
+    for start in range(0, len(missing), FILES_AT_A_TIME):
+        _trace(pool, missing[start : start + FILES_AT_A_TIME], kept, f"{start + 1} of {len(missing)}")
+    pool.finish()
+    calls, failing = {}, []
+    for file in files:
+        found = json.loads(kept[file].read_text()) if kept[file].exists() else {"passed": {}, "failed": [file]}
+        failing += found["failed"]
+        for name, test in found["passed"].items():
+            calls[name] = Calls({(called, line) for called, line in test["functions"]}, test["seconds"])
+    return calls, failing
 
-            def done(folder: Path, status: int | None, number: int = number, share: list[str] = share) -> None:
-                place = Path(f"{folder}.json")
-                if status in (0, 1, 5) and place.exists():
-                    part = json.loads(place.read_text())
-                    found["passed"] |= part["passed"]
-                    found["failed"] += part["failed"]
-                else:
-                    found["failed"] += share
-                    say(Path(f"{folder}.log").read_text()[-2000:])
-                place.unlink(missing_ok=True)
-                say(f"tests {number + 1}/{len(shares)}: {len(found['passed'])} pass")
 
-            pool.start(work, 3600, done)
-        pool.finish()
-        kept.write_text(json.dumps(found))
-    found = json.loads(kept.read_text())
-    calls = {
-        name: Calls({(file, line) for file, line in test["functions"]}, test["seconds"])
-        for name, test in found["passed"].items()
-    }
-    return calls, found["failed"]
+def _trace(pool: Pool, files: list[str], kept: dict[str, Path], shown: str) -> None:
+    """Run files of tests under the tracer, as soon as a copy of the tree is free, and keep what each has called."""
+
+    def work(folder: Path) -> int:
+        return run_tests(["-m", "not slow", *files], [Tracer(folder, Path(f"{folder}.json"))])
+
+    def done(folder: Path, status: int | None) -> None:
+        say(f"tests {shown}: {' '.join(files)}")
+        place = Path(f"{folder}.json")
+        if status not in (0, 1, 5) or not place.exists():
+            say(Path(f"{folder}.log").read_text()[-2000:])
+            return
+        found = json.loads(place.read_text())
+        place.unlink()
+        for file in files:
+            passed = {name: test for name, test in found["passed"].items() if name.partition("::")[0] == file}
+            failed = [name for name in found["failed"] if name.partition("::")[0] == file]
+            kept[file].write_text(json.dumps({"passed": passed, "failed": failed}))
+
+    pool.start(work, 3600, done)
+
+
+def _places(copy: Path, files: list[str]) -> dict[str, Path]:
+    """Where what each file of tests calls is kept: as long as neither it nor anything but other tests changes."""
+    folder = Path(tempfile.gettempdir()) / f"secateur_calls_{getpass.getuser()}"
+    folder.mkdir(exist_ok=True)
+    state = hashlib.sha256()
+    for path in sorted([*copy.rglob("*.py"), copy / "pyproject.toml"]):
+        name = path.relative_to(copy)
+        if not (name.parts[0] == "tests" and name.name.startswith("test_")):
+            state.update(f"{name}\0".encode() + path.read_bytes())
+    found = {}
+    for file in files:
+        own = state.copy()
+        own.update(f"{file}\0".encode() + (copy / file).read_bytes())
+        found[file] = folder / f"{own.hexdigest()[:24]}.json"
+    return found
 
 
 def _test_files(place: Path) -> list[Path]:

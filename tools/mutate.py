@@ -5,9 +5,9 @@
 Each mutant is one change, as of `<` to `<=` or a statement that is left out (see mutations.py). The tests that concern
 it are those that call its function; of what a module runs when it is imported, those that call any function of the
 module or of one that imports it. Which call which is found by running the tests (`--tests`, all that are not marked
-slow) once under a tracer, and kept in the folder for temporary files until the tree changes. Tests that fail then, as
-they may for want of a git repository, have no say. Of the others the nearest and shortest are run, up to `--seconds`
-of them, until one fails.
+slow) once under a tracer, and kept in the folder for temporary files until the code or the test changes. Tests that
+fail then, as they may for want of a git repository, have no say. Of the others the nearest and shortest are run, up to
+`--seconds` of them, until one fails.
 
 A mutant that survives is a fault of the tests, or equal to the original in all that can be seen: judge each by hand.
 The checkout is only read: every file is changed in a copy.
