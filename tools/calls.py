@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from processes import ROOT, Pool, run_tests, say
 
+#: These look at the options of every class without calling anything of it.
+OF_OPTIONS = ("tests/secateur/config/test_defaults.py",)
 #: Tests are run under the tracer so many files at a time.
 FILES_AT_A_TIME = 4
 
@@ -155,23 +157,27 @@ def importers(file: str) -> set[str]:
 
 
 def choose_tests(file: str, function: int | None, calls: dict[str, Calls], seconds: float) -> tuple[list[str], float]:
-    """Return the tests of a function, or of a module, the nearest and shortest first, and how long they take."""
-    stem = Path(file).stem.lower()
+    """Return the tests of a function, or of what a module runs on import, up to so many seconds of them, and how long.
+
+    The nearest come first, of these the ones that call fewest functions: they look closest.
+    """
     if function is None:
         files = importers(file)
         those = [name for name, test in calls.items() if any(called in files for called, _ in test.functions)]
+        those += [name for name in calls if name.partition("::")[0] in OF_OPTIONS]
     else:
         those = [name for name, test in calls.items() if (file, function) in test.functions]
 
-    def distance(name: str) -> tuple[int, float]:
+    def distance(name: str) -> tuple[int, int]:
         place = Path(name.partition("::")[0])
-        near = (
-            0 if place.stem.lower() == f"test_{stem}" else 1 if str(place.parent) == f"tests/{Path(file).parent}" else 2
-        )
-        return near, calls[name].seconds
+        if place.stem.lower() == f"test_{Path(file).stem.lower()}" or str(place) in OF_OPTIONS:
+            near = 0
+        else:
+            near = 1 if str(place.parent) == f"tests/{Path(file).parent}" else 2
+        return near, len(calls[name].functions)
 
     chosen, total = [], 0.0
-    for name in sorted(those, key=distance):
+    for name in sorted(dict.fromkeys(those), key=distance):
         if not chosen or total + calls[name].seconds <= seconds:
             chosen.append(name)
             total += calls[name].seconds

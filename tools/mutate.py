@@ -6,8 +6,8 @@ Each mutant is one change, as of `<` to `<=` or a statement that is left out (se
 it are those that call its function; of what a module runs when it is imported, those that call any function of the
 module or of one that imports it. Which call which is found by running the tests (`--tests`, all that are not marked
 slow) once under a tracer, and kept in the folder for temporary files until the code or the test changes. Tests that
-fail then, as they may for want of a git repository, have no say. Of the others the nearest and shortest are run, up to
-`--seconds` of them, until one fails.
+fail then, as they may for want of a git repository, have no say. Of the others the nearest are run, up to `--seconds`
+of them, until one fails.
 
 A mutant that survives is a fault of the tests, or equal to the original in all that can be seen: judge each by hand.
 The checkout is only read: every file is changed in a copy.
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=40, help="mutants to try, of each place; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="chooses which")
     parser.add_argument("--tests", nargs="+", default=["tests"], help="files and folders of tests")
-    parser.add_argument("--seconds", type=float, default=20.0, help="run tests of so long for each mutant")
+    parser.add_argument("--seconds", type=float, default=30.0, help="run tests of so long for each mutant")
     parser.add_argument("--preload", nargs="*", default=PRELOADED, help="modules to import once for all")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
     asked = parser.parse_args()

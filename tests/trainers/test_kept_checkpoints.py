@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from secateur.runs.checkpoint import restore_checkpoint
+from secateur.runs.checkpoint_metadata import find_checkpoint
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 from secateur.utils.errors import UserError
 
@@ -25,6 +27,10 @@ def test_checkpoints_are_kept_before_pruning_and_at_the_end(make_run):
         "LeNet300_epoch_0.safetensors",
         "LeNet300_finished.safetensors",
     ]
+    results, name = run.folder.path.parent, run.folder.path.name
+    before, finished = (find_checkpoint(results, name, f"LeNet300_{kind}") for kind in ("epoch_0", "finished"))
+    assert (before.metadata["epoch"], finished.metadata["epoch"]) == (0, 2)
+    assert finished.metadata["figures"]["epochs"] == 2
 
 
 def test_save_freq_keeps_more(make_run):
@@ -46,9 +52,6 @@ def test_a_loss_that_is_nan_stops_the_run_and_leaves_the_last_good_checkpoint(ma
     trainer.compute_loss = compute_loss
     with pytest.raises(UserError, match=r"epoch 2, batch 2: try a smaller --learning_rate.*models/last"):
         trainer.train()
-    from secateur.runs.checkpoint import restore_checkpoint
-    from secateur.runs.checkpoint_metadata import find_checkpoint
-
     last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
     restore_checkpoint(last, run.network, run.masks)
     assert all(parameter.isfinite().all() for parameter in run.network.parameters())
@@ -80,9 +83,6 @@ def test_an_interrupted_run_leaves_its_last_state(make_run):
     trainer.train_batch = interrupted
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    from secateur.runs.checkpoint import restore_checkpoint
-    from secateur.runs.checkpoint_metadata import find_checkpoint
-
     run.network.classifier.bias.data.zero_()
     last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
     assert last.metadata["epoch"] == 0

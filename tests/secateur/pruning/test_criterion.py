@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -46,6 +47,7 @@ def test_a_step_says_what_it_did_and_shows_no_tensors():
     step = magnitude(network).prune(0.5, [])
     assert (step.epoch, step.sparsity, step.unit, step.regrown, step.notices) == (0, 0.5, "weights", {}, [])
     assert step.seconds > 0
+    assert (step.pruned, replace(step, candidates=0, kept=0).pruned) == (0.5, 0)
     assert "tensor" not in repr(step)
     assert "candidates=24, kept=12" in repr(step)
     assert magnitude(network).prune(0.5, [], epoch=3).epoch == 3

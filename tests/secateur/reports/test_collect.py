@@ -43,6 +43,13 @@ def test_what_is_damaged_or_unfinished_is_listed_with_its_reason(make_run_folder
     assert runs[2].reason.endswith("epoch 7")
 
 
+def test_text_that_is_no_text_hides_no_run(make_run_folder, tmp_path):
+    folder = make_run_folder("SNIP", 1)
+    (folder / "output" / "calling_command.txt").write_bytes(b"python3 main.py --run_name \xff\n# called\n")
+    (run,), problems = collect([tmp_path])
+    assert (run.command, problems) == ("python3 main.py --run_name \ufffd", [])
+
+
 @pytest.mark.parametrize("content", ["[1, 2]", "null", '{"a": 1', "\x00"])
 def test_json_that_holds_something_else_is_a_problem(make_run_folder, tmp_path, content):
     (make_run_folder("SNIP", 1) / "output" / "arguments.json").write_text(content)

@@ -101,6 +101,7 @@ def test_training_is_drawn_beside_that_of_the_dense_network(groups):
     loss, _, accuracy, _ = figure.axes
     assert [len(axes.get_lines()) for axes in figure.axes] == [3, 2, 3, 2]
     assert points(loss.get_lines()[0]) == [(1, 2), (2, 1)]
+    assert loss.get_lines()[0].get_markevery() == 1
     assert points(accuracy.get_lines()[0]) == [(1, 20), (2, 40)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["EmptyCrit", "GRASP", "SNIP"]
 
