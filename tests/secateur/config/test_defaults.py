@@ -9,7 +9,7 @@ from pathlib import Path
 
 from secateur.config.kinds import KINDS
 from secateur.config.option import Option, options_of
-from secateur.config.parser import READERS
+from secateur.config.parser import READERS, names_of
 from secateur.config.registry import Registry
 from secateur.hooks import empty_manager
 
@@ -39,6 +39,7 @@ def described(one: Option) -> str:
     if one.kind in (int, float):
         parts.append(f"{'(' if one.above else '['}{one.low}, {one.high}{')' if one.below else ']'}")
     parts += [f"of {' '.join(one.choices)}"] if one.choices else []
+    parts += [f"as {one.pattern[0]}"] if one.pattern else []
     parts += [f"smoke {one.smoke!r}"] if one.smoke is not None else []
     return "; ".join([*parts, *(text for name, text in MARKS.items() if getattr(one, name))])
 
@@ -51,10 +52,11 @@ def lines() -> dict[str, str]:
         for base in reversed(kind.__mro__[1:]):
             inherited |= {key: one.default for key, one in options_of(base).items()}
         for key, one in options_of(kind).items():
+            flags = " ".join(f"--{flag}" for flag in names_of(one))
             if key not in inherited:
-                found[f"{name}.{key} --{one.flag}"] = described(one)
+                found[f"{name}.{key} {flags}"] = described(one)
             elif one.default != inherited[key]:
-                found[f"{name}.{key} --{one.flag}"] = repr(one.default)
+                found[f"{name}.{key} {flags}"] = repr(one.default)
     return found
 
 

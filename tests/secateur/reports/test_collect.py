@@ -16,6 +16,8 @@ def test_runs_are_found_at_any_depth_once(make_run_folder, tmp_path):
     assert runs[0].command == "python3 main.py --seed 1"
     assert runs[0].compression == pytest.approx(10)
     assert [row["train_loss"] for row in runs[0].epochs] == [2, 1]
+    inner.rename(folder / "codebase")  # what lies within a run is no run of its own
+    assert [run.folder for run in collect([tmp_path])[0]] == [folder]
 
 
 def test_the_accuracy_is_that_of_the_test_set_or_of_the_validation_set(make_run_folder, tmp_path):

@@ -10,7 +10,7 @@ from secateur.reports.groups import group
 from secateur.reports.layer_figures import layer_densities, weight_histograms
 from secateur.reports.measure_figures import measure_lines, pareto
 from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, SPEED_UP
-from secateur.reports.panels import by_error, line_names, logarithmic, panel_grid, spaced, targets_of
+from secateur.reports.panels import ACCURACY_TICKS, by_error, line_names, logarithmic, panel_grid, spaced, targets_of
 from secateur.reports.tables import all_groups, all_runs, as_rows, compared, layers, of_testers
 from secateur.reports.training_figures import training_curves
 from secateur.utils.drawing import COLOURS
@@ -22,17 +22,17 @@ FAST = {
 }  # fmt: skip
 STYLES = {
     line: {"color": f"C{number}", "marker": "o", "linestyle": "-"}
-    for number, line in enumerate(("EmptyCrit", "GRASP", "SNIP"))
+    for number, line in enumerate(("EmptyCrit", "CNIP", "GRASP", "SNIP"))
 }
 
 
 @pytest.fixture
 def groups(make_run_folder, tmp_path):
-    """SNIP with two seeds at 10x and one at 20x, GRASP at 10x, and the dense network."""
+    """SNIP with two seeds at 10x and one at 20x, CNIP at 10x, and the dense network."""
     for seed, accuracy in ((1, 0.5), (2, 0.7)):
         make_run_folder("SNIP", seed, accuracy, FAST)
     make_run_folder("SNIP", 1, 0.4, pruning_limit=0.95)
-    make_run_folder("GRASP", 1, 0.55)
+    make_run_folder("CNIP", 1, 0.55)
     dense = {"weight_sparsity": 0.0, "flops_effective": 1000, "layer_densities": {"first": 1.0, "last": 1.0}}
     make_run_folder("EmptyCrit", 1, 0.9, dense)
     return group(collect([tmp_path])[0])
@@ -52,18 +52,18 @@ def test_measures_of_a_group_are_means_over_its_runs(groups):
 
 
 def test_dense_comes_first_and_is_a_target_only_where_there_is_nothing_else(groups):
-    assert line_names(groups) == ["EmptyCrit", "GRASP", "SNIP"]
-    assert targets_of(groups) == ["10x", "20x"]
+    assert line_names(groups) == ["EmptyCrit", "CNIP", "SNIP"]
+    assert targets_of(groups) == targets_of(groups[::-1]) == ["10x", "20x"]
     assert targets_of(groups[:1]) == ["1x"]
 
 
 def test_lines_go_through_the_pruned_and_the_dense_one_lies_across(groups):
     (axes,) = measure_lines(groups, COMPRESSION, ACCURACY, STYLES).axes
-    dense, grasp, snip = axes.get_lines()[0], axes.containers[0], axes.containers[1]
+    dense, cnip, snip = axes.get_lines()[0], axes.containers[0], axes.containers[1]
     assert points(dense) == [(0, 90), (1, 90)]  # from border to border
-    assert points(grasp.lines[0]) == [(10, 55)]
+    assert points(cnip.lines[0]) == [(10, 55)]
     assert points(snip.lines[0]) == [(10, 60), (20, 40)]
-    assert (grasp.has_yerr, snip.has_yerr) == (False, True)
+    assert (cnip.has_yerr, snip.has_yerr) == (False, True)
     # the bar of the two seeds: one standard deviation of 50 and 70
     (bars,) = snip.lines[2]
     assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([60 - 200**0.5, 60 + 200**0.5])
@@ -90,7 +90,9 @@ def test_the_front_is_drawn_for_each_batch_size(groups):
 
 
 def test_layers_are_drawn_of_the_pruned_alone_by_target(groups):
-    first, second = layer_densities("panel", groups, STYLES).axes
+    figure = layer_densities("panel", groups, STYLES)
+    first, second = figure.axes
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CNIP", "SNIP"]
     assert [axes.get_title() for axes in (first, second)] == ["10x", "20x"]
     assert [points(line) for line in first.get_lines()] == [[(0, 10), (1, 10)]] * 2
     assert [points(line) for line in second.get_lines()] == [[(0, 5), (1, 5)]]
@@ -103,7 +105,7 @@ def test_training_is_drawn_beside_that_of_the_dense_network(groups):
     assert points(loss.get_lines()[0]) == [(1, 2), (2, 1)]
     assert loss.get_lines()[0].get_markevery() == 1
     assert points(accuracy.get_lines()[0]) == [(1, 20), (2, 40)]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["EmptyCrit", "GRASP", "SNIP"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["EmptyCrit", "CNIP", "SNIP"]
 
 
 def test_all_figures_there_are_data_for_are_drawn(groups):
@@ -127,7 +129,7 @@ def test_of_too_many_some_are_taken_evenly():
 
 def test_cells_are_sorted_by_what_they_mean_and_not_by_their_text(groups):
     table = compared(groups, ACCURACY)
-    assert table.columns == ["network", "compression", "EmptyCrit", "GRASP", "SNIP"]
+    assert table.columns == ["network", "compression", "EmptyCrit", "CNIP", "SNIP"]
     assert [[cell.text for cell in row[1:]] for row in table.rows] == [
         ["1x", "90.00 (1)", "", ""],
         ["10x", "", "55.00 (1)", "60 ± 14 (2)"],
@@ -191,6 +193,7 @@ def test_accuracies_are_logarithmic_in_the_error_where_that_spans_eight_times(va
         assert axes.get_ylabel() == "accuracy"
         return
     assert axes.get_ylabel() == "accuracy\n(logarithmic in the error)"
+    assert set(axes.get_yticks()) <= {*ACCURACY_TICKS}
     largest, smallest = 100 - values[0], max(100 - values[1], 0.01)
     assert axes.get_ylim() == pytest.approx((100 - 1.3 * largest, 100 - smallest / 1.3))
     # as far from 90 to 99 as from 99 to 99.9, and nothing is further than an error of 0.01
