@@ -58,6 +58,20 @@ def test_a_report_is_one_page_with_its_pictures_and_tables(run, make_run_folder,
     assert not [link for link in page.links if re.match(r"\w+:|//", link)]
     assert all((outcome.folder / unquote(link)).exists() for link in page.links)
     assert "60 ± 14 (2)" in text
+    assert f'<td class="number" data-value="{(0.5 + 0.7) / 2!r}">60 ± 14 (2)</td>' in text
+    assert "<td>SNIP</td>" in text
+    assert "No finished training" not in text
+    captions = re.findall("<caption>([^<]*)", text)
+    assert [caption.strip() for caption in captions] == [
+        "accuracy [%]", "time of testing the whole set [s]", "latency of 1 image [ms]", "latency of 64 images [ms]",
+        "FLOPs of an image, zeros free [millions]", "mean ± standard deviation (number of runs)", "all runs",
+        f"{hostile.name}/output/compared.csv".replace("<", "&lt;").replace(">", "&gt;"),
+    ]  # fmt: skip
+    layers = list(csv.DictReader((outcome.folder / "layers.csv").read_text().splitlines()))
+    assert [(row["criterion"], row["layer"], row["weights kept [%]"]) for row in layers][-2:] == [
+        ("SNIP", "first", "10.000 ± 0 (2)"),
+        ("SNIP", "last", "10.000 ± 0 (2)"),
+    ]
     assert "--report" in text
     names = {path.stem for path in outcome.folder.glob("*.png")}
     assert {"accuracy_by_compression", "testing_time_by_compression", "flops_by_compression", "pareto_speed"} <= names

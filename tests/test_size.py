@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = (
     *("criterions", "data_sets", "losses", "lr_schedules", "models", "testers", "trainers"),
-    *("secateur", "utils", "benchmarks", "tests"),
+    *("secateur", "utils", "benchmarks", "tools", "tests"),
 )
 #: Runs a command under a profiler, and writes the project's files of which a function was called.
 WALK = """

@@ -71,6 +71,7 @@ def test_every_requirement_is_imported_or_is_a_tool():
         "secateur",
         "tests",
         "benchmarks",
+        "tools",
     ]
     names = imported(folders)
     unused = {package for package in REQUIREMENTS if IMPORTED_AS.get(package, package) not in names}

@@ -40,6 +40,20 @@ def test_the_threshold_is_a_flag_and_the_limit_has_no_say(make):
     assert make(network(rows), "--pruning_limit 0.9").prune(0.9, []).kept == 3
 
 
+def test_the_penalty_ends_with_the_last_step_alone(make):
+    class Penalty:
+        has_pruned = False
+
+    loss = Penalty()
+    criterion = make(network([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), loss=loss)
+    criterion.prune(0.5, [])
+    assert not loss.has_pruned
+    criterion.prune(0.5, [], last=True)
+    assert loss.has_pruned
+    make(network([[1.0, 0.0]])).prune(0.5, [], last=True)  # a loss of one's own has no penalty to end
+    assert not hasattr(nn.functional.cross_entropy, "has_pruned")
+
+
 def test_a_layer_never_loses_its_last_channel(make):
     assert make(network([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])).prune(0.5, []).kept == 1
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from secateur.criterions.RigL import RigL
 from secateur.criterions.SET import SET
+from secateur.utils.errors import UserError
 
 BATCH = [(torch.randn(16, 12), torch.arange(16) % 5)]
 
@@ -50,6 +51,13 @@ def test_rigl_by_hand(build):
     assert layer.weight.tolist() == [[3.0, 0.0, 0.0, 0.0]]
 
 
+def test_rigl_grows_by_the_size_of_the_gradient_whatever_its_sign(build):
+    layer = nn.Linear(4, 1, bias=False)
+    criterion = build(RigL, layer, loss=lambda outputs, targets: outputs.mean())
+    scores = criterion.growth_scores([(torch.tensor([[1.0, -2.0, 3.0, -9.0]]), None)])
+    assert scores[""].tolist() == [[1.0, 2.0, 3.0, 9.0]]
+
+
 def test_the_rate_of_rigl_falls_along_half_a_cosine(build):
     criterion = build(RigL, network(), "--pruning_rate 0.4")
     criterion.planned_updates = 3
@@ -62,6 +70,22 @@ def test_the_rate_of_rigl_falls_along_half_a_cosine(build):
 def test_a_growing_rate_of_its_own_changes_the_number(build):
     criterion = build(SET, nn.Linear(10, 10), "--pruning_rate 0.5 --growing_rate 0.1")
     assert [criterion.prune(0.6, BATCH).kept for _ in range(2)] == [40, 24]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--pattern 2:4", "--pattern 2:4 would not outlast the updates of SET"),
+        ("--prune_schedule linear", "SET starts at the limit and stays there"),
+        ("--prune_moment after", "SET starts at the limit and stays there"),
+        ("--experiment multishot", "SET starts at the limit and stays there"),
+        ("--disable_masking", "SET regrows weights, which --disable_masking leaves no record of"),
+        ("--pattern 2:4 --shuffle_masks", "--shuffle_masks would destroy the --pattern"),
+    ],
+)
+def test_what_the_updates_would_not_keep_to_is_refused(build, flags, message):
+    with pytest.raises(UserError, match=message):
+        build(SET, network(), flags)
 
 
 def test_random_growth_is_new_at_each_update(build):

@@ -211,6 +211,18 @@ def test_the_uniform_distribution_takes_the_same_share_of_every_layer(traced):
     assert (network[0].out_features, network[2].out_features) == (2, 5)
 
 
+def test_a_state_holds_what_changes_and_the_names_of_the_groups(traced):
+    kind = type("SNAP", (SNAP,), {"state_attrs": ("seen",), "seen": 0, "__module__": SNAP.__module__})
+    first, second = traced(kind, Residual()), traced(kind, Residual())
+    first.seen = 5
+    state = first.state_dict()
+    assert state["groups"] == list(first.groups)
+    second.load_state_dict({**state, "groups": ["third"]})
+    assert second.seen == 5
+    assert list(second.groups) == ["third"]
+    assert second.groups["third"].channels == 7
+
+
 def test_distributions_of_weights_are_refused(traced):
     with pytest.raises(UserError, match="StructuredRandom removes channels: global or uniform"):
         traced(StructuredRandom, linear(), flags="--distribution erdos_renyi")

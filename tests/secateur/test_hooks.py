@@ -96,6 +96,16 @@ def test_a_broken_plugin_is_left_out_with_one_line_and_the_rest_stays(installed,
     assert {name for _, name, _ in plugin_components(manager, "losses")} == {"L", "M"}
 
 
+def test_of_two_plugins_of_one_name_the_first_stays(installed, monkeypatch):
+    components = "@hookimpl\ndef components(): return {'losses': {'L': '%s:L'}}\n"
+    installed(first=components % "first", second=components % "second")
+    entries = [EntryPoint("same", module, "secateur") for module in ("first", "second")]
+    monkeypatch.setattr("secateur.hooks.entry_points", lambda group: entries)
+    manager, problems = plugin_manager()
+    assert problems == ["plugin same (second) is left out: another package has a plugin of that name"]
+    assert list(plugin_components(manager, "losses")) == [("same", "L", "first:L")]
+
+
 DIARY = """
 class Diary(Section):
     diary: str | None = option(None, "keep a diary", metavar="WORDS")

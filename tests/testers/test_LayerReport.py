@@ -42,6 +42,9 @@ def test_the_figures_of_each_layer_and_of_the_whole(halved):
         ("classifier", 1_000, 900, pytest.approx(0.1), 2_000, 1_800, 10, 9),
         (WHOLE, 50_200, 40_500, pytest.approx(9_700 / 50_200), 100_400, 81_000, 410, 259),
     ]
+    halved.masks.weights["features.3"].data[7, 1:] = 0  # one weight is enough to keep an output
+    row = layer_figures(halved)[1]
+    assert (row["weights_kept"], row["outputs_kept"]) == (29_701, 100)
 
 
 def test_the_histograms_hold_every_weight_but_zeros_which_are_counted(halved):

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from secateur.measuring.charts import masks as charts
 from secateur.pruning.class_masks import snip_masks
+from secateur.testers.MaskPictures import MaskPictures
 from tests.commands import QUICK
 
 
@@ -111,6 +112,20 @@ def test_pixels_read_and_classes_of_a_linear_first_layer(run, drawn):
     assert all(0 < int(picture.sum()) <= 0.05 * 50_200 for picture in grid[22:])
     assert not grid[22].equal(grid[23])
     assert not any("no pictures of single classes" in notice for notice in tested.results["notices"])
+
+
+def test_so_many_images_of_each_class_are_looked_at(run, make_run):
+    folder = run(f"--model LogisticRegression --epochs 0 --N 200 {QUICK}").folder
+    tested = make_run(f"--eval --test_scheme MaskPictures --mask_images 7 --checkpoint_name {folder} --N 200")
+    positions = MaskPictures(tested).positions(range(10))
+    labels = tested.data.train.images.labels
+    for number in range(10):
+        own = positions[f"class {number}"]
+        assert len(set(own.tolist())) == 7
+        assert (labels[own] == number).all()
+    assert torch.equal(positions["all"], torch.cat([positions[f"class {number}"] for number in range(10)]))
+    few = make_run(f"--eval --test_scheme MaskPictures --checkpoint_name {folder} --N 200")
+    assert len(MaskPictures(few).positions(range(10))["all"]) == 200  # there are no 100 of each
 
 
 def test_kernels_of_a_convolution_and_no_single_classes(run, drawn):

@@ -47,20 +47,13 @@ def watch_pruned_weights(trainer):
     ],
 )
 def test_a_pruned_weight_is_zero_after_every_step(make_run, flags):
-    trainer = DefaultTrainer(make_run(f"{PRUNED} --epochs 2 {flags}"))
+    # Pruned after an epoch, when the optimizer has moments of what goes, and would move it by them.
+    during = "--prune_moment during --prune_delay 1 --epochs 3"
+    trainer = DefaultTrainer(make_run(f"{PRUNED} {during} {flags}"))
     checked = watch_pruned_weights(trainer)
     trainer.train()
     total = sum(weight.numel() for weight in trainer.masks.weights.values())
-    assert checked == [total - round((1 - 0.9) * total)] * 6
-
-
-def test_momentum_gathered_before_pruning_moves_no_pruned_weight(make_run):
-    run = make_run(f"{PRUNED} --prune_criterion SNIPitDuring --snip_steps 1 --epochs 5 --prune_delay 2 --optimizer SGD")
-    trainer = DefaultTrainer(run)
-    checked = watch_pruned_weights(trainer)
-    trainer.train()
-    assert checked[:6] == [0] * 6
-    assert checked[6] > 0
+    assert checked == [0] * 3 + [total - round((1 - 0.9) * total)] * 6
 
 
 @pytest.mark.slow
@@ -69,6 +62,21 @@ def test_a_pruned_weight_is_zero_with_compilation(make_run):
     checked = watch_pruned_weights(trainer)
     trainer.train()
     assert len(checked) == 3
+
+
+def test_a_step_is_no_longer_than_the_clip_and_no_optimizer_is_without_weight_decay(make_run):
+    run = make_run("--model LogisticRegression --optimizer SGD --learning_rate 0.5 --grad_clip 0.01 --l2_reg 0")
+    trainer = DefaultTrainer(run)
+    before = [parameter.detach().clone() for parameter in run.network.parameters()]
+    inputs, targets = next(run.data.train.epoch(0))
+    trainer.train_batch(inputs, targets)
+    moved = [now.detach() - then for now, then in zip(run.network.parameters(), before, strict=True)]
+    assert float(torch.cat([one.flatten() for one in moved]).norm()) == pytest.approx(0.5 * 0.01, rel=1e-3)
+    run = make_run("--model LogisticRegression --optimizer Rprop --l2_reg 1000 --grad_clip 0")
+    trainer, weight = DefaultTrainer(run), run.network.classifier.weight
+    before = weight.detach().clone()
+    trainer.train_batch(inputs, targets)
+    assert torch.equal((weight - before).sign(), -before.sign())  # the decay outweighs the loss
 
 
 def test_masked_gradients_do_not_count_for_clipping(make_run):
@@ -168,6 +176,21 @@ def test_results_hold_numbers_that_follow_from_the_run(observed):
     assert len(recorder.evaluations) == 3
 
 
+def test_operations_are_those_of_the_weights_that_there_are_at_each_step(make_run):
+    run = make_run(
+        "--model LeNet300 --prune_criterion SET --pruning_rate 0.5 --growing_rate 0 --prune_freq 1 --pruning_limit 0.5 "
+        "--outer_layer_pruning --epochs 4 --N 32 --batch_size 16"
+    )
+    trainer = DefaultTrainer(run)
+    trainer.pruner.pruning_steps = {0: [0.5], 3: [0.5]}  # the second in the midst of the second epoch
+    results = trainer.train()
+    # each layer has half of its weights, or as many as the random start gave it; then half of those
+    first = run.flops.effective({name: 2 * density for name, density in run.sparsity().densities.items()})
+    second = results["flops_effective"]
+    assert second == pytest.approx(first / 2, rel=1e-3)
+    assert results["flops_training_total"] == pytest.approx(3 * 16 * (3 * first + 5 * second), rel=1e-3)
+
+
 def test_train_figures_are_means_over_the_whole_epoch(observed):
     # One batch an epoch: its loss is that of the untrained network, which evaluation gives as well.
     run, recorder = observed("--model LogisticRegression --epochs 1 --N 50 --batch_size 50 --learning_rate 1e-9")
@@ -177,6 +200,13 @@ def test_train_figures_are_means_over_the_whole_epoch(observed):
     evaluation = evaluate(run.network, run.loss, run.data.train, 10)
     assert recorder.rows[0]["train_loss"] == pytest.approx(evaluation.loss, rel=1e-5)
     assert recorder.rows[0]["train_accuracy"] == pytest.approx(evaluation.accuracy)
+
+
+def test_a_row_has_the_learning_rate_that_the_schedule_has_come_to(observed):
+    run, recorder = observed("--model LogisticRegression --epochs 3 --N 50 --learning_rate 0.01 --lr_schedule cosine")
+    DefaultTrainer(run).train()
+    rates = [0.01 * (1 + math.cos(math.pi * epoch / 3)) / 2 for epoch in (1, 2, 3)]
+    assert [row["learning_rate"] for row in recorder.rows] == pytest.approx(rates)
 
 
 def test_without_eval_freq_the_network_is_evaluated_at_the_end_only(observed):

@@ -26,8 +26,11 @@ def test_a_high_price_closes_gates_and_what_they_gate_is_pruned(make_run):
     assert results["weight_sparsity"] == pytest.approx(
         (100 * closed["features.3"] + 10 * closed["classifier"]) / 50_200
     )
+    assert run.masks.kept.keys() == {"features.3", "classifier"}
     for name, mask in run.masks.kept.items():
-        assert (run.masks.weights[name][~mask] == 0.0).all()
+        weight = run.masks.weights[name]
+        assert (weight[~mask] == 0.0).all()
+        assert int((~mask).any(0).sum()) == closed[name]
     assert all(expected > 0 for expected in results["gates_expected"].values())
 
 

@@ -63,6 +63,14 @@ def test_before_and_afterwards_there_are_no_gates(make):
     assert not trainer.gates.attached
 
 
+def test_what_a_pruning_step_did_is_taken_in(make):
+    trainer = make("")
+    trainer.pruner.pruning_steps = {0: [0.2]}
+    trainer.prune_as_planned()
+    (step,) = trainer.pruner.steps
+    assert trainer.seconds["pruning"] == step.seconds > 0
+
+
 def test_the_penalty_is_tock_s_alone_and_pulls_every_gate_towards_zero(make):
     trainer = make("--gate_penalty 0.5")
     trainer.gates.attach()

@@ -4,7 +4,11 @@ import math
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from secateur.runs.checkpoint import restore_checkpoint
+from secateur.runs.checkpoint_metadata import find_checkpoint
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 from secateur.utils.errors import UserError
 
@@ -23,6 +27,10 @@ def test_checkpoints_are_kept_before_pruning_and_at_the_end(make_run):
         "LeNet300_epoch_0.safetensors",
         "LeNet300_finished.safetensors",
     ]
+    results, name = run.folder.path.parent, run.folder.path.name
+    before, finished = (find_checkpoint(results, name, f"LeNet300_{kind}") for kind in ("epoch_0", "finished"))
+    assert (before.metadata["epoch"], finished.metadata["epoch"]) == (0, 2)
+    assert finished.metadata["figures"]["epochs"] == 2
 
 
 def test_save_freq_keeps_more(make_run):
@@ -44,9 +52,6 @@ def test_a_loss_that_is_nan_stops_the_run_and_leaves_the_last_good_checkpoint(ma
     trainer.compute_loss = compute_loss
     with pytest.raises(UserError, match=r"epoch 2, batch 2: try a smaller --learning_rate.*models/last"):
         trainer.train()
-    from secateur.runs.checkpoint import restore_checkpoint
-    from secateur.runs.checkpoint_metadata import find_checkpoint
-
     last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
     restore_checkpoint(last, run.network, run.masks)
     assert all(parameter.isfinite().all() for parameter in run.network.parameters())
@@ -72,18 +77,30 @@ def test_an_interrupted_run_leaves_its_last_state(make_run):
 
     def interrupted(inputs, targets):
         trainer.network.classifier.bias.data.fill_(7.0)
+        trainer.network.classifier.weight.data.fill_(3.0)  # as within a step, before the masks
         raise KeyboardInterrupt
 
     trainer.train_batch = interrupted
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    from secateur.runs.checkpoint import restore_checkpoint
-    from secateur.runs.checkpoint_metadata import find_checkpoint
-
     run.network.classifier.bias.data.zero_()
     last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
+    assert last.metadata["epoch"] == 0
+    assert torch.equal(load_file(f"{last.path}.safetensors")["classifier.weight"], 3.0 * run.masks.kept["classifier"])
     restore_checkpoint(last, run.network, run.masks)
     assert (run.network.classifier.bias == 7.0).all()
+
+
+@pytest.mark.parametrize(("batches", "stopped"), [(1, True), (2, True), (3, False)])
+def test_an_epoch_that_ends_before_its_last_batch_is_not_a_whole_one(make_run, batches, stopped):
+    run = make_run("--model LogisticRegression --epochs 1 --N 48 --batch_size 16")
+    trainer = DefaultTrainer(run)
+    trainer.out_of_time = lambda: trainer.pruner.step == batches
+    results = trainer.train()
+    assert trainer.pruner.step == batches
+    assert run.notices == (["stopped by --max_training_minutes in epoch 1 of 1"] if stopped else [])
+    assert (results["epochs"], results["seconds_pruning"]) == (1, 0)
+    assert results["seconds_training"] == trainer.epoch_seconds > 0
 
 
 def test_max_training_minutes_stops_cleanly_with_results(make_run, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from secateur.channels.surgery import replay
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 from secateur.utils.errors import UserError
 
@@ -111,6 +112,16 @@ def test_drawn_anew_the_network_has_its_masks_and_other_weights(make_run):
         assert not torch.isclose(weights[0], weights[1])[mask].any()
         # drawn from the same distribution
         assert float(weights[1].std() / weights[0].std()) == pytest.approx(1, rel=0.2)
+
+
+def test_drawn_anew_without_its_channels_it_is_a_fresh_network_without_them(make_run):
+    run = make_run("--model LeNet300 --prune_criterion SNAP --pruning_limit 0.5 --epochs 0 --reinitialise --N 64")
+    DefaultTrainer(run).train()
+    fresh = run.fresh_network(run.options.seed + 1)
+    replay(fresh, run.example, run.removed)
+    own = run.network.state_dict()
+    assert own["features.1.weight"].shape[0] < 300
+    assert all(torch.equal(own[name], tensor) for name, tensor in fresh.state_dict().items())
 
 
 def test_moments_of_regrown_weights_are_zero(make_run):

@@ -94,3 +94,11 @@ def test_any_perceptron_computes_the_same(widths, density, seed, activation, nor
         assert difference(network, result.network, torch.zeros(1, widths[0])) <= 1e-6
         assert result.nodes == sum(len(channels) for _, channels in result.removals) > 0
         assert compact(result.network, torch.zeros(1, widths[0]), result.masks) is None
+
+
+@pytest.mark.parametrize(("weight", "other", "expected"), [(-2.0, -2.5, 0.25), (2.0, 2.5, 0.25), (-2.0, -2.0, 0)])
+def test_the_difference_is_relative_to_the_largest_output_whatever_its_sign(weight, other, expected):
+    first, second = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    nn.init.constant_(first.weight, weight)
+    nn.init.constant_(second.weight, other)
+    assert difference(first, second, torch.zeros(1, 1)) == pytest.approx(expected)

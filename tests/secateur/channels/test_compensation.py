@@ -11,6 +11,7 @@ from torch.nn import functional
 from secateur.channels.chains import find_chains
 from secateur.channels.surgery import Surgery
 from secateur.criterions.L1Norm import L1Norm
+from secateur.criterions.SNAP import SNAP
 from secateur.pruning.masks import Masks
 from tests.compensated import double, outputs, pruned, randomised
 
@@ -77,6 +78,22 @@ def test_pruned_weights_stay_zero():
         assert len(found) == notices
         assert not network[2].weight[~masks.kept["2"]].any()
         assert network[2].weight[masks.kept["2"]].all()
+
+
+@pytest.mark.parametrize("kind", [L1Norm, SNAP])
+def test_least_squares_sees_the_batches_that_the_scores_were_computed_on(kind):
+    def refitted(batches):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+        masks = Masks(network)
+        criterion = kind(network, masks, functional.cross_entropy, masks.weights, compensate="least_squares")
+        criterion.example, criterion.dense_outputs = torch.zeros(1, 6), {"0": 5, "2": 3}
+        assert criterion.prune(0.4, batches).removed
+        return network[2].weight
+
+    batches = [(torch.randn(9, 6), torch.arange(9) % 3)] * 2
+    assert torch.equal(refitted(iter(batches)), refitted(batches))
+    assert not torch.equal(refitted(batches), refitted([(2 * torch.randn(9, 6), torch.arange(9) % 3)]))
 
 
 def test_options_of_merging_alone_are_reported(make_run):

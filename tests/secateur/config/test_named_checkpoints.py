@@ -44,6 +44,15 @@ def test_what_is_typed_wins_over_the_checkpoint(make_settings, tmp_path):
         make_settings("--eval --checkpoint_name run --data_set DIGITS --loss CrossEntropy --rubbish_images 5")
 
 
+def test_what_a_component_implies_wins_over_the_checkpoint_and_what_is_typed_over_both(make_settings, tmp_path):
+    checkpoint(tmp_path / "results" / "run", loss="L0CrossEntropy")
+    command = "--eval --checkpoint_name run"
+    assert make_settings(command)["loss"] == "L0CrossEntropy"
+    assert make_settings(f"{command} --hoyer_square")["loss"] == "HoyerSquareCrossEntropy"
+    assert make_settings(f"{command} --hoyer_square --loss CrossEntropy")["loss"] == "CrossEntropy"
+    assert make_settings("--checkpoint_name run")["loss"] == "CrossEntropy"  # to be trained on
+
+
 def named(settings):
     return [(one.path.parent.parent.name, one.path.name) for one in settings.checkpoints]
 

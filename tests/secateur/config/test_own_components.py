@@ -55,6 +55,18 @@ def test_a_per_cent_sign_in_a_help_text_is_shown_as_it_is(folder):
     assert "prune 50% of it, %(default)s" in folder.parse(body, "--help").help
 
 
+def test_what_a_base_implies_its_subclass_implies_too(folder):
+    body = "implies = {'loss': 'HoyerSquareCrossEntropy', 'optimizer': 'SGD'}"
+    assert folder.parse(body, name="Base")["loss"] == "HoyerSquareCrossEntropy"
+    text = "from secateur.criterions.Base import Base\n\n\nclass Derived(Base):\n    {}\n"
+    for own, expected in (("pass", ("HoyerSquareCrossEntropy", "SGD")), ("implies = {}", ("CrossEntropy", "ADAM"))):
+        write(folder.root, text.format(own), "Derived")
+        settings = parse(["--prune_criterion", "Derived"], Registry(HOOKS, folder.root), HOOKS)
+        assert (settings["loss"], settings["optimizer"], settings.given) == (*expected, {"prune_criterion"})
+    typed = parse(["--prune_criterion", "Base", "--loss", "CrossEntropy"], Registry(HOOKS, folder.root), HOOKS)
+    assert (typed["loss"], typed["optimizer"]) == ("CrossEntropy", "SGD")
+
+
 def test_options_that_cannot_be_declared_are_refused_with_file_and_line(folder):
     with pytest.raises(
         UserError, match=r"/Mine.py cannot be imported: ZeroDivisionError: .* \(.*criterions/Mine.py:5\)"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from secateur.measuring import latency
-from secateur.measuring.latency import latency_figures, median_seconds
+from secateur.measuring.latency import latencies, latency_figures, median_seconds
 
 
 class Slow(nn.Module):
@@ -78,6 +78,22 @@ def test_a_batch_that_takes_too_long_is_left_out(make_run, monkeypatch):
     figures = latency_figures(make_run("--model LeNet300"))
     assert figures["latency_ms_batch_1"] == 1000
     assert figures["latency_ms_batch_64"] is figures["latency_dense_ms_batch_64"] is None
+
+
+def test_how_long_a_batch_would_take_is_reckoned_by_the_image(make_run, monkeypatch):
+    asked = []
+
+    def measured(networks, images, _budget):
+        asked.append(len(images))
+        return dict(zip(networks, (0.01 * len(images), 0.05 * len(images)), strict=True))
+
+    monkeypatch.setattr(latency, "median_seconds", measured)
+    run = make_run("--model LeNet300")
+    found = latencies(run, {"quick": run.network, "slow": run.network}, (300, 100, 199))
+    # the slower takes 0.05 s an image: 199 are done in less than 10 s, 300 are not
+    assert asked == [100, 199]
+    assert found[199] == {"quick": pytest.approx(1990), "slow": pytest.approx(9950)}
+    assert found[300] == {"quick": None, "slow": None}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")

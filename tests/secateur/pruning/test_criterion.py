@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from secateur.pruning.build import build_criterion
 from secateur.pruning.criterion import Criterion
 from secateur.pruning.masks import Masks
 from secateur.pruning.plan import Timeline
@@ -38,6 +40,17 @@ def test_the_target_is_hit_exactly_whatever_the_shapes(widths, sparsity, data):
     assert sum(int(mask.sum()) for mask in criterion.masks.kept.values()) == step.kept
     pruned = sum(int((layer.weight[~criterion.masks.kept[str(i)]] == 0).all()) for i, layer in enumerate(network))
     assert pruned == len(network)
+
+
+def test_a_step_says_what_it_did_and_shows_no_tensors():
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    step = magnitude(network).prune(0.5, [])
+    assert (step.epoch, step.sparsity, step.unit, step.regrown, step.notices) == (0, 0.5, "weights", {}, [])
+    assert step.seconds > 0
+    assert (step.pruned, replace(step, candidates=0, kept=0).pruned) == (0.5, 0)
+    assert "tensor" not in repr(step)
+    assert "candidates=24, kept=12" in repr(step)
+    assert magnitude(network).prune(0.5, [], epoch=3).epoch == 3
 
 
 def test_only_prunable_layers_are_pruned():
@@ -190,6 +203,33 @@ def test_scores_beyond_float32_and_minus_infinity_are_ranked_right():
     assert criterion.masks.kept[""].flatten().tolist() == [False] * 50 + [True] * 50
     criterion.prune(0.95, [])
     assert criterion.masks.kept[""].flatten().tolist() == [False] * 95 + [True] * 5
+
+
+class Endless(Magnitude):
+    """The first weight is the worst, and then all are as bad as can be."""
+
+    def scores(self, batches):
+        sign = -1 if self.invert_scores else 1
+        values = [[-torch.inf] * 4] if self.masks.kept else [[0.0, 1.0, 2.0, 3.0]]
+        return dict.fromkeys(self.weights, sign * torch.tensor(values))
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_what_was_pruned_ranks_behind_the_worst_score(invert):
+    criterion = magnitude(nn.Linear(4, 1), kind=Endless, invert_scores=invert)
+    criterion.prune(0.25, [])
+    assert criterion.masks.kept[""].tolist() == [[False, True, True, True]]
+    assert criterion.prune(0.5, []).kept == 2
+
+
+def test_a_weight_that_is_not_trained_is_not_pruned():
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    network[0].weight.requires_grad_(False)
+    example = torch.zeros(1, 4)
+    criterion = build_criterion(Magnitude, network, Masks(network), None, example, True, seed=0, options={})
+    assert list(criterion.weights) == ["1"]
+    assert criterion.prune(0.5, []).kept == 8
+    assert int(network[0].weight.count_nonzero()) == 16
 
 
 def test_a_computed_weight_is_not_prunable():

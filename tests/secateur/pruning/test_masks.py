@@ -24,6 +24,22 @@ def test_pruned_weights_and_their_gradients_become_zero():
     assert network.weight.tolist() == [[4.0, 0.0]]
 
 
+def test_masks_of_other_layers_hold_on():
+    network = nn.Sequential(two_weights(), nn.Linear(1, 2, bias=False))
+    masks = Masks(network)
+    masks.set({"0": torch.tensor([[True, False]])})
+    masks.set({"1": torch.tensor([[False], [True]])})
+    assert {name: mask.flatten().tolist() for name, mask in masks.kept.items()} == {
+        "0": [True, False],
+        "1": [False, True],
+    }
+    with torch.no_grad():
+        for layer in network:
+            layer.weight.fill_(1.0)
+    masks.apply_to_weights()
+    assert [layer.weight.flatten().tolist() for layer in network] == [[1.0, 0.0], [0.0, 1.0]]
+
+
 def test_without_holding_a_pruned_weight_may_come_back():
     network = two_weights()
     masks = Masks(network, hold=False)

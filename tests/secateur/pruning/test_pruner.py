@@ -60,6 +60,35 @@ def test_steps_come_when_the_plan_says_and_tell_what_they_did(batches):
     assert str(pruner).startswith("GradualMagnitude: 4 of 4 pruning steps, sparsity 0.64")
 
 
+class Epochs(list):
+    """Batches in another order at each epoch; notes which were asked for, and how many batches of them."""
+
+    def __init__(self, batches):
+        super().__init__(batches)
+        self.asked = {}
+
+    def epoch(self, number):
+        for batch in self:
+            self.asked[number] = self.asked.get(number, 0) + 1
+            yield batch
+
+
+def test_each_step_scores_on_batches_of_an_epoch_that_training_never_sees(batches):
+    source = Epochs(batches)
+    pruner = secateur.Pruner(network(), "SNIPit", sparsity=0.9, batches=source, snip_steps=3, saliency_batches=2)
+    assert len(pruner.steps) > 2
+    assert source.asked == {-number: 2 for number in range(1, len(pruner.steps) + 1)}
+
+
+def test_a_state_replaces_the_masks_that_there_were(batches):
+    options = {"sparsity": 0.5, "batches": batches, "epochs": 8, "snip_steps": 2, "prune_delay": 1}
+    pruner = secateur.Pruner(network(), "SNIPitDuring", **options)
+    state = pruner.state_dict()
+    pruner.masks.set({"0": torch.zeros(8, 1, 3, 3, dtype=torch.bool)})
+    pruner.load_state_dict(state)
+    assert pruner.masks.kept == state["masks"] == {}
+
+
 OPTIMIZERS = {
     "SGD": lambda weights: torch.optim.SGD(weights, lr=0.05, momentum=0.9, weight_decay=1e-3),
     "Adam": lambda weights: torch.optim.Adam(weights, lr=1e-3, weight_decay=1e-3),

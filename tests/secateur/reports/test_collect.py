@@ -22,6 +22,16 @@ def test_runs_are_found_at_any_depth_once(make_run_folder, tmp_path):
     assert runs[0].command == "python3 main.py --seed 1"
     assert runs[0].compression == pytest.approx(10)
     assert [row["train_loss"] for row in runs[0].epochs] == [2, 1]
+    inner.rename(folder / "codebase")  # what lies within a run is no run of its own
+    assert [run.folder for run in collect([tmp_path])[0]] == [folder]
+
+
+def test_the_accuracy_is_that_of_the_test_set_or_of_the_validation_set(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1, 0.5, {"validation_accuracy": 0.8})
+    make_run_folder("SNIP", 2, None, {"validation_accuracy": 0.8})
+    make_run_folder("SNIP", 3, None, {"validation_accuracy": True})
+    make_run_folder("SNIP", 4, 0.0)
+    assert [run.accuracy for run in collect([tmp_path])[0]] == [0.5, 0.8, None, 0.0]
 
 
 def test_what_is_damaged_or_unfinished_is_listed_with_its_reason(make_run_folder, tmp_path):
@@ -39,6 +49,13 @@ def test_what_is_damaged_or_unfinished_is_listed_with_its_reason(make_run_folder
     assert "\n" not in problems[0]
     assert runs[1].reason == "12:01 ended by ValueError: too small"
     assert runs[2].reason.endswith("epoch 7")
+
+
+def test_text_that_is_no_text_hides_no_run(make_run_folder, tmp_path):
+    folder = make_run_folder("SNIP", 1)
+    (folder / "output" / "calling_command.txt").write_bytes(b"python3 main.py --run_name \xff\n# called\n")
+    (run,), problems = collect([tmp_path])
+    assert (run.command, problems) == ("python3 main.py --run_name \ufffd", [])
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "null", '{"a": 1', "\x00"])

@@ -72,6 +72,42 @@ def test_one_criterion_is_compared_with_itself_in_one_panel(make_run_folder, tmp
     assert len({one.panel for one in groups}) == 1
 
 
+def test_the_dense_network_is_no_criterion_to_compare_with(make_run_folder, tmp_path):
+    make_run_folder("SNIP", 1)
+    make_run_folder("SNIP", 1, learning_rate=0.1)
+    make_run_folder("EmptyCrit", 1)
+    groups = group(collect([tmp_path])[0])
+    assert [one.line for one in groups] == [
+        "EmptyCrit, learning_rate 0.002",
+        "SNIP, learning_rate 0.002",
+        "SNIP, learning_rate 0.1",
+    ]
+    assert len({one.panel for one in groups}) == 1
+
+
+def test_limits_that_differ_in_a_late_digit_are_two_points(make_run_folder, tmp_path):
+    for limit in (0.999, 0.9991, 1.0):
+        make_run_folder("SNIP", 1, pruning_limit=limit)
+    groups = group(collect([tmp_path])[0])
+    assert [(one.target, one.strength) for one in groups] == [
+        ("1000x", (0.999,)),
+        ("1111.11x", (0.9991,)),
+        ("all", (1.0,)),
+    ]
+
+
+def test_other_ways_to_say_how_much_is_pruned_are_of_the_point(make_run_folder, tmp_path):
+    for penalty in (1e-3, 1e-4):
+        make_run_folder("HoyerSquare", 1, hoyer_reg=penalty)
+    make_run_folder("EmptyCrit", 1, hoyer_reg=0)
+    groups = group(collect([tmp_path])[0])
+    assert [(one.line, one.target, one.strength) for one in groups] == [
+        ("EmptyCrit", "1x", (0, 0)),
+        ("HoyerSquare", "10x, hoyer_reg 0.0001", (0.9, 1e-4)),
+        ("HoyerSquare", "10x, hoyer_reg 0.001", (0.9, 1e-3)),
+    ]
+
+
 def test_what_compared_runs_differ_in_is_named(make_run_folder, tmp_path):
     make_run_folder("SNIP", 1)
     make_run_folder("IMP", 1, epochs=3, pre_epochs=1)

@@ -47,6 +47,19 @@ def test_saved_and_loaded_it_gives_the_same_outputs_bit_for_bit(saved):
     assert checkpoint.metadata["input_shape"] == (1, 2, 2)
 
 
+@pytest.mark.parametrize("hold", [True, False])
+def test_what_its_masks_leave_out_is_zero_whatever_the_file_says(saved, hold):
+    network, masks, results = saved
+    nn.init.ones_(network[1].weight)  # as of a program that has written its weights before they were masked
+    save_checkpoint(results / "run" / "models" / "Tiny_finished", network, masks, METADATA)
+    other = tiny(seed=1)
+    other_masks = Masks(other, hold=hold)
+    other_masks.set({"3": torch.zeros(3, 4, dtype=torch.bool)})
+    restore_checkpoint(find_checkpoint(results, "run", None), other, other_masks)
+    assert torch.equal(other[1].weight, masks.kept["1"].float())
+    assert set(other_masks.kept) == ({"1", "3"} if hold else set())
+
+
 def test_the_file_loads_into_a_plain_network(saved):
     from safetensors.torch import load_file
 

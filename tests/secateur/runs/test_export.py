@@ -100,6 +100,20 @@ def test_what_fails_or_differs_is_told_and_not_kept(run, monkeypatch, writer, sa
     assert not list(output.glob("*.pt2"))
 
 
+@pytest.mark.parametrize(
+    ("off", "said"),
+    [(0.9e-4, None), (1.1e-4, "differ by 1.1e-04"), (-2e-4, "differ by 2.0e-04"), (float("nan"), "differ by nan")],
+)
+def test_outputs_may_differ_by_a_ten_thousandth_of_the_largest(off, said):
+    images = [torch.tensor([[1.0, -100.0]] * number) for number in (2, 1, 5)]
+
+    def runner(batch):  # alike but for the batch of five
+        return batch + torch.tensor([100 * off, 0.0]) if len(batch) == 5 else batch
+
+    problem = exporting._difference(torch.nn.Identity(), runner, images)
+    assert problem is None if said is None else problem.startswith("for 5 images") and said in problem
+
+
 def test_the_latency_and_the_size_on_disk_are_kept_and_shown(run):
     output, results, out = run(f"--model LeNet300 --prune_criterion SNAP --pruning_limit 0.9 {SMALL}")
     for size in (1, 64):

@@ -1,8 +1,12 @@
-"""A file of weights of another project is found by its ending, and cannot lie outside of the folder that is named."""
+"""A file of other weights is found by its ending, in its folder alone, and unpacks to no more than it is."""
+
+import random
+import zipfile
 
 import pytest
 
 from secateur.runs.checkpoint_metadata import find_external
+from secateur.runs.external_tensors import read_tensors
 from secateur.utils.errors import UserError
 
 
@@ -32,3 +36,12 @@ def test_a_file_is_found_by_its_path_or_in_the_folder_that_is_named_and_cannot_l
     ):
         with pytest.raises(UserError, match=message):
             find_external(results, run, name)
+
+
+def test_an_archive_that_unpacks_to_a_little_more_than_it_is_is_refused(tmp_path):
+    path = tmp_path / "packed.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(2_000) + random.Random(0).randbytes(100_000))
+    assert path.stat().st_size < 102_000 < 1.02 * path.stat().st_size
+    with pytest.raises(UserError, match="would unpack to 102,000"):
+        read_tensors(path)

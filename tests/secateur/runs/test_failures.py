@@ -1,12 +1,13 @@
 """What ends a run without being a bug is one line that says what to try."""
 
+import errno
 import shutil
 import threading
 
 import pytest
 import torch
 
-from secateur.runs.failures import disk_reason, explain, explained, quiet_threads
+from secateur.runs.failures import disk_reason, explain, explained, is_disk_error, quiet_threads
 from secateur.utils.errors import UserError
 
 PLAIN, COMPILED = {"compile": False}, {"compile": True}
@@ -70,6 +71,14 @@ def test_a_thread_tells_of_bugs_but_not_of_full_disks(monkeypatch):
     assert [arguments.exc_type for arguments in told] == [KeyError]
     end_by(OSError(28, "No space left on device"))
     assert len(told) == 2
+
+
+def test_a_disk_error_is_one_of_the_disk_and_not_of_the_name():
+    disk = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EFBIG", "ESTALE", "ENOTCONN")
+    other = ("ENOENT", "EACCES", "EISDIR", "EPIPE")
+    found = {name: is_disk_error(OSError(getattr(errno, name), "")) for name in (*disk, *other)}
+    assert found == dict.fromkeys(disk, True) | dict.fromkeys(other, False)
+    assert not is_disk_error(ValueError(errno.ENOSPC))
 
 
 def test_the_reason_of_a_copy_that_failed_is_that_of_its_first_file():

@@ -1,6 +1,7 @@
 """The command that trains what a tester tests, and the runs that have done so already."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,23 @@ def finished(make_run, make_settings):
 )
 def test_a_run_is_used_again_if_all_that_matters_is_the_same(finished, command, same):
     assert finished(command) == same
+
+
+def test_of_several_the_one_that_finished_last_is_used(finished, make_run, make_settings):
+    older = make_settings(SETTINGS)["results_dir"]
+    first = finished_run(make_settings(SETTINGS))
+    folders = [first]
+    for _ in range(2):
+        run = make_run(SETTINGS)
+        run.folder.describe([], run.settings, run.device, {})
+        (run.folder.models / "LeNet300_finished.json").write_text("{}")
+        folders.append(run.folder.path)
+    assert all(folder.parent == older for folder in folders)
+    for newest in folders:
+        for folder in folders:
+            time = 2e9 if folder == newest else 1e9
+            os.utime(folder / "models" / "LeNet300_finished.json", (time, time))
+        assert finished_run(make_settings(SETTINGS)) == newest
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])

@@ -17,6 +17,15 @@ def test_products_stay_exact_to_float32():
     assert ((left @ right).double() - exact).abs().max() / exact.abs().max() < 1e-5
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="torch 2.9 and newer have the setting")
+def test_onednn_multiplies_where_that_is_exact_until_it_is_no_longer_wanted(monkeypatch):
+    monkeypatch.setattr(precision, "products_are_exact", lambda: True)
+    assert precision.use_onednn_products(True) is True
+    assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    assert precision.use_onednn_products(False) is False
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
 def test_where_they_would_not_be_the_setting_is_taken_back(monkeypatch):
     monkeypatch.setattr(precision, "products_are_exact", lambda: False)
     assert precision.use_onednn_products(True) is False

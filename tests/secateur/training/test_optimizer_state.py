@@ -57,6 +57,45 @@ def test_of_a_state_each_moment_keeps_the_places_that_are_named_and_the_count_of
     assert state["exp_avg"].tolist() == [[0, 2], [3, 5]]
 
 
+@pytest.mark.parametrize(
+    ("shape", "follows"),
+    [((2, 3), True), ((2, 2), True), ((3, 1), False), ((1, 6), False), ((6,), False), ((2, 3, 1), False)],
+)
+def test_moments_follow_that_have_a_number_for_each_weight_that_there_was(shape, follows):
+    places = torch.tensor([[0, 2], [1, 3]]) if shape == (2, 2) else torch.tensor([[0, 2], [3, 5]])
+    state = {"moment": torch.arange(6.0 if shape != (2, 2) else 4.0)[: torch.Size(shape).numel()].view(shape)}
+    prune_optimizer_state(state, places)
+    assert {kind: moment.flatten().tolist() for kind, moment in state.items()} == (
+        {"moment": places.flatten().tolist()} if follows else {}
+    )
+
+
+def test_moments_that_end_where_the_last_place_would_be_do_not_follow():
+    state = {"moment": torch.zeros(2, 2)}
+    prune_optimizer_state(state, torch.tensor([[0, 4]]))
+    assert state == {}
+
+
+def test_an_optimizer_with_one_state_begins_anew_after_a_removal():
+    layer = nn.Linear(3, 2)
+    optimizer = build_optimizer("LBFGS", layer.parameters(), 0.1, 0.0)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = layer(torch.ones(1, 3)).square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert optimizer.state
+    assert follow_removals(optimizer, dict(layer.named_parameters()), {})
+    assert not optimizer.state
+    layer.weight.data = layer.weight.data[:, :2]
+    layer.forward = lambda inputs: inputs[:, :2] @ layer.weight.T + layer.bias
+    optimizer.step(closure)
+    assert layer.weight.shape == (2, 2)
+
+
 def test_a_state_of_another_form_starts_again():
     state = {"step": torch.tensor(7.0), "rows": torch.zeros(2, 1), "columns": torch.zeros(1, 3)}
     prune_optimizer_state(state, torch.tensor([[0, 2], [3, 5]]))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.training.optimizers import build_optimizer
+from secateur.training.optimizers import build_optimizer, clip_norm, decays_weights
 from secateur.utils.errors import UserError
 
 
@@ -28,6 +28,29 @@ def test_optimizers_go_by_name_whatever_the_case(name, kind):
 
 def test_sgd_has_momentum():
     assert build_optimizer("SGD", weights(), 0.1, 0).param_groups[0]["momentum"] == 0.9
+
+
+def test_gradients_together_are_no_longer_than_the_norm_and_shorter_ones_stay():
+    gradients = [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])]
+    clip_norm(gradients, 10)
+    assert [gradient.flatten().tolist() for gradient in gradients] == [[3, 0], [4]]
+    clip_norm(gradients, 1)
+    assert gradients[0].tolist() == pytest.approx([0.6, 0])
+    assert gradients[1].tolist() == [pytest.approx([0.8])]
+    zeros = [torch.zeros(2)]
+    clip_norm(zeros, 1)
+    assert zeros[0].tolist() == [0, 0]
+
+
+def test_who_decays_weights_is_known():
+    decays = {name: decays_weights(build_optimizer(name, weights(), 0.1, 0.01)) for name in ("ADAM", "Rprop", "LBFGS")}
+    assert decays == {"ADAM": True, "Rprop": False, "LBFGS": False}
+
+
+def test_adam_and_sgd_make_their_step_as_one_operation():
+    fused = {name: build_optimizer(name, weights(), 0.1, 0).defaults.get("fused") for name in ("ADAM", "AdamW", "SGD")}
+    assert fused == {"ADAM": True, "AdamW": True, "SGD": True}
+    assert not build_optimizer("NAdam", weights(), 0.1, 0).defaults.get("fused")
 
 
 @pytest.mark.parametrize(
