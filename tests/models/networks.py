@@ -19,10 +19,27 @@ SHALLOW = (
     ("depths", (1, 1, 2, 1, 2), ("VGG16", "VGG19")),
 )
 
+#: Networks whose orthogonal initialisation takes seconds, with fewer channels.
+NARROW = (
+    ("stages", ((8,), (8,), (16, 16), (16,), (16, 32)), ("VGG16_SNIPit",)),
+    ("hidden", (32, 32), ("VGG16_SNIPit",)),
+    ("widths", (8, 8, 16, 16, 32, 32), ("ResNet18_SNIPit",)),
+)
+
 
 def make_shallow(monkeypatch):
-    """Let the networks of `SHALLOW` have fewer blocks for a while."""
-    for attribute, value, names in SHALLOW:
+    """Let the networks of `SHALLOW` have fewer blocks for a while, and those of `NARROW` fewer channels."""
+    make_narrow(monkeypatch)
+    _change(monkeypatch, SHALLOW)
+
+
+def make_narrow(monkeypatch):
+    """Let the networks of `NARROW` have fewer channels for a while."""
+    _change(monkeypatch, NARROW)
+
+
+def _change(monkeypatch, changes):
+    for attribute, value, names in changes:
         for name in names:
             monkeypatch.setattr(class_of(name), attribute, value)
 
