@@ -16,7 +16,7 @@ from secateur.config.parser import Parser, options_of_readers, usual_options, wi
 from secateur.config.places import home
 from secateur.config.registry import Registry
 from secateur.config.settings import Settings
-from secateur.runs.checkpoint_metadata import STATE_FORMAT, other_format
+from secateur.runs.checkpoint_metadata import STATE_FORMAT, is_smoke, other_format
 from secateur.runs.files import read_checksummed
 from secateur.runs.log import is_locked
 from secateur.utils.errors import UserError, nearest, one_line
@@ -77,7 +77,11 @@ def find_interrupted(results: Path, name: str) -> Path:
     Raises `UserError` where there is none, where it has finished, and where it is still running.
     """
     if name == "latest":
-        stopped = [folder for folder in _trainings(results) if not has_finished(folder) and not _is_running(folder)]
+        stopped = [
+            folder
+            for folder in _trainings(results)
+            if not (has_finished(folder) or _is_running(folder) or is_smoke(folder))
+        ]
         if not stopped:
             raise UserError(f"--resume latest: there is no interrupted run in {results}")
         return max(stopped, key=lambda folder: (folder / "output" / "log.txt").stat().st_mtime_ns).absolute()
