@@ -6,8 +6,8 @@ from secateur.data.cifar import Cifar
 class CIFAR10(Cifar):
     """Ten kinds of animals and vehicles (Krizhevsky, 2009): 50,000 training and 10,000 test images of 3x32x32.
 
-    The files lie in cifar-10-batches-py below `--data_dir`. Training images are shifted by up to 4 pixels and mirrored
-    half of the time, as usual (He et al., 2016).
+    The files lie in cifar-10-batches-py below `--data_dir`. Training images are shifted by up to `--crop` pixels
+    (4) and mirrored with probability `--flip` (0.5), as usual (He et al., 2016).
     """
 
     num_classes = 10

@@ -12,7 +12,8 @@ from secateur.data.data_set import DataSet, Images
 class DIGITS(DataSet):
     """Scikit-learn's 1,797 handwritten digits of 8x8 pixels (Alpaydin & Kaynak, 1998); needs no download.
 
-    Split once and for all into 1,437 training and 360 test images with equal shares of each class.
+    Not MNIST, whose 28x28 images other programs call digits. Split once and for all into 1,437 training and 360 test
+    images with equal shares of each class.
     """
 
     input_shape = (1, 8, 8)
@@ -20,6 +21,7 @@ class DIGITS(DataSet):
     mean = (0.3054,)
     std = (0.3760,)
     batch_size = 64
+    namesake = "these are DIGITS, scikit-learn's 8x8 images; handwritten digits of 28x28 pixels are --data_set MNIST"
 
     def load(self, folder: Path) -> tuple[Images, Images]:
         """Return the two parts; pixel values 0 to 16 are spread over 0 to 255."""

@@ -9,6 +9,8 @@ from secateur.data.torchvision_files import load_torchvision
 class FashionMNIST(DataSet):
     """Ten kinds of clothes (Xiao et al., 2017): 60,000 training and 10,000 test images of 1x28x28."""
 
+    aliases = ("fashion",)
+
     input_shape = (1, 28, 28)
     num_classes = 10
     mean = (0.2860,)

@@ -13,6 +13,8 @@ class LeNet300(nn.Module):
     ReLU and Glorot initialisation, as in SNIP (Lee et al., 2019).
     """
 
+    aliases = ("lenet-300-100",)
+
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(

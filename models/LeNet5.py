@@ -12,6 +12,8 @@ class LeNet5(nn.Module):
     padded, so that something is left to convolve.
     """
 
+    aliases = ("lenet-5-caffe",)
+
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()
         channels, height, width = input_shape

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class MLP5(nn.Module):
-    """Five linear layers, the hidden ones `hidden_dim` wide with batch norm and ReLU (SNIP-it's MLP5).
+    """Five linear layers, the hidden ones `hidden_dim` wide with batch norm and ReLU.
 
-    402,954 parameters on MNIST, 256 wide.
+    402,954 parameters on MNIST, 256 wide. SNIP-it's MLP5 is 512 wide, with LeakyReLU and dropout.
     """
 
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int, hidden_dim: int = 256) -> None:

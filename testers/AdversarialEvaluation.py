@@ -39,6 +39,7 @@ class AdversarialEvaluation(DefaultTester):
         metavar="NAMES",
         general=True,
         stands_for=("test_scheme", "AdversarialEvaluation"),
+        check="secateur.measuring.attacks.catalogue:check_attacks",
     )
     attack_epsilons: list[float] | None = option(
         None,

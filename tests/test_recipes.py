@@ -71,6 +71,13 @@ def test_a_recipe_runs_as_a_smoke_run_without_its_data(recipe, run, tmp_path):
     assert any("synthetic images" in notice for notice in notices)
 
 
+@pytest.mark.parametrize(("recipe", "model"), [("snap_it", "VGG16_SNIPit"), ("snip_it", "ResNet18_SNIPit")])
+def test_recipes_of_snip_it_train_its_networks_as_its_program_does(recipe, model):
+    common = tomllib.loads((ROOT / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8"))["common"]
+    told = {"model": model, "crop": 0, "flip": 0.2, "normalisation": "imagenet", "batch_size": 512, "epochs": 80}
+    assert told.items() <= common.items()
+
+
 def cells(kind):
     book = json.loads((ROOT / "recipes" / "tour.ipynb").read_text(encoding="utf-8"))
     return [cell for cell in book["cells"] if cell["cell_type"] == kind]

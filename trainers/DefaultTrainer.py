@@ -26,6 +26,7 @@ from secateur.parallel.collectives import (
 from secateur.pruning.plan import PruningStep
 from secateur.runs.compact import save_compact
 from secateur.runs.run import Run
+from secateur.training.best import BestNetwork
 from secateur.training.means import RunningMeans, check_numbers
 from secateur.training.optimizers import build_optimizer, build_schedule, clip_norm, decays_weights
 from secateur.training.options import TrainingOptions
@@ -60,6 +61,7 @@ class DefaultTrainer(TrainingOptions, Resumable):
         self._check()
         self.forward = torch.compile(self.network) if run.machine.compile else self.network
         self.means = RunningMeans()
+        self.best = BestNetwork(self) if self.keep_best else None
         #: Which fraction of the batch at hand this process has.
         self.fraction = 1.0
         #: Epochs finished.
@@ -167,10 +169,9 @@ class DefaultTrainer(TrainingOptions, Resumable):
             self.run.hooks.batch_finished(
                 run=self.run, epoch=self.epoch, batch=number, batches=len(sizes), means=self.means
             )
-            now = time.perf_counter()
-            if now - self.checked > SECONDS_BETWEEN_CHECKS:
+            if time.perf_counter() - self.checked > SECONDS_BETWEEN_CHECKS:
                 check_numbers(self)
-                self.checked = now
+                self.checked = time.perf_counter()
             if self.out_of_time():
                 self.cut_short = number + 1 < len(sizes)
                 break
@@ -247,6 +248,8 @@ class DefaultTrainer(TrainingOptions, Resumable):
         """Evaluate, report and save as often as the options say."""
         if self.eval_freq and self.epoch % self.eval_freq == 0:
             self.evaluate()
+        if self.best:
+            self.best.epoch_finished()
         self.run.hooks.epoch_finished(run=self.run, figures=self.figures())
         if self.save_freq and self.epoch % self.save_freq == 0:
             self.save(f"{self.run.model_name}_epoch_{self.epoch}", epoch=self.epoch)
@@ -267,11 +270,11 @@ class DefaultTrainer(TrainingOptions, Resumable):
 
     def figures(self) -> dict[str, object]:
         """Return the epoch's row of metrics.csv."""
-        return epoch_figures(self)
+        return epoch_figures(self) | (self.best.figures() if self.best else {})
 
     def results(self) -> dict[str, object]:
         """Return the figures of the run, for results.json and the finished checkpoint."""
-        return training_results(self)
+        return training_results(self) | (self.best.results() if self.best else {})
 
     def out_of_time(self) -> bool:
         """Whether `--max_training_minutes` have passed."""
@@ -280,6 +283,8 @@ class DefaultTrainer(TrainingOptions, Resumable):
 
     def conclude(self) -> dict[str, object]:
         """Evaluate the network a last time, keep it as `<Model>_finished` and `_compact`, and return the results."""
+        if self.best:
+            self.best.restore()
         if not self.pruner.finished or self.cut_short or self.epoch < self.total_epochs:
             notice = f"stopped by --max_training_minutes in epoch {self.epoch} of {self.total_epochs}"
             left = sum(map(len, self.pruner.pruning_steps.values()))

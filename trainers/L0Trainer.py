@@ -45,6 +45,8 @@ class L0Trainer(DefaultTrainer):
         if not isinstance(run.loss, L0CrossEntropy):
             named = type(run.loss).__name__
             raise UserError(f"--train_scheme L0Trainer needs the penalty of --loss L0CrossEntropy, not {named}")
+        if run.settings["keep_best"]:
+            raise UserError("--train_scheme L0Trainer keeps a moving average of all steps: leave out --keep_best")
         if run.pruner.rewinds or run.pruner.reinitialise:
             raise UserError("--train_scheme L0Trainer cannot go back to earlier weights, which had other gates")
         if run.criterion.unit == "nodes":

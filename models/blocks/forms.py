@@ -31,9 +31,9 @@ def is_small(input_shape: tuple[int, int, int], form: Form) -> bool:
     return max(input_shape[1:]) <= 64 if form == "auto" else form == "cifar"
 
 
-def averaged_map(size: int, input_shape: tuple[int, int, int]) -> nn.Module:
-    """Averages a map to `size` x `size`, for networks that shrink images of 224 pixels to exactly that.
+def averaged_map(size: int, input_shape: tuple[int, int, int], exact: int = 224) -> nn.Module:
+    """Averages a map to `size` x `size`, for networks that shrink images of `exact` pixels to exactly that.
 
     Those it leaves as they are: on CUDA, averaging to more than one pixel has no deterministic gradient.
     """
-    return nn.Identity() if tuple(input_shape[1:]) == (224, 224) else nn.AdaptiveAvgPool2d(size)
+    return nn.Identity() if tuple(input_shape[1:]) == (exact, exact) else nn.AdaptiveAvgPool2d(size)

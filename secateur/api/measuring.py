@@ -19,7 +19,7 @@ from secateur.measuring.calibration import calibrate
 from secateur.measuring.evaluation import evaluate as evaluated
 from secateur.measuring.flops import count_flops
 from secateur.measuring.latency import median_seconds
-from secateur.measuring.sparsity import measure_sparsity
+from secateur.measuring.sparsity import measure_sparsity, shown_left
 from secateur.pruning.saliency import Batch, LossFunction
 from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode, frozen
@@ -47,10 +47,10 @@ class Measurement:
 
     def __str__(self) -> str:
         rows = {
-            "parameters kept": f"{self.parameters_kept:,} of {self.parameters:,}",
+            "parameters kept": shown_left(self.parameters_kept, self.parameters, self.weight_sparsity),
             "weight sparsity": f"{self.weight_sparsity:.2%}",
             "unit sparsity": f"{self.node_sparsity:.2%}",
-            "FLOPs, effective": f"{self.flops_effective:,} of {self.flops:,}",
+            "FLOPs, effective": shown_left(self.flops_effective, self.flops, self.weight_sparsity),
             **{f"latency, batch {size}": f"{taken:.3f} ms" for size, taken in self.latency_ms.items()},
             "bytes in memory": f"{self.bytes:,}",
         }

@@ -1,11 +1,12 @@
 """The command line, read in two passes: one finds which components were named, the next reads their options too.
 
-Nothing here imports torch: a wrong flag is answered at once.
+Nothing here imports torch, but for names that it alone knows: a wrong flag is answered at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 import pluggy
 
 from secateur.config.names import NAMED_BY
+from secateur.config.other_programs import refuse_other_programs
 from secateur.config.parser import (
     Parser,
     general_options,
@@ -83,6 +85,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> S
     reading = read(argv, registry, hooks)
     parser, asks = reading.parser, "help" in reading.typed
     if "list" not in reading.typed and not asks:
+        refuse_other_programs(argv)
         _refuse_unknown(reading.unknown, parser, registry)
     values = {flag: reading.value(flag) for flag in parser.declared}
     settings = Settings(
@@ -97,8 +100,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> S
     if "list" in reading.typed:
         return settings
     if not asks:
-        _check_names(settings, registry)
         check_combinations(settings, tester_trains=reading.tester_trains)
+        _check_names(settings, registry)
     if settings["compression"] is not None:
         settings = settings.with_values(pruning_limit=1 - 1 / settings["compression"])
     if settings["smoke"]:
@@ -227,8 +230,13 @@ def _implied(components: Iterable[Component], typed: dict[str, Any]) -> dict[str
 
 
 def _check_names(settings: Settings, registry: Registry) -> None:
-    """Refuse options that name a component that is not there, or has no such parameters."""
+    """Refuse options that name what is not there: a component, one of a package's, or one without such parameters."""
+    if settings.components["model"].path is None:
+        settings.components["model"].load()  # of a zoo, which knows its networks
     for flag, one in settings.declared.items():
+        if one.option.check and flag in settings.given:
+            module, _, function = one.option.check.partition(":")
+            getattr(importlib.import_module(module), function)(settings[flag])
         if one.option.names and settings[flag] is not None:
             _refuse_nameless(flag, settings[flag])
             name, _, parameters = settings[flag].partition(":")

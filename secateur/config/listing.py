@@ -21,11 +21,7 @@ def print_components(registry: Registry, kind: str) -> None:
         table.add_column("what it is")
         table.add_column("from", style="dim")
         for component in registry.components(shown):
-            aliases = (
-                f" (also: {', '.join(component.source.aliases)})"
-                if component.source and component.source.aliases
-                else ""
-            )
+            aliases = f" (also: {', '.join(component.aliases)})" if component.aliases else ""
             summary = component.source.summary if component.source else ""
             table.add_row(component.name, Text(summary + aliases), component.origin)
         if shown == "models":

@@ -52,6 +52,7 @@ class Option:
     general: bool = False
     stands_for: tuple[str, str] | None = None
     names: str = ""
+    check: str = ""
     #: What one value is: int, float, str, bool or Path; and whether the setting is a list of such.
     kind: type = str
     many: bool = False
@@ -197,6 +198,8 @@ def option(default: Any, help: str, **fields: Any) -> Any:
     smoke: in a smoke run the largest number, or the value of a switch; a list keeps its last value, or `KEEP`s all.
     general: whether every command knows the flag, also where the component that reads it is not named.
     names: the kind of component that the value names, as "NAME" or "NAME:PARAMETERS".
+    check: "module:function" that is called with a value that was typed, before anything of a run is built, and raises
+        `UserError` where it cannot be; for names that only another package knows.
     stands_for: (flag, value) of the component that is named where this flag is given.
 
     In a class of a component these must be literals: options are read from the source, without importing it.

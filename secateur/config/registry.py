@@ -58,6 +58,11 @@ class Component:
         found = self.source.literal("implies") if self.source else None
         return found if isinstance(found, dict) else {}
 
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Its other names."""
+        return self.source.aliases if self.source else ()
+
     def declared_in_source(self) -> list[Declared]:
         """Its options, base first, as far as they can be read without importing it."""
         return [*(self._in_source or ())]
@@ -98,6 +103,7 @@ class Component:
         """Import the component's module and return its class (for a network of a zoo, the function that builds it)."""
         if self.path is None and ":" in self.name:
             zoo_name = self.name.partition(":")[2]
+            _import(self.module, "check_name")(self.name)
             return partial(_import(self.module, self.attribute), zoo_name)
         where = self.path or self.module
         try:
@@ -138,7 +144,7 @@ class Registry:
         return self._known[kind]
 
     def find(self, kind: str, name: str) -> Component:
-        """Return the component called `name`: exactly, else but for case, dashes and underscores, else by an alias.
+        """Return the component called `name`: exactly, else but for case, dashes and underscores, else so by an alias.
 
         Raises `UserError` with the nearest names where there is none, and with the files where there are several.
         """
@@ -149,7 +155,7 @@ class Registry:
         found = (
             [component for component in known if component.name == name]
             or [component for component in known if _folded(component.name) == _folded(name)]
-            or [component for component in known if component.source and name.lower() in component.source.aliases]
+            or [component for component in known if _folded(name) in map(_folded, component.aliases)]
         )
         word = KINDS[kind][0]
         if not found:

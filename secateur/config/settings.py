@@ -145,6 +145,8 @@ def _check_data(settings: Settings) -> None:
         raise UserError("--input_dim takes three numbers, channels height width: --input_dim 3 32 32")
     if settings["disable_autoconfig"] and not (settings["input_dim"] and settings["output_dim"]):
         raise UserError("--disable_autoconfig takes nothing from the data set: give --input_dim and --output_dim")
+    if settings["num_valid"] is not None and not (settings["tuning"] or settings["keep_best"]):
+        raise UserError("--num_valid holds training images out for --keep_best or for --tuning: give one of them")
 
 
 def _check_run_name(name: str) -> None:

@@ -82,6 +82,8 @@ class DataSet(Configurable):
     batch_size: int = 512
     #: Where the images will be used: how much memory is free there decides whether files are decoded or streamed.
     device: torch.device = torch.device("cpu")
+    #: What is said where the set was asked for by another spelling of its name, under which others know another one.
+    namesake: str = ""
     #: Whether `load` may download files that are not there.
     download: bool = True
 

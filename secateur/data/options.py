@@ -36,7 +36,16 @@ class DataOptions(Section):
         None, "images in a batch (default: what the data set suggests)", low=1, high=10_000_000
     )
     N: int | None = option(None, "train on the first N training images only", low=1, smoke=2)
-    tuning: bool = option(False, "hold a tenth of the training set out for validation and leave the test set alone")
+    num_valid: int | None = option(
+        None,
+        "training images to hold out for --keep_best or --tuning (default: a tenth of each class)",
+        low=1,
+        smoke=10,
+    )
+    tuning: bool = option(
+        False,
+        "hold a tenth of the training set, or --num_valid images, out for validation and leave the test set alone",
+    )
     random_shuffle_labels: bool = option(
         False, "train on labels in random order (Zhang et al., 2017)", only_training=True
     )

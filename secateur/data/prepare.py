@@ -32,14 +32,25 @@ class Data:
     held_out: Batches
     #: `"test"` or `"validation"`.
     held_out_name: str
+    #: Images held out of the training set, with `--tuning` or to keep the best network; else None.
+    validation: Batches | None = None
     #: What the user should know.
     notices: list[str] = field(default_factory=list)
 
 
 def prepare_data(
-    data_set: DataSet, options: DataOptions, device: torch.device, *, seed: int, smoke: bool = False
+    data_set: DataSet,
+    options: DataOptions,
+    device: torch.device,
+    *,
+    seed: int,
+    smoke: bool = False,
+    validates: bool = False,
 ) -> Data:
-    """Load a data set and apply the options that change it; with `smoke` a few images of it."""
+    """Load a data set and apply the options that change it; with `smoke` a few images of it.
+
+    With `validates`, or `--tuning`, a part of the training set is held out for validation.
+    """
     notices: list[str] = []
     data_set.device = device
     train, test = _loaded_or_synthetic(data_set, options.data_dir, smoke, notices)
@@ -59,25 +70,30 @@ def prepare_data(
         if len(train) < options.N:
             raise UserError(f"--N {options.N}: the data set has {len(train)} training images only")
         train = train.subset(torch.arange(options.N))
-    held_out, held_out_name = test, "test"
+    parts = {"train": train, "test": test}
+    if options.tuning or validates:
+        parts["train"], parts["validation"] = _split(train, options)
+    held_out_name = "validation" if options.tuning else "test"
     if options.tuning:
-        train, held_out = _split(train)
-        held_out_name = "validation"
+        del parts["test"]  # it is left alone
     if smoke:
-        train, held_out = (part.subset(torch.arange(min(len(part), IMAGES))) for part in (train, held_out))
+        parts = {name: part.subset(torch.arange(min(len(part), IMAGES))) for name, part in parts.items()}
     if options.random_shuffle_labels:
-        order = torch.randperm(len(train), generator=seeded_generator(seed, "labels"))
-        train = replace(train, labels=train.labels[order])
+        order = torch.randperm(len(parts["train"]), generator=seeded_generator(seed, "labels"))
+        parts["train"] = replace(parts["train"], labels=parts["train"].labels[order])
     if options.input_dim:
         shape = tuple(options.input_dim)
         mean, std = _for_channels(mean, shape[0]), _for_channels(std, shape[0])
-        train, held_out = train.converted(shape), held_out.converted(shape)
+        parts = {name: part.converted(shape) for name, part in parts.items()}
+    train = parts.pop("train")
+    held_out = {name: Batches(part.to(device), batch_size, mean, std) for name, part in parts.items()}
     return Data(
         input_shape=train.shape,
         num_classes=num_classes,
         train=Batches(train.to(device), batch_size, mean, std, augmentation, seed),
-        held_out=Batches(held_out.to(device), batch_size, mean, std),
+        held_out=held_out[held_out_name],
         held_out_name=held_out_name,
+        validation=held_out.get("validation"),
         notices=notices,
     )
 
@@ -128,17 +144,42 @@ def _check_tensors(data_set: DataSet, part: str, images: Images) -> None:
         raise UserError(f"{who}: the {part} images and labels are {shapes}, not (N, *{data_set.input_shape}) and (N,)")
 
 
-def _split(images: Images | StreamedImages) -> tuple[Images | StreamedImages, Images | StreamedImages]:
-    """Hold out a tenth of each class: always the same one, so that no run trains on what another is evaluated on."""
+def _split(
+    images: Images | StreamedImages, options: DataOptions
+) -> tuple[Images | StreamedImages, Images | StreamedImages]:
+    """Hold out `--num_valid` images, of each class its share, or a tenth of each class.
+
+    They are always the same ones, so that no run trains on what another is evaluated on.
+    """
+    classes = [(images.labels == label).nonzero().flatten() for label in images.labels.unique()]
+    number = options.num_valid
+    if number is not None and number >= len(images):
+        raise UserError(f"--num_valid {number}: there are {len(images):,} training images, and some must be left")
+    counts = _shares([len(members) for members in classes], number)
     generator = seeded_generator(0, "validation split")
     held_out = torch.zeros(len(images), dtype=torch.bool)
-    for label in images.labels.unique():
-        members = (images.labels == label).nonzero().flatten()
+    for members, count in zip(classes, counts, strict=True):
         order = torch.randperm(len(members), generator=generator)
-        held_out[members[order[: round(VALIDATION_SHARE * len(members))]]] = True
+        held_out[members[order[:count]]] = True
     if not held_out.any():
-        raise UserError(f"--tuning: {len(images)} training images are too few to hold a tenth of each class out")
+        flag = "--tuning" if options.tuning else "--keep_best"
+        raise UserError(
+            f"{flag}: {len(images)} training images are too few to hold a tenth of each class out: --num_valid says "
+            "how many"
+        )
     return images.subset((~held_out).nonzero().flatten()), images.subset(held_out.nonzero().flatten())
+
+
+def _shares(sizes: list[int], number: int | None) -> list[int]:
+    """How many of each class are held out: a tenth, or `number` in all, rounded by the largest remainders."""
+    if number is None:
+        return [round(VALIDATION_SHARE * size) for size in sizes]
+    exact = [number * size / sum(sizes) for size in sizes]
+    counts = [int(share) for share in exact]
+    by_remainder = sorted(range(len(sizes)), key=lambda place: counts[place] - exact[place])
+    for place in by_remainder[: number - sum(counts)]:
+        counts[place] += 1
+    return counts
 
 
 def _for_channels(numbers: list[float], channels: int) -> list[float]:

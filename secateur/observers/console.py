@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 
 from secateur.hooks import hookimpl
 from secateur.measuring.evaluation import Evaluation
-from secateur.measuring.sparsity import shown_share
+from secateur.measuring.sparsity import shown_left, shown_share
 from secateur.pruning.plan import PruningStep
 from secateur.runs.log import StreamLog, escape_commands
 from secateur.runs.run import Run
@@ -35,6 +35,7 @@ CLOSING = [
     ("validation_loss", "validation loss", "{:.4f}"),
     ("weight_sparsity", "weight sparsity", "{:.2%}"),
     ("node_sparsity", "node sparsity", "{:.2%}"),
+    ("best_epoch", "best epoch, which is kept", "{}"),
 ]
 
 
@@ -62,8 +63,9 @@ class Console:
         shape = "x".join(map(str, run.data.input_shape))
         run.log.info(f"run folder: {run.folder.path}")
         parameters = sum(parameter.numel() for parameter in run.network.parameters())
-        flops, left = run.flops.total, run.flops.effective(run.sparsity().densities)
-        cost = f"{flops:,} FLOPs a sample" if left == flops else f"{left:,} of {flops:,} FLOPs a sample, effective"
+        sparsity = run.sparsity()
+        flops = shown_left(run.flops.effective(sparsity.densities), run.flops.total, sparsity.weight_sparsity)
+        cost = f"{flops} FLOPs a sample" + (", effective" if " of " in flops else "")
         run.log.info(
             f"{spec['model']}, {parameters:,} parameters, {cost}; "
             f"{spec['data_set']} as {shape}, {len(run.data.train.images):,} training and "
@@ -156,8 +158,8 @@ class Console:
         parts = [f"epoch {figures['epoch']:>3}"]
         parts += [
             f"{name} loss {figures[f'{name}_loss']:.4f} accuracy {figures[f'{name}_accuracy']:.2%}"
-            for name in ("train", run.data.held_out_name)
-            if figures[f"{name}_accuracy"] is not None
+            for name in dict.fromkeys(("train", "validation", run.data.held_out_name))
+            if figures.get(f"{name}_accuracy") is not None
         ]
         parts.append(f"sparsity {shown_share(figures['weight_sparsity'], '%')}")
         parts.append(f"{figures['samples_per_second']:,.0f} samples/s")
@@ -182,10 +184,12 @@ class Console:
         for key, label, form in CLOSING:
             if results.get(key) is not None:
                 table.add_row(label, form.format(results[key]))
-        parameters, kept = results["parameters_dense"], results["parameters_kept"]
-        table.add_row("parameters kept", f"{kept:,} of {parameters:,}")
-        flops, effective = results["flops_dense"], results["flops_effective"]
-        table.add_row("FLOPs a sample, effective", f"{effective:,} of {flops:,}")
+        pruned = results["weight_sparsity"]
+        for label, dense, left in (
+            ("parameters kept", results["parameters_dense"], results["parameters_kept"]),
+            ("FLOPs a sample, effective", results["flops_dense"], results["flops_effective"]),
+        ):
+            table.add_row(label, shown_left(left, dense, pruned))
         if left := results.get("compact"):
             table.add_row("compacted to", f"{left['parameters']:,} parameters, {left['flops']:,} FLOPs a sample")
         for row in _latency_row(results):

@@ -41,7 +41,7 @@ def _speed_up(batch: int) -> Callable[[RunRecord], float | None]:
 ACCURACY = Measure("accuracy", "accuracy [%]", lambda run: run.accuracy, 100)
 COMPRESSION = Measure("compression", "compression: dense weights for each that is kept", lambda run: run.compression)
 NODES = Measure("nodes", "hidden units and channels pruned [%]", _figure_of("node_sparsity"), 100)
-FLOPS = Measure("flops", "FLOPs of an image, zeros free [millions]", _figure_of("flops_effective"), 1e-6, "{:.4g}")
+FLOPS = Measure("flops", "effective FLOPs of an image [millions]", _figure_of("flops_effective"), 1e-6, "{:.4g}")
 TESTING = Measure("testing_time", "time of testing the whole set [s]", _figure_of("seconds_testing"), 1, "{:.3f}")
 TRAINING = Measure("training_time", "time of training [s]", _figure_of("seconds_training"), 1, "{:.1f}")
 LATENCY = {

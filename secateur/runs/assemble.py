@@ -51,7 +51,14 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     names = {flag: component.name for flag, component in settings.components.items()}
     with first_of_each_machine_first():
         data_set = found["data_set"](**settings.options_for(found["data_set"]))
-        data = prepare_data(data_set, settings.section(DataOptions), device, seed=options.seed, smoke=options.smoke)
+        data = prepare_data(
+            data_set,
+            settings.section(DataOptions),
+            device,
+            seed=options.seed,
+            smoke=options.smoke,
+            validates=settings["keep_best"] and not start.eval,
+        )
     _check_processes(data)
     settings = settings.with_values(batch_size=data.train.batch_size)  # what the data set suggests is recorded too
 

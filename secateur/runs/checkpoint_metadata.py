@@ -117,9 +117,20 @@ def _run_folder(results: Path, run: str) -> Path:
         raise UserError(f"--checkpoint_name: there is no run folder '{run}' in {results}{nearest(run, names)}")
     # A run that is still going, or an evaluation, has no finished network.
     finished = sorted(results.glob("*/models/*_finished.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not finished:
-        raise UserError(f"--checkpoint_name latest: no run in {results} has finished yet")
-    return finished[-1].parent.parent
+    folders = [path.parent.parent for path in reversed(finished)]
+    latest = next((folder for folder in folders if not is_smoke(folder)), None)
+    if latest is None:
+        but = f" but smoke runs, as {folders[0].name}, which are named by their folder" if folders else ""
+        raise UserError(f"--checkpoint_name latest: no run in {results} has finished yet{but}")
+    return latest
+
+
+def is_smoke(folder: Path) -> bool:
+    """Whether a run was one of `--smoke`, whose network is of no use; of a folder that cannot be read, False."""
+    try:
+        return read_checksummed(folder / "output" / "arguments.json").get("smoke") is True
+    except (OSError, ValueError):
+        return False
 
 
 def _checked(metadata: dict[str, Any]) -> dict[str, Any]:

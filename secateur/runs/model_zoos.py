@@ -7,15 +7,27 @@ from torch import nn
 from secateur.utils.errors import UserError, nearest
 
 
+def check_name(name: str) -> None:
+    """Raise `UserError` where the zoo, which must be installed, has no such network; as "torchvision:resnet50"."""
+    from secateur.utils.torchvision_import import torchvision  # which timm needs too, and may not load by itself
+
+    zoo, _, network = name.partition(":")
+    if zoo == "torchvision":
+        known, what = torchvision.models.list_models(module=torchvision.models), "classification network"
+    else:
+        import timm
+
+        known, what = timm.list_models(), "network"
+    if network not in known:
+        raise UserError(f"--model {name}: {zoo} has no {what} '{network}'{nearest(network, known)}")
+
+
 def torchvision_network(name: str, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """Build a classification network of torchvision with fresh weights, as in `--model torchvision:resnet50`."""
     from secateur.utils.torchvision_import import torchvision
 
-    models = torchvision.models
-    known = models.list_models(module=models)
-    if name not in known:
-        raise UserError(f"torchvision has no classification network '{name}'{nearest(name, known)}")
-    builder = models.get_model_builder(name)
+    check_name(f"torchvision:{name}")
+    builder = torchvision.models.get_model_builder(name)
     options = {}
     if name in ("googlenet", "inception_v3"):
         # Auxiliary classifiers return several outputs in training; and without the second flag they warn.
@@ -33,8 +45,7 @@ def timm_network(name: str, input_shape: tuple[int, int, int], num_classes: int)
 
     import timm  # isort: skip
 
-    if name not in timm.list_models():
-        raise UserError(f"timm has no network '{name}'{nearest(name, timm.list_models())}")
+    check_name(f"timm:{name}")
     options = {"num_classes": num_classes, "in_chans": input_shape[0]}
     facts = timm.get_pretrained_cfg(name)
     if facts is not None and facts.fixed_input_size:

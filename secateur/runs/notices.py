@@ -10,8 +10,11 @@ from secateur.runs.run import Run
 
 
 def notices_of(run: Run, data_set: DataSet) -> list[str]:
-    """Return a line for each way in which typed flags have no effect, and for a slow number format."""
+    """Return a line for typed flags without effect, a name that others use otherwise, and a slow number format."""
     notices = _idle_in_testing(run.settings) if run.checkpointing.eval else _idle_in_training(run, data_set)
+    typed = run.settings["data_set"]
+    if data_set.namesake and "data_set" in run.settings.given and typed != run.model_spec["data_set"]:
+        notices.append(f"--data_set {typed}: {data_set.namesake}")
     if warning := run.precision.warning():
         notices.append(warning)
     return notices

@@ -14,10 +14,14 @@ class RunOptions(Section):
 
     seed: int = option(333, "seed of all that is random", low=0, high=4_294_967_295)
     run_name: str = option(
-        "", "added to the run folder's name", pattern=FREE_TEXT, also=("expid",), changes_numbers=False
+        "", "added to the run folder's name", pattern=FREE_TEXT, also=("expid", "experiment_id"), changes_numbers=False
     )
     results_dir: Path | None = option(
-        None, "where run folders are made (default: gitignored/results)", is_path=True, changes_numbers=False
+        None,
+        "where run folders are made (default: gitignored/results)",
+        also=("output_dir",),
+        is_path=True,
+        changes_numbers=False,
     )
     components: Path | None = option(
         None,

@@ -114,7 +114,9 @@ def _latest(results: Path) -> Path:
     begun, unread = _begun(results)
     for folder in begun:
         with contextlib.suppress(UserError):  # what cannot be read is not meant
-            if not has_finished(folder) and not _settings(folder).get("eval") and not _is_running(folder):
+            settings = _settings(folder)
+            trains = not (settings.get("eval") or settings.get("smoke"))
+            if trains and not has_finished(folder) and not _is_running(folder):
                 return folder
     raise UserError(f"--resume latest: there is no interrupted run in {results}{f'; {unread[0]}' if unread else ''}")
 

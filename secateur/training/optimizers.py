@@ -26,6 +26,25 @@ def build_optimizer(
 
     Raises `UserError` for a name that is none, and for an optimizer that cannot train this kind of network.
     """
+    kind = _kind(name)
+    options = _options(kind, learning_rate, weight_decay)
+    parameters = list(parameters)
+    if kind in FUSED and all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
+        options["fused"] = True
+    _try_out(kind, options)
+    try:
+        return kind(parameters, **options)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--optimizer {name} cannot train this network: {error}") from error
+
+
+def check_optimizer(name: str) -> None:
+    """Raise `UserError` for a name that is none, and for an optimizer that asks for gradients of another kind."""
+    kind = _kind(name)
+    _try_out(kind, _options(kind, 1e-3, 0.0))
+
+
+def _kind(name: str) -> type[torch.optim.Optimizer]:
     known = {
         key.lower(): value
         for key, value in vars(torch.optim).items()
@@ -35,20 +54,16 @@ def build_optimizer(
     if kind is None:
         names = [value.__name__ for value in known.values()]
         raise UserError(f"--optimizer: torch.optim has no '{name}'{nearest(name, names)}")
-    accepted = inspect.signature(kind).parameters
+    return kind
+
+
+def _options(kind: type[torch.optim.Optimizer], learning_rate: float, weight_decay: float) -> dict[str, Any]:
     options: dict[str, Any] = {"lr": learning_rate}
-    if "weight_decay" in accepted:
+    if "weight_decay" in inspect.signature(kind).parameters:
         options["weight_decay"] = weight_decay
     if kind is torch.optim.SGD:
         options["momentum"] = MOMENTUM
-    parameters = list(parameters)
-    if kind in FUSED and all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
-        options["fused"] = True
-    _try_out(kind, options)
-    try:
-        return kind(parameters, **options)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"--optimizer {name} cannot train this network: {error}") from error
+    return options
 
 
 def _try_out(kind: type[torch.optim.Optimizer], options: dict[str, Any]) -> None:

@@ -13,7 +13,11 @@ class TrainingOptions(Configurable):
     epochs: int = option(80, "epochs of training", low=0, high=1_000_000, also=("post_epochs",), smoke=4)
     pre_epochs: int = option(0, "train this long before the first pruning; --epochs follow", low=0, smoke=1)
     optimizer_name: str = option(
-        "ADAM", "ADAM, SGD, RMSPROP or any class of torch.optim", flag="optimizer", metavar="NAME"
+        "ADAM",
+        "ADAM, SGD, RMSPROP or any class of torch.optim",
+        flag="optimizer",
+        metavar="NAME",
+        check="secateur.training.optimizers:check_optimizer",
     )
     learning_rate: float = option(2e-3, "step size of the optimizer", low=0, above=True, metavar="RATE")
     lr_schedule: str = option(
@@ -30,6 +34,11 @@ class TrainingOptions(Configurable):
         0.0, "stop cleanly after so long; 0: never", low=0, on_resume=True, metavar="MINUTES"
     )
     eval_freq: int = option(1, "test so often; 0: only at the end", low=0, changes_numbers=False, metavar="EPOCHS")
+    keep_best: bool = option(
+        False,
+        "keep the network of the epoch that was best on held-out training images (--num_valid), not of the last",
+        only_training=True,
+    )
     save_freq: int = option(
         0,
         "keep a checkpoint so often; 0: only before pruning and at the end",

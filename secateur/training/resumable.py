@@ -68,6 +68,7 @@ class Resumable(Stateful):
             "schedule_began": self.schedule_began,
             "scaler": self.run.precision.scaler.state_dict(),
             "means": self.means.state_dict(),
+            **({"best": self.best.state_dict()} if self.best else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -82,6 +83,8 @@ class Resumable(Stateful):
         self.schedule.load_state_dict({**state["schedule"], "lr_lambdas": [None]})
         self.run.precision.scaler.load_state_dict(state["scaler"])
         self.means.load_state_dict(state["means"])
+        if self.best:
+            self.best.load_state_dict(state["best"])
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

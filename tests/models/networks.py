@@ -25,12 +25,18 @@ SHALLOW = (
     ("depths", (1, 1, 2, 1, 2), ("VGG16", "VGG19")),
 )
 
+#: Networks whose orthogonal initialisation takes seconds, with fewer channels.
+NARROW = (
+    ("stages", ((8,), (8,), (16, 16), (16,), (16, 32)), ("VGG16_SNIPit",)),
+    ("hidden", (32, 32), ("VGG16_SNIPit",)),
+    ("widths", (8, 8, 16, 16, 32, 32), ("ResNet18_SNIPit",)),
+)
+
 
 def make_shallow(monkeypatch):
-    """Let the networks of `SHALLOW`, and large ones of torchvision, have fewer blocks for a while."""
-    for attribute, value, names in SHALLOW:
-        for name in names:
-            monkeypatch.setattr(class_of(name), attribute, value)
+    """Let the networks of `SHALLOW`, and large ones of torchvision, have fewer blocks, and others be narrow."""
+    make_narrow(monkeypatch)
+    _change(monkeypatch, SHALLOW)
     densenet, vision_transformer = torchvision.models.densenet._densenet, vit._vision_transformer
     monkeypatch.setattr(
         torchvision.models.densenet,
@@ -38,6 +44,17 @@ def make_shallow(monkeypatch):
         lambda growth, blocks, *rest, **options: densenet(growth, (2, 3, 2, 2), *rest, **options),
     )
     monkeypatch.setattr(vit, "_vision_transformer", lambda **options: vision_transformer(**options | {"num_layers": 2}))
+
+
+def make_narrow(monkeypatch):
+    """Let the networks of `NARROW` have fewer channels for a while."""
+    _change(monkeypatch, NARROW)
+
+
+def _change(monkeypatch, changes):
+    for attribute, value, names in changes:
+        for name in names:
+            monkeypatch.setattr(class_of(name), attribute, value)
 
 
 def narrow_vgg(name, input_shape, num_classes):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.measuring.sparsity import layer_outputs
 from tests.models.networks import NAMES, build, class_of, parameters
 
 #: (name, input shape, classes, parameters): published, or counted from the published table of layers.
@@ -52,6 +53,9 @@ SIZES = [
     ("VGG_like", (3, 32, 32), 10, 14_982_474 + 9_472),
     ("AlexNet_s", (3, 32, 32), 10, 5_070_218 + 6_848),
     ("AlexNet_b", (3, 32, 32), 10, 8_490_378 + 10_944),
+    # Verdenius et al. (2020), as their program counts them
+    ("VGG16_SNIPit", (3, 32, 32), 10, 50_703_946),
+    ("ResNet18_SNIPit", (3, 32, 32), 10, 11_707_978),
     # On ImageNet as torchvision counts them
     ("AlexNet", (3, 32, 32), 10, 2_472_266),
     ("AlexNet", (3, 224, 224), 1000, 61_100_840),
@@ -90,6 +94,13 @@ def test_number_of_parameters_is_the_published_and_the_documented_one(name, inpu
     with torch.device("meta"):
         assert parameters(build(name, input_shape, num_classes)) == count
     assert f"{count:,}" in class_of(name).__doc__
+
+
+def test_the_vgg_of_snip_it_has_the_nodes_that_its_program_counts():
+    with torch.device("meta"):
+        network = build("VGG16_SNIPit", (3, 32, 32), 10)
+    # All layers but the last: 4,736 channels, and 2 * 4,096 neurons.
+    assert sum([*layer_outputs(network).values()][:-1]) == 12_928
 
 
 def test_every_network_has_its_size_checked():

@@ -11,8 +11,10 @@ from secateur.models.LeNet5 import LeNet5
 from secateur.models.LeNet300 import LeNet300
 from secateur.models.LogisticRegression import LogisticRegression
 from secateur.models.MLP5 import MLP5
+from secateur.models.ResNet18_SNIPit import LeakyBlock, ResNet18_SNIPit
 from secateur.models.VGG16 import VGG16
-from tests.models.networks import FOLDER, NAMES, build
+from secateur.models.VGG16_SNIPit import VGG16_SNIPit
+from tests.models.networks import FOLDER, NAMES, build, make_narrow
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 40, 40), (2, 20, 36)]
 #: Those that are quick enough to compute on all of them.
@@ -34,7 +36,8 @@ def test_every_size_of_image_gives_one_logit_a_class(name):
     [(name, shape) for name in NAMES for shape in (SHAPES if name in LIGHT else SHAPES[:1])],
     ids=lambda value: value if isinstance(value, str) else "x".join(map(str, value)),
 )
-def test_any_image_gives_one_finite_logit_a_class_and_finite_gradients(name, input_shape):
+def test_any_image_gives_one_finite_logit_a_class_and_finite_gradients(monkeypatch, name, input_shape):
+    make_narrow(monkeypatch)
     network = build(name, input_shape, 7)
     images = torch.rand(3, *input_shape, generator=torch.Generator().manual_seed(2))
     logits = network(images)
@@ -53,7 +56,8 @@ def test_any_image_gives_one_finite_logit_a_class_and_finite_gradients(name, inp
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_initialisation_follows_the_seed(name):
+def test_initialisation_follows_the_seed(monkeypatch, name):
+    make_narrow(monkeypatch)
     states = [build(name, (3, 8, 8), 4, seed).state_dict() for seed in (5, 5, 6)]
     assert states[0].keys() == states[1].keys()
     assert all(states[0][key].equal(states[1][key]) for key in states[0])
@@ -92,6 +96,53 @@ def test_networks_of_relus_start_from_the_initialisation_of_he(name):
             tolerance = 5 / math.sqrt(2 * layer.weight.numel())
             assert float(layer.weight.detach().std()) == pytest.approx(expected, rel=tolerance)
             assert layer.bias is None or not layer.bias.any()
+
+
+@pytest.mark.parametrize("name", ["VGG16_SNIPit", "ResNet18_SNIPit"])
+def test_networks_of_snip_it_start_orthogonal_with_the_gain_of_their_leaky_relus(monkeypatch, name):
+    make_narrow(monkeypatch)
+    layers = [layer for layer in build(name, (3, 32, 32), 10).modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    for layer in layers:
+        rows = layer.weight.detach().flatten(1)
+        rows = rows if rows.shape[0] <= rows.shape[1] else rows.T
+        # gain^2 = 2 / (1 + 0.05^2)
+        expected = 1.0 if layer is layers[-1] else 2 / 1.0025
+        torch.testing.assert_close(rows @ rows.T, expected * torch.eye(len(rows)), rtol=0, atol=1e-5)
+        # torch's own: no bias is larger than 1 / sqrt(fan in)
+        assert layer.bias is None or 0 < layer.bias.abs().max() <= layer.weight[0].numel() ** -0.5
+
+
+@pytest.mark.parametrize("kind", [VGG16_SNIPit, ResNet18_SNIPit])
+def test_networks_of_snip_it_have_leaky_relus_norms_and_dropout_throughout(kind):
+    with torch.device("meta"):
+        network = kind((3, 32, 32), 10)
+    modules = list(network.modules())
+    assert {module.negative_slope for module in modules if isinstance(module, nn.LeakyReLU)} == {0.05}
+    assert {module.p for module in modules if isinstance(module, nn.Dropout)} == {0.3}
+    assert not any(isinstance(module, nn.ReLU) for module in modules)
+    layers = [module for module in modules if isinstance(module, nn.Linear | nn.Conv2d)]
+    norms = [module for module in modules if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert len(norms) == len(layers) - 1
+    linear = [module for module in network.classifier if isinstance(module, nn.Linear)]
+    dropout = [module for module in network.classifier if isinstance(module, nn.Dropout)]
+    assert len(dropout) == len(linear)
+
+
+def test_maps_of_the_networks_of_snip_it_on_cifar():
+    with torch.device("meta"):
+        images = torch.zeros(2, 3, 32, 32)
+        vgg, resnet = VGG16_SNIPit((3, 32, 32), 10), ResNet18_SNIPit((3, 32, 32), 10)
+        assert vgg.features(images).shape == (2, 1024, 2, 2)
+        assert isinstance(vgg.pool[0], nn.Identity)
+        assert resnet.stem(images).shape == (2, 64, 8, 8)
+        assert resnet.stages(resnet.stem(images)).shape == (2, 512, 1, 1)
+
+
+def test_a_block_of_snip_it_leaks_behind_the_addition():
+    block = LeakyBlock(4, 4)
+    nn.init.zeros_(block.bn2.weight)
+    features = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(1))
+    assert block(features).equal(nn.functional.leaky_relu(features, 0.05))
 
 
 def test_logistic_regression_is_a_matrix_product():

@@ -15,7 +15,7 @@ CHANNELS = "--model LeNet5 --pruning_limit 0.5 --snip_steps 1"
 #: Command, and the steps after which the run is interrupted: within epochs, at their ends, before the first.
 RUNS = {
     "before": (f"{WEIGHTS} --prune_criterion SNIP --grad_noise 0.01 --epochs 4", (0, 9)),
-    "dense": ("--model MLP5 --hidden_dim 16 --optimizer SGD --epochs 4 --tuning --eval_freq 0", (2, 12)),
+    "dense": ("--model MLP5 --hidden_dim 16 --optimizer SGD --epochs 4 --tuning --eval_freq 0 --keep_best", (2, 12)),
     "rounds": (f"{WEIGHTS} --prune_criterion IMP --snip_steps 2 --enable_rewinding --rewind_to 1 --epochs 5", (4, 10)),
     "rewound to the start": (f"{WEIGHTS} --pruner IMP --snip_steps 2 --rewind_weights_only --enable_rewinding "
                              "--epochs 4", (6,)),

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from secateur.runs.files import read_checksummed, write_checksummed
+from secateur.runs.resuming import find_interrupted
 from tests.commands import QUICK, ROOT
 from tests.malice import Bomb
 from tests.resuming.interruptions import SHORT, SMALL, assert_same, states, tear
@@ -152,3 +153,12 @@ def test_a_run_that_is_still_going_is_left_alone(tmp_path):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=200)
     assert process.returncode == 143
+
+
+def test_a_smoke_run_is_not_the_latest_that_was_interrupted(tmp_path):
+    for name, smoke in (("real", False), ("tried", True)):
+        (tmp_path / name / "output").mkdir(parents=True)
+        write_checksummed(tmp_path / name / "output" / "arguments.json", {"explicit": [], "smoke": smoke})
+        (tmp_path / name / "output" / "log.txt").touch()
+    assert find_interrupted(tmp_path, "latest") == tmp_path / "real"
+    assert find_interrupted(tmp_path, "tried") == tmp_path / "tried"

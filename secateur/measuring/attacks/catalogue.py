@@ -115,6 +115,11 @@ def find_attacks(names: str, norm: str | None, steps: int | None) -> list[Attack
     return list(found.values())
 
 
+def check_attacks(names: str) -> None:
+    """Raise `UserError` where one of the names of `--attack` is of no attack, or of one that cannot run."""
+    find_attacks(names, None, None)
+
+
 def _find(name: str, norm: str | None, steps: int | None) -> Attack:
     known = _known()
     spelled = next((spelling for spelling in known if _folded(spelling) == _folded(name)), None)

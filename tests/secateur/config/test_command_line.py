@@ -15,6 +15,7 @@ from secateur.config.registry import Registry
 from secateur.config.settings import Settings
 from secateur.data.options import DataOptions
 from secateur.hooks import empty_manager
+from secateur.runs.files import write_checksummed
 from secateur.training.options import TrainingOptions
 from secateur.utils.errors import UserError
 
@@ -236,3 +237,28 @@ def test_any_value_of_any_flag_is_read_or_refused_in_one_line(flag, value):
     except UserError as error:
         message = str(error)
     assert message is None or flag in message or str(UserError(value)) in message
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("--optimizer adamx", r"^--optimizer: torch.optim has no 'adamx': did you mean Adamax"),
+        ("--optimizer SparseAdam", r"^--optimizer SparseAdam cannot train this network"),
+        ("--model torchvision:resnet51", r"^--model torchvision:resnet51: torchvision has no .*did you mean resnet50"),
+        ("--lr_schedule cosin", r"there is no learning-rate schedule 'cosin'"),
+        ("--model ResNet81", r"there is no network 'ResNet81'"),
+    ],
+)
+def test_names_that_only_other_packages_know_are_refused_before_anything_is_built(make_settings, command, message):
+    with pytest.raises(UserError, match=message):
+        make_settings(command)
+    assert make_settings("--optimizer NAdam --model torchvision:resnet50")["optimizer"] == "NAdam"
+
+
+def test_an_attack_that_is_none_is_refused_before_a_network_is_loaded(make_settings, tmp_path):
+    folder = tmp_path / "results" / "run" / "models"
+    folder.mkdir(parents=True)
+    spec = {"format": 1, "model": "LeNet300", "data_set": "MNIST", "input_shape": [1, 28, 28], "num_classes": 10}
+    write_checksummed(folder / "LeNet300_finished.json", {**spec, "options": {}})
+    with pytest.raises(UserError, match=r"^--attack: foolbox has no attack 'FGSX': did you mean FGSM"):
+        make_settings("--eval --checkpoint_name run --attack LinfPGD,FGSX")

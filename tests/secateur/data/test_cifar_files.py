@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from secateur.data.augmentation import HorizontalFlip, RandomCrop
 from secateur.data_sets.CIFAR10 import CIFAR10
 from secateur.data_sets.CIFAR100 import CIFAR100
 from secateur.utils.errors import UserError
@@ -78,3 +79,15 @@ def test_files_of_other_content_are_not_unpickled(tmp_path, monkeypatch):
     (tmp_path / kind.base_folder / "test_batch").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(UserError, match="its files are not the published ones"):
         CIFAR10().load(tmp_path)
+
+
+def test_images_are_shifted_mirrored_and_normalised_as_the_options_say():
+    usual = CIFAR10()
+    assert usual.augmentation == (RandomCrop(4), HorizontalFlip(0.5))
+    assert (usual.mean, usual.std) == (CIFAR10.mean, CIFAR10.std)
+    other = CIFAR10(crop=0, flip=0.2, normalisation="imagenet")
+    assert other.augmentation == (HorizontalFlip(0.2),)
+    assert (other.mean, other.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert CIFAR100(crop=2, flip=0).augmentation == (RandomCrop(2),)
+    with pytest.raises(UserError, match=r"^normalisation: 'mine' is not one of own, imagenet$"):
+        CIFAR10(normalisation="mine")

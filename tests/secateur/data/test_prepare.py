@@ -56,8 +56,9 @@ class Grey(DataSet):
         return Images(pixels, torch.tensor([0, 1])), Images(pixels[:1], torch.tensor([1]))
 
 
-def prepared(data_set=Coloured, seed=SEED, **options):
-    return prepare_data(data_set(), DataOptions(data_dir=Path("unused"), **options), CPU, seed=seed)
+def prepared(data_set=Coloured, seed=SEED, validates=False, **options):
+    options = DataOptions(data_dir=Path("unused"), **options)
+    return prepare_data(data_set(), options, CPU, seed=seed, validates=validates)
 
 
 def which(images):
@@ -160,6 +161,31 @@ def test_tuning_splits_any_labels_within_half_an_image_of_a_tenth(labels, seed):
 def test_tuning_with_too_few_images_is_refused():
     with pytest.raises(UserError, match=r"--tuning: 4 training images are too few"):
         prepared(tuning=True, N=4)
+
+
+def test_num_valid_holds_exactly_so_many_out_of_each_class_its_share():
+    data = prepared(tuning=True, num_valid=10)
+    # A tenth of 40, 20, 33 and 7 is 4, 2, 3.3 and 0.7: the one that is missing goes to the largest remainder.
+    assert data.held_out.images.labels.bincount().tolist() == [4, 2, 3, 1]
+    assert data.train.images.labels.bincount().tolist() == [36, 18, 30, 6]
+    numbers = [*which(data.train.images).tolist(), *which(data.held_out.images).tolist()]
+    assert sorted(numbers) == list(range(100))
+    assert len(prepared(tuning=True, num_valid=99).train.images) == 1
+    with pytest.raises(UserError, match=r"--num_valid 100: there are 100 training images, and some must be left"):
+        prepared(tuning=True, num_valid=100)
+
+
+def test_to_keep_the_best_network_images_are_held_out_beside_the_test_set():
+    data = prepared(validates=True, num_valid=10)
+    assert (data.held_out_name, len(data.held_out.images)) == ("test", 10)
+    assert which(data.held_out.images).tolist() == list(range(100, 110))
+    tuned = prepared(tuning=True, num_valid=10)
+    assert which(data.validation.images).tolist() == which(tuned.held_out.images).tolist()
+    assert which(data.train.images).tolist() == which(tuned.train.images).tolist()
+    assert tuned.validation is tuned.held_out
+    assert prepared().validation is None
+    with pytest.raises(UserError, match=r"--keep_best: 4 training images are too few.*--num_valid"):
+        prepared(validates=True, N=4)
 
 
 def test_shuffled_labels_are_the_same_labels_at_other_images():

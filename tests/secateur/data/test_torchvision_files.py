@@ -102,6 +102,16 @@ def check_small_set(train, test):
         assert part.labels.tolist() == expected[labels].tolist()
 
 
+@pytest.mark.parametrize("name", ["MNIST", "KMNIST", "FashionMNIST", "fashion"])
+def test_data_sets_of_this_format_read_their_files_from_a_folder_of_their_name(tmp_path, make_settings, name):
+    data_set = make_settings(f"--data_set {name}").components["data_set"].load()
+    folder = tmp_path / data_set.__name__ / "raw"
+    folder.mkdir(parents=True)
+    for file, tensor in small_set().items():
+        (folder / file).write_bytes(idx(tensor))
+    check_small_set(*data_set().load(tmp_path))
+
+
 def check_advice(error, where):
     """One line that names the four files, their folder and their address."""
     text = str(error)

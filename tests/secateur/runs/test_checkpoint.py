@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,22 @@ def test_latest_is_the_run_that_finished_last(saved):
         save_checkpoint(folder / kind, network, masks, METADATA)
         os.utime(folder / f"{kind}.json", (2e9 + number, 2e9 + number))
     assert find_checkpoint(results, "latest", None).path == results / "a" / "models" / "Tiny_finished"
+
+
+def test_a_smoke_run_is_never_the_latest(saved):
+    network, masks, results = saved
+    for number, (name, smoke) in enumerate([("real", False), ("tried", True)]):
+        (results / name / "models").mkdir(parents=True)
+        save_checkpoint(results / name / "models" / "Tiny_finished", network, masks, METADATA)
+        os.utime(results / name / "models" / "Tiny_finished.json", (2e9 + number, 2e9 + number))
+        (results / name / "output").mkdir()
+        write_checksummed(results / name / "output" / "arguments.json", {"smoke": smoke})
+    assert find_checkpoint(results, "latest", None).path.parent.parent == results / "real"
+    assert find_checkpoint(results, "tried", None).path.parent.parent == results / "tried"
+    for name in ("real", "run"):
+        shutil.rmtree(results / name)
+    with pytest.raises(UserError, match=r"no run in .* has finished yet but smoke runs, as tried, which are named by"):
+        find_checkpoint(results, "latest", None)
 
 
 def test_a_run_is_found_by_name_and_by_path(saved, monkeypatch):
