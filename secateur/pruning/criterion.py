@@ -88,7 +88,7 @@ class Criterion(CriterionOptions, Stateful):
             n, m = self.group_pattern
             density = keep / sum(score.numel() for score in scores.values())
             return select_in_groups(scores, max(n, round(m * density)), m)
-        alive = None if self.regrowth else {name: int(mask.sum()) for name, mask in self.kept().items()}
+        alive = None if self.regrowth else {name: int(mask.count_nonzero()) for name, mask in self.kept().items()}
         return select(scores, keep, self.distribution, alive)
 
     @property
@@ -179,14 +179,14 @@ class Criterion(CriterionOptions, Stateful):
         keep = round((1 - sparsity) * candidates)
         if self.regrowth is None:
             scores = {name: score.masked_fill(~before[name], -torch.inf) for name, score in scores.items()}
-            keep = min(keep, sum(int(mask.sum()) for mask in before.values()))
+            keep = min(keep, sum(int(mask.count_nonzero()) for mask in before.values()))
         masks = self.select(scores, keep)
         if self.regrowth is None:
             masks = {name: mask & before[name] for name, mask in masks.items()}
         if last and self.shuffle_masks:
             masks = self._shuffled(masks)
         regrown = self._apply(masks, before)
-        kept = sum(int(mask.sum()) for mask in masks.values())
+        kept = sum(int(mask.count_nonzero()) for mask in masks.values())
         return PruningStep(
             epoch,
             sparsity if self.has_limit else 1 - kept / candidates,
