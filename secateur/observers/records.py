@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.hooks import hookimpl
-from secateur.runs.files import write_checksummed
+from secateur.runs.files import write_atomically, write_checksummed
 from secateur.runs.run import Run
 from secateur.utils.tables import Table
 
@@ -53,10 +53,11 @@ class Records:
     @hookimpl
     def table_created(self, run: Run, table: Table) -> None:
         """Write the table to a file of its name."""
-        with (run.folder.output / f"{table.name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, table.columns)
-            writer.writeheader()
-            writer.writerows(table.rows)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, table.columns)
+        writer.writeheader()
+        writer.writerows(table.rows)
+        write_atomically(run.folder.output / f"{table.name}.csv", text.getvalue())
 
     @hookimpl
     def run_finished(self, run: Run, results: dict[str, object]) -> None:
