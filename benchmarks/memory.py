@@ -2,7 +2,7 @@
 
     python3 benchmarks/memory.py
 
-The network is MLP5 with hidden layers so wide that it has 100 million weights, 382 MiB; its activations are next to
+The network is MLP5 with hidden layers so wide that it has 100 million weights, 381 MiB; its activations are next to
 nothing, so that what is measured is copies of the weights. Each row is a run of main.py in a process of its own, by SGD
 with momentum 0.9, which keeps three of them: weights, gradients, momentum. ADAM keeps a fourth.
 
