@@ -28,4 +28,4 @@ class GRASP(Criterion):
             return self.loss(logits / self.temperature, targets)
 
         products = hessian_gradient_product(self.network, loss, list(batches), self.weights)
-        return {name: weight * products[name] for name, weight in self.weights.items()}
+        return {name: weight.detach() * products[name] for name, weight in self.weights.items()}

@@ -10,7 +10,7 @@ from secateur.config.option import option
 from secateur.criterions.SNAP import SNAP
 from secateur.parallel.collectives import shares, sum_over_processes
 from secateur.pruning.plan import Plan, Timeline
-from secateur.pruning.saliency import Batch
+from secateur.pruning.saliency import Batch, micro_batches
 from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode
 
@@ -67,8 +67,11 @@ class GateDecorators(SNAP):
         try:
             with evaluation_mode(self.network), torch.enable_grad():
                 for inputs, targets, share in shares(batches):
-                    value = share * self.measured_loss(self.network(inputs), targets)
-                    found = torch.autograd.grad(value, list(gates.gates.values()), materialize_grads=True)
+                    found = [torch.zeros_like(gate) for gate in gates.gates.values()]
+                    for some, their_targets, fraction in micro_batches(self.network, inputs, targets):
+                        value = share * fraction * self.measured_loss(self.network(some), their_targets)
+                        gradients = torch.autograd.grad(value, list(gates.gates.values()), materialize_grads=True)
+                        torch._foreach_add_(found, gradients)
                     sum_over_processes(found)
                     sums = {name: sums[name] + gradient.abs() for name, gradient in zip(sums, found, strict=True)}
         finally:
@@ -76,7 +79,7 @@ class GateDecorators(SNAP):
         scores = {}
         for root, group in self.groups.items():
             gated = [(sums[name].cpu(), own, ours) for name, own, ours in group.norms if name in sums]
-            scores[root] = torch.zeros(group.channels) if gated else torch.full((group.channels,), torch.inf)
+            scores[root] = gated[0][0].new_zeros(group.channels) if gated else torch.full((group.channels,), torch.inf)
             for score, own, ours in gated:
                 scores[root].index_add_(0, ours, score[own])
         return scores

@@ -19,4 +19,4 @@ class SNIP(SaliencyLoss, Criterion):
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient * weight|."""
         gradients = mean_gradients(self.network, self.measured_loss, batches, self.weights)
-        return {name: (gradients[name] * weight).abs() for name, weight in self.weights.items()}
+        return {name: (gradients[name] * weight.detach()).abs() for name, weight in self.weights.items()}

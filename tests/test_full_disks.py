@@ -75,7 +75,7 @@ def test_a_network_that_cannot_be_written_into_its_folder_is_written_elsewhere(
     def full(path, content):
         if path.suffix == ".safetensors" and not (there_is_room and "room" in path.parts):
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
-        write(path, content)
+        return write(path, content)
 
     monkeypatch.setattr("secateur.runs.checkpoint.write_atomically", full)
     made = run(f"--model LogisticRegression --epochs 1 {SMALL}")
@@ -99,7 +99,7 @@ def test_a_disk_that_is_read_only_at_the_end_loses_no_network(run, monkeypatch, 
     def read_only(path, content):
         if "room" not in path.parts:
             raise error
-        write(path, content)
+        return write(path, content)
 
     def stays(path, **options):
         if path.name.startswith("last"):

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -116,14 +117,20 @@ def test_runs_in_one_process_close_their_files(run, left_behind):
     assert left_behind() == []
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed by Linux alone")
-def test_workers_that_decode_images_end_with_their_run(run, left_behind, tmp_path, monkeypatch):
+@pytest.fixture
+def images(tmp_path):
+    """A folder of small images."""
     for place in ("train/a", "train/b", "test/a", "test/b"):
         (tmp_path / "images" / place).mkdir(parents=True)
         for number in range(4):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / place / f"{number}.png")
+    return tmp_path / "images"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed by Linux alone")
+def test_workers_that_decode_images_end_with_their_run(run, left_behind, images, monkeypatch):
     monkeypatch.setattr("secateur.data.image_files.SHARE_OF_MEMORY", 0)  # none of it: they are streamed
-    command = f"--model LogisticRegression --data_set IMAGEFOLDER --data_dir {tmp_path / 'images'} --epochs 1 {QUICK}"
+    command = f"--model LogisticRegression --data_set IMAGEFOLDER --data_dir {images} --epochs 1 {QUICK}"
     assert run(command).status == 0
     left_behind()
     assert [run(command).status for _ in range(2)] == [0, 0]
@@ -206,3 +213,34 @@ def test_a_killed_grid_leaves_no_run_and_no_worker(tmp_path):
         return len(list(tmp_path.glob("results/*/*/output/metrics.csv"))) == 2 and len(family) > 5
 
     assert killed(subprocess.Popen([sys.executable, "main.py", *words.split()], **QUIET), began) == []
+
+
+STREAMED_RUN = """
+import sys
+from secateur import cli
+from secateur.data import image_files
+image_files.SHARE_OF_MEMORY = 0
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone tells when a process ends that is no child")
+def test_workers_that_decode_images_end_where_their_run_is_killed(images, tmp_path):
+    command = f"--model LogisticRegression --data_set IMAGEFOLDER --data_dir {images} --epochs 100000 --batch_size 1 "
+    words = [*command.split(), *QUICK.split(), "--results_dir", tmp_path / "results"]
+    words = [sys.executable, "-c", STREAMED_RUN, *words]
+    with subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        next(line for line in process.stdout if line.startswith("epoch   2"))
+        workers = []
+        while not workers:  # they come with each epoch
+            listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            with contextlib.suppress(ProcessLookupError):
+                workers = [os.pidfd_open(int(child)) for child in listed]
+        process.kill()
+    try:
+        for worker in workers:
+            assert select.select([worker], [], [], 120)[0]  # ready once it has ended
+    finally:
+        for worker in workers:
+            os.close(worker)

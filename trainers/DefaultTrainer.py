@@ -290,6 +290,7 @@ class DefaultTrainer(TrainingOptions, Resumable):
             left = sum(map(len, self.pruner.pruning_steps.values()))
             notice += f", with {left} pruning step{'s' if left > 1 else ''} still to come" if left else ""
             self.run.notify(notice)
+        self.optimizer.zero_grad()  # copies of the network are made from here on: there is room for one more
         results = self.results()
         self.save(f"{self.run.model_name}_finished", epoch=self.epoch, figures=results)
         if self.run.is_main_process:

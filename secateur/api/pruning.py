@@ -66,7 +66,7 @@ def prune(
     criterion: the name of a criterion (built-in, of the current folder's criterions/, of a plugin), or its class.
     sparsity: the fraction in [0, 1) to prune, `pruning_limit` of the command line (default: 0.5).
     batches: (inputs, targets) on the network's device, an iterable that can be gone through again.
-    loss: `loss(logits, targets)`, a scalar.
+    loss: `loss(logits, targets)`, a scalar, the mean over the images: scores look at a batch in parts.
     optimizer: the one that trains the network, whose state follows.
     example: one image (1, C, H, W), for tracing; by default taken from `batches`.
     seed: what random criteria depend on.

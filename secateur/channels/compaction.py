@@ -51,8 +51,8 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
     smaller = copy.deepcopy(network)
     surgery = Surgery(smaller, example)
     groups = [group for group in surgery.groups.values() if group.units.shape[1] == 1 and group.inputs]
-    exact = copy.deepcopy(network).cpu().double()  # in which rounding cannot be taken for a difference
-    readers = readers_of(exact, example.cpu().double())
+    # In float64, in which rounding cannot be taken for a difference; by no name, so that it is gone afterwards.
+    readers = readers_of(copy.deepcopy(network).cpu().double(), example.cpu().double())
     groups = [group for group in groups if all(name in readers for name, _, _ in group.inputs)]
     unread = _unread(groups, readers)
     cuts: list[Removal] = []
@@ -90,6 +90,7 @@ def difference(network: nn.Module, other: nn.Module, example: Tensor) -> float:
         exact = copy.deepcopy(each).cpu().double()
         with evaluation_mode(exact):
             outputs.append(exact(images))
+        del exact  # before the next is copied
     return float((outputs[1] - outputs[0]).abs().max() / outputs[0].abs().max().clamp(min=1e-12))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from secateur.channels.groups import Group
 from secateur.parallel.collectives import shares, sum_over_processes
-from secateur.pruning.saliency import Batch, LossFunction
+from secateur.pruning.saliency import Batch, LossFunction, micro_batches
 from secateur.utils.modes import evaluation_mode
 
 
@@ -32,8 +32,11 @@ def gate_gradients(
     try:
         with evaluation_mode(network), torch.enable_grad():
             for inputs, targets, share in shares(batches):
-                value = share * loss(network(inputs), targets)
-                gradients = torch.autograd.grad(value, list(gates.values()), materialize_grads=True)
+                gradients = [torch.zeros_like(gate) for gate in gates.values()]
+                for some, their_targets, fraction in micro_batches(network, inputs, targets):
+                    value = share * fraction * loss(network(some), their_targets)
+                    found = torch.autograd.grad(value, list(gates.values()), materialize_grads=True)
+                    torch._foreach_add_(gradients, found)
                 sum_over_processes(gradients)
                 yield dict(zip(gates, gradients, strict=True))
     finally:

@@ -27,15 +27,16 @@ class Reader:
     name: str
     #: (O, I): the weights that are not zero and read what depends on the image, or what cannot be folded.
     needed: Tensor
-    #: (O, I): what a channel that is constant adds to each output; 0 where that cannot be folded.
-    constants: Tensor
+    #: (C,) and (O, C): the inputs that are constant, by number, and what each adds to each output that can fold it.
+    constant: Tensor
+    added: Tensor
     #: The norm that takes the constants up, of a layer without bias.
     norm: str | None
 
     @torch.no_grad()
     def fold(self, network: nn.Module, inputs: Tensor) -> None:
         """Add what these inputs, a boolean for each (I,), contribute to the bias, or take it from the norm's mean."""
-        shift = self.constants[:, inputs].sum(1)
+        shift = self.added[:, inputs[self.constant]].sum(1)
         if not shift.any():
             return
         layer = network.get_submodule(self.name)
@@ -61,38 +62,42 @@ def readers_of(network: nn.Module, example: Tensor) -> dict[str, Reader]:
             continue
         weight = outputs_first(layer).detach()
         needed = connected(weight)
-        constants = torch.zeros_like(needed, dtype=torch.float64)
+        known, added = torch.zeros(0, dtype=torch.int64), weight.new_zeros(len(weight), 0)
         if name in constant:
             can_fold = layer.bias is not None or name in norms
             contribution = _linear if isinstance(layer, nn.Linear) else _convolved
-            contribution(layer, constant[name], needed, constants, can_fold)
-        readers[name] = Reader(name, needed, constants, norms.get(name))
+            known, added = contribution(layer, constant[name], needed, can_fold)
+        readers[name] = Reader(name, needed, known, added, norms.get(name))
     return readers
 
 
-def _linear(layer: nn.Linear, inputs: Tensor, needed: Tensor, constants: Tensor, can_fold: bool) -> None:
-    """Fill in what constant inputs (..., I), NaN where they are not constant, do to a linear layer."""
+def _linear(layer: nn.Linear, inputs: Tensor, needed: Tensor, can_fold: bool) -> tuple[Tensor, Tensor]:
+    """Return which inputs (..., I), NaN where they are not constant, a linear layer can fold, and what they add.
+
+    They are taken from what is `needed`.
+    """
     inputs = inputs.flatten(0, -2)
     same = _steady(inputs.T)
-    known = same & (can_fold | (inputs == 0).all(0))
+    known = (same & (can_fold | (inputs == 0).all(0))).nonzero().flatten()
     needed[:, known] = False
-    constants[:, known] = layer.weight.detach()[:, known] * inputs[0, known]
+    return known, layer.weight.detach()[:, known] * inputs[0, known]
 
 
-def _convolved(layer: _ConvNd, inputs: Tensor, needed: Tensor, constants: Tensor, can_fold: bool) -> None:
-    """Fill in what constant inputs (1, I, ...), NaN where they are not constant, do to a convolution."""
+def _convolved(layer: _ConvNd, inputs: Tensor, needed: Tensor, can_fold: bool) -> tuple[Tensor, Tensor]:
+    """Do for a convolution what `_linear` does, with inputs (1, I, ...)."""
     zero = (inputs[0].flatten(1) == 0).all(1)
     needed[:, zero] = False
-    if layer.transposed or not can_fold:
-        return
-    known = ~inputs[0].flatten(1).isnan().any(1) & needed.any(0)
-    for channel in known.nonzero().flatten().tolist():
+    known = ~inputs[0].flatten(1).isnan().any(1) & needed.any(0) & (can_fold and not layer.transposed)
+    known = known.nonzero().flatten()
+    added = layer.weight.new_zeros(len(needed), len(known))
+    for number, channel in enumerate(known.tolist()):
         own = slice(channel, channel + 1)
         # With its borders: whether the constant counts the same everywhere is seen, not derived.
-        added = layer._conv_forward(inputs[:, own], layer.weight.detach()[:, own], None)[0].flatten(1)
-        same = _steady(added)
+        outputs = layer._conv_forward(inputs[:, own], layer.weight.detach()[:, own], None)[0].flatten(1)
+        same = _steady(outputs)
         needed[same, channel] = False
-        constants[same, channel] = added[same, 0]
+        added[same, number] = outputs[same, 0]
+    return known, added
 
 
 def _steady(values: Tensor) -> Tensor:

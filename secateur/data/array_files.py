@@ -1,12 +1,13 @@
 """Images and labels in the arrays of a NumPy file."""
 
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 import torch
 
 from secateur.data.data_set import Images
+from secateur.data.image_files import free_memory
 from secateur.utils.errors import UserError, one_line
 
 PARTS = ("train", "test")
@@ -23,6 +24,7 @@ def load_arrays(place: Path, axes: str | None) -> tuple[Images, Images]:
     if not is_zipfile(file):
         raise UserError(f"ARRAYS: {file} is no .npz file: numpy.savez(file, x_train=..., y_train=..., ...) writes one")
     try:
+        _check_size(file)
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
             missing = [name for part in PARTS for name in (f"x_{part}", f"y_{part}") if name not in content]
             if missing:
@@ -36,7 +38,7 @@ def load_arrays(place: Path, axes: str | None) -> tuple[Images, Images]:
             )
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, MemoryError) as error:
         raise UserError(f"ARRAYS: {file} cannot be read as an .npz file without pickles: {one_line(error)}") from error
     for part, images in zip(PARTS, (train, test), strict=True):
         if not len(images) or len(images.pixels) != len(images):
@@ -45,6 +47,14 @@ def load_arrays(place: Path, axes: str | None) -> tuple[Images, Images]:
     if train.shape != test.shape:
         raise UserError(f"ARRAYS: the images in {file} are {train.shape} for training but {test.shape} for testing")
     return train, test
+
+
+def _check_size(file: Path) -> None:
+    """Refuse, unread, what unpacks to more than there is memory for."""
+    with ZipFile(file) as archive:
+        size, free = sum(info.file_size for info in archive.infolist()), free_memory(torch.device("cpu"))
+    if size > free:
+        raise UserError(f"ARRAYS: {file} unpacks to {size:,} bytes, and {free:,} are free")
 
 
 def _file(place: Path) -> Path:

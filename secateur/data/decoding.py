@@ -5,6 +5,9 @@ from PIL import Image, ImageOps
 
 from secateur.utils.errors import UserError, one_line
 
+#: What is read, whatever a file's name ends in. Pillow knows more, of which PostScript is run by another program.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+
 
 def decode(file: str, shape: tuple[int, int, int]) -> np.ndarray:
     """Return the image of a file as uint8 (C, H, W): grey where C is 1, in colour where it is 3.
@@ -15,7 +18,7 @@ def decode(file: str, shape: tuple[int, int, int]) -> np.ndarray:
     channels, height, width = shape
     mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             image.draft(mode, (width, height))  # JPEG: decode no larger than needed
             pixels = np.asarray(ImageOps.fit(image.convert(mode), (width, height)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -94,7 +94,8 @@ class _Decoded(Dataset):
 def _start_method() -> BaseContext | None:
     """How processes that decode start: forked, but not beside the threads of a process group.
 
-    A fork copies locks as they are, and one that another thread holds is never released in the copy.
+    A fork copies locks as they are, and one that another thread holds is never released in the copy. Of a run that is
+    alone the threads that show and log hold none that decoding needs, and a fork need not be told all file names.
     """
     if size() == 1:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ from secateur.utils.errors import UserError, nearest
 
 #: Other names of flags that hold several values, in words of their own.
 LISTS = {"pruner_list": "prune_criterion", "compression_list": "compression"}
+#: Of one section. More would take days to read.
+MOST_RUNS = 100_000
 #: Questions, and what is imported to read the file: of the command line alone.
 ONCE = {"list", "version", "h", "disable_plugin"}
 
@@ -161,6 +164,8 @@ class Reader:
         choices = {flag: self.alternatives(flag, given[flag], options[flag]) for flag in given if flag in options}
         rest = {flag: value for flag, value in given.items() if flag not in options}
         self.known |= choices.keys()
+        if (count := math.prod(map(len, choices.values()))) > MOST_RUNS:
+            raise UserError(f"these values make {count:,} combinations, and a grid has {MOST_RUNS:,} runs at most")
         for combination in itertools.product(*choices.values()):
             yield {flag: words for flag, words in zip(choices, combination, strict=True) if words is not None}, rest
 

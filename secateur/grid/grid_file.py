@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from secateur.runs.files import check_is_file
 from secateur.utils.errors import UserError, nearest, one_line
 
+#: Bytes of a file, and dots of a line: of a name that has many, reading takes a time that grows with their square.
+LARGEST, MOST_DOTS = 1_000_000, 200
 #: What a file holds at its top.
 PARTS = ("common", "section", "exclude", "for")
 
@@ -42,11 +45,12 @@ def read_grid_file(path: Path) -> GridFile:
     Raises `UserError` naming the file and the key where it is not there, no TOML, or holds what is no flag's value.
     """
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        content = tomllib.loads(_text(path))
     except OSError as error:
         raise UserError(f"--grid {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:  # also of a number of more digits than Python reads
         raise UserError(f"--grid {path} is no TOML: {one_line(error)}") from error
     for part in content:
         if part not in PARTS:
@@ -60,6 +64,18 @@ def read_grid_file(path: Path) -> GridFile:
             place = f"for.{flag}.{value}"
             rules.append(Rule(underscored(flag), value, _flags(_table(settings, place, path), place, path)))
     return GridFile(path, common, sections, exclusions, rules)
+
+
+def _text(path: Path) -> str:
+    """What is in the file, unless it is one that would be read for hours."""
+    check_is_file(path)
+    if (size := path.stat().st_size) > LARGEST:
+        raise UserError(f"--grid {path} has {size:,} bytes, and the file of a grid {LARGEST:,} at most")
+    text = path.read_bytes().decode()
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > MOST_DOTS:
+            raise UserError(f"--grid {path}: line {number} has more than {MOST_DOTS} dots: break it up")
+    return text
 
 
 def underscored(flag: str) -> str:

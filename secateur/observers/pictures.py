@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -113,28 +114,38 @@ def _binned(step: PruningStep, bins: int = 60) -> drawing.ScoreHistogram | None:
 
     Scores that may be negative are drawn on both sides of zero, the logarithm beginning at their median size.
     """
-    scores = torch.cat([score.flatten() for score in step.scores.values()]).cpu()
-    kept = torch.cat([mask.flatten() for mask in step.masks.values()]).cpu()
-    scores, kept = scores[scores.isfinite()], kept[scores.isfinite()]
-    signed = bool((scores < 0).any())
-    usable = scores != 0
-    at_zero, scores, kept = int((~usable).sum()), scores[usable], kept[usable]
-    if not len(scores):
+
+    def shown() -> Iterator[tuple[Tensor, Tensor]]:
+        """Layer by layer, so that of the scores of a large network there is no second copy."""
+        for score, mask in zip(step.scores.values(), step.masks.values(), strict=True):
+            is_shown = score.isfinite() & (score != 0)
+            if is_shown.any():
+                yield score[is_shown].cpu(), mask[is_shown].cpu()
+
+    extremes = [scores.aminmax() for scores, _ in shown()]
+    if not extremes:
         return None
-    logarithms = scores.sign() * (scores.abs() / scores.abs().median()).log1p() if signed else scores.log10()
-    low, high = float(logarithms.min()), float(logarithms.max())
+    lowest, highest = torch.stack([low for low, _ in extremes]).min(), torch.stack([high for _, high in extremes]).max()
+    signed = bool(lowest < 0)
+    median = torch.cat([scores.abs() for scores, _ in shown()]).median() if signed else None
+
+    def scaled(scores: Tensor) -> Tensor:
+        return scores.sign() * (scores.abs() / median).log1p() if signed else scores.log10()
+
+    low, high = float(scaled(lowest)), float(scaled(highest))
     if high <= low:
         low, high = low - 0.5, high + 0.5
-
-    def counts(part: Tensor) -> list[float]:
-        return torch.histc(part, bins, low, high).tolist()
-
+    kept, pruned = torch.zeros(2, bins, dtype=torch.float64)
+    for scores, mask in shown():
+        values = scaled(scores).clamp(low, high)  # which rounding may have left
+        kept += torch.histc(values[mask], bins, low, high)
+        pruned += torch.histc(values[~mask], bins, low, high)
     return drawing.ScoreHistogram(
-        at_zero=at_zero,
+        at_zero=sum(int((score == 0).count_nonzero()) for score in step.scores.values()),
         unit=step.unit,
         scale="signed ln(1 + |score| / median)" if signed else "log10 of the score",
         title=f"epoch {step.epoch}, {step.unit} to {shown_share(step.sparsity)}",
         edges=torch.linspace(low, high, bins + 1).tolist(),
-        kept=counts(logarithms[kept]),
-        pruned=counts(logarithms[~kept]),
+        kept=kept.tolist(),
+        pruned=pruned.tolist(),
     )

@@ -1,15 +1,16 @@
 """What each weight does through training (`--track_weights`)."""
 
 import csv
+import io
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from secateur.config.option import Configurable, option
 from secateur.hooks import hookimpl
 from secateur.pruning.plan import PruningStep
+from secateur.runs.checkpoint import write_tensor_file
 from secateur.runs.files import write_atomically
 from secateur.runs.run import Run
 
@@ -86,16 +87,17 @@ class WeightTracker(Configurable):
         """Write both files."""
         kinds = {"flips": self.flips, "mean": self.mean, "variance": self.variance}
         tensors = {
-            f"{kind}/{name}": tensor.cpu().contiguous()
+            f"{kind}/{name}": tensor
             for kind, values in kinds.items()
             for name, tensor in zip(self.names, values, strict=True)
         }
-        write_atomically(run.folder.output / "weight_statistics.safetensors", safetensors.torch.save(tensors))
-        with (run.folder.output / "weight_statistics.csv").open("w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(
-                ["layer", "weights", "flips_per_weight", "share_that_flipped", "mean_of_mean", "mean_of_variance"]
-            )
-            for name, flips, mean, variance in zip(self.names, self.flips, self.mean, self.variance, strict=True):
-                shares = [flips.mean(), (flips > 0).float().mean(), mean.mean(), variance.mean()]
-                table.writerow([name, flips.numel(), *(float(share) for share in shares)])
+        write_tensor_file(run.folder.output / "weight_statistics.safetensors", tensors)
+        text = io.StringIO()
+        table = csv.writer(text)
+        table.writerow(
+            ["layer", "weights", "flips_per_weight", "share_that_flipped", "mean_of_mean", "mean_of_variance"]
+        )
+        for name, flips, mean, variance in zip(self.names, self.flips, self.mean, self.variance, strict=True):
+            shares = [flips.mean(), (flips > 0).float().mean(), mean.mean(), variance.mean()]
+            table.writerow([name, flips.numel(), *(float(share) for share in shares)])
+        write_atomically(run.folder.output / "weight_statistics.csv", text.getvalue())

@@ -25,7 +25,7 @@ class Masks:
         self.weights = prunable_weights(network)
         self.hold = hold
         self.kept: dict[str, Tensor] = {}
-        # The same masks as numbers of the weights' type, which the fused operations need.
+        # The same masks as what weights are multiplied by.
         self._factors: dict[str, Tensor] = {}
 
     def set(self, masks: dict[str, Tensor]) -> None:
@@ -43,7 +43,12 @@ class Masks:
     def restore(self, masks: dict[str, Tensor]) -> None:
         """Take these masks for all there are, under which the weights are as they should be already."""
         self.kept = masks
-        self._factors = {name: mask.to(self.weights[name].dtype) for name, mask in masks.items()}
+        # Operations that are fused over all layers want numbers of the weights' type. CPUs have none, and are as fast
+        # with booleans, which take a quarter of the memory.
+        self._factors = {
+            name: mask if mask.device.type == "cpu" else mask.to(self.weights[name].dtype)
+            for name, mask in masks.items()
+        }
 
     def keep_indices(self, kept: dict[str, Tensor]) -> None:
         """Follow weights that have lost channels; see `KeptIndices` in channels/surgery.py."""
@@ -54,24 +59,23 @@ class Masks:
         self.restore(masks)
 
     def factor(self, name: str) -> Tensor | None:
-        """The mask of a layer as numbers 0 and 1 of its weight's type and shape; None where nothing is masked."""
+        """The mask of a layer, of its weight's shape, as what a gradient is multiplied by; None where there is none."""
         return self._factors.get(name)
 
     @torch.no_grad()
     def apply_to_weights(self) -> None:
         """Set every pruned weight to zero."""
-        if self._factors:
-            torch._foreach_mul_([self.weights[name] for name in self._factors], list(self._factors.values()))
+        _multiply([(self.weights[name], factor) for name, factor in self._factors.items()])
 
     def apply_to_gradients(self) -> None:
         """Set the gradient of every pruned weight to zero, so that neither clipping nor momentum sees it."""
-        pairs = [
-            (self.weights[name].grad, factor)
-            for name, factor in self._factors.items()
-            if self.weights[name].grad is not None
-        ]
-        if pairs:
-            torch._foreach_mul_(*map(list, zip(*pairs, strict=True)))
+        _multiply(
+            [
+                (self.weights[name].grad, factor)
+                for name, factor in self._factors.items()
+                if self.weights[name].grad is not None
+            ]
+        )
 
     @torch.no_grad()
     def apply_to_state(self, network: nn.Module) -> None:
@@ -79,6 +83,23 @@ class Masks:
         others = prunable_weights(network)
         for name, factor in self._factors.items():
             others[name].mul_(factor.to(others[name]))
+
+
+#: So many booleans at a time are turned into numbers, which takes four times their memory.
+PIECE = 2**22
+
+
+@torch.no_grad()
+def _multiply(pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """Multiply each tensor in place by its factor, of the same shape."""
+    numbers: list[Tensor] = []
+    factors: list[Tensor] = []
+    for tensor, factor in pairs:
+        rows = max(PIECE * len(tensor) // max(tensor.numel(), 1), 1) if factor.dtype == torch.bool else len(tensor)
+        numbers += [tensor] if rows >= len(tensor) else tensor.detach().split(rows)
+        factors += [factor] if rows >= len(tensor) else factor.split(rows)
+    if numbers:
+        torch._foreach_mul_(numbers, factors)
 
 
 @cache

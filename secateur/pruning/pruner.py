@@ -41,7 +41,7 @@ class Pruner(Configurable):
     sparsity: the fraction in [0, 1) to prune, `pruning_limit` of the command line.
     batches: (inputs, targets) on the network's device, an iterable that can be gone through again; scores look at the
         first `saliency_batches` of them.
-    loss: `loss(logits, targets)`, a scalar.
+    loss: `loss(logits, targets)`, a scalar, the mean over the images: scores look at a batch in parts.
     optimizer: the one that trains the network; what it keeps of each weight follows pruned weights and channels.
     example: one image (1, C, H, W), for tracing; by default taken from `batches`.
     epochs, pre_epochs: of training, before `epochs` begin those that train the dense network.

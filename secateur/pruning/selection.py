@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -23,27 +24,46 @@ def select(
     scores go by position: the earlier one stays.
     """
     if distribution == "global":
-        flat = torch.cat([score.flatten() for score in scores.values()])
-        parts = keep_largest(flat, keep).split([score.numel() for score in scores.values()])
-        return {name: part.view_as(score) for (name, score), part in zip(scores.items(), parts, strict=True)}
+        return dict(zip(scores, _keep_largest(list(scores.values()), keep), strict=True))
     shapes = {name: score.shape for name, score in scores.items()}
     counts = layer_counts(shapes, keep, distribution, alive)
-    return {name: keep_largest(score.flatten(), counts[name]).view_as(score) for name, score in scores.items()}
+    return {name: keep_largest(score, counts[name]) for name, score in scores.items()}
 
 
 def keep_largest(scores: Tensor, keep: int) -> Tensor:
-    """Mark the `keep` largest of `scores` (N,), ties by position."""
+    """Mark the `keep` largest of `scores`, a boolean tensor of their shape; ties by position."""
+    return _keep_largest([scores], keep)[0]
+
+
+def _keep_largest(scores: list[Tensor], keep: int) -> list[Tensor]:
+    """Mark the `keep` largest of all `scores` together; ties by position, in their order."""
     if keep <= 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    # Some accelerators cannot do this, or not deterministically.
-    ranked = (
-        scores if scores.device.type == "cuda" and not torch.are_deterministic_algorithms_enabled() else scores.cpu()
-    )
-    threshold = torch.kthvalue(ranked, len(scores) - keep + 1).values.to(scores.device)
-    chosen = scores > threshold
-    tied = (scores == threshold).nonzero().flatten()
-    chosen[tied[: keep - count_true(chosen)]] = True
+        return [torch.zeros_like(score, dtype=torch.bool) for score in scores]
+    threshold = _kth_largest(scores, keep)
+    chosen = [score.contiguous() > threshold for score in scores]
+    left = keep - sum(count_true(mask) for mask in chosen)
+    for score, mask in zip(scores, chosen, strict=True):
+        if left:
+            tied = (score == threshold).flatten().nonzero().flatten()[:left]
+            mask.view(-1)[tied] = True
+            left -= len(tied)
     return chosen
+
+
+def _kth_largest(scores: list[Tensor], k: int) -> Tensor:
+    """The k-th largest, from 1, of all scores together: a scalar on their device."""
+    row = torch.cat([score.detach().flatten() for score in scores])
+    if row.device.type == "cuda" and not torch.are_deterministic_algorithms_enabled():
+        return torch.kthvalue(row, len(row) - k + 1).values
+    # Other accelerators cannot do this, or not deterministically. It is done in place: torch's takes three copies more.
+    numbers = (row.float() if row.dtype == torch.bfloat16 else row).cpu().numpy()
+    alive = numbers > -np.inf
+    if not alive.all():
+        if k > np.count_nonzero(alive):
+            return torch.tensor(-torch.inf, dtype=row.dtype, device=row.device)
+        numbers = numbers[alive]  # many equal numbers make it slow
+    numbers.partition(len(numbers) - k)
+    return torch.tensor(numbers[len(numbers) - k], dtype=row.dtype, device=row.device)
 
 
 def select_in_groups(scores: dict[str, Tensor], keep: int, group: int) -> dict[str, Tensor]:

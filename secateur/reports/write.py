@@ -92,9 +92,10 @@ def _write_csv(folder: Path, table: ReportTable) -> None:
 
 def _write_picture(folder: Path, picture: Picture) -> tuple[str, str, bytes]:
     """Save a figure as PNG and PDF; returns its name, its caption and the PNG."""
-    file = io.BytesIO()
-    picture.figure.savefig(file, dpi=DPI, format="png")
-    write_atomically(folder / f"{picture.name}.png", file.getvalue())
+    png, pdf = io.BytesIO(), io.BytesIO()
+    picture.figure.savefig(png, dpi=DPI, format="png")
     picture.figure.set_layout_engine("none")  # as it is laid out by now
-    picture.figure.savefig(folder / f"{picture.name}.pdf")
-    return picture.name, picture.caption, file.getvalue()
+    picture.figure.savefig(pdf, format="pdf")
+    for ending, file in (("png", png), ("pdf", pdf)):
+        write_atomically(folder / f"{picture.name}.{ending}", file.getvalue())
+    return picture.name, picture.caption, png.getvalue()

@@ -35,7 +35,7 @@ from secateur.runs.notices import notices_of
 from secateur.runs.options import CheckpointOptions, MachineOptions, RunOptions
 from secateur.runs.run import Run
 from secateur.training.loss import Loss
-from secateur.training.precision import Precision, choose_device, tune_cpu
+from secateur.training.precision import Precision, choose_device, spare_memory, tune_cpu
 from secateur.utils.errors import UserError
 
 
@@ -72,6 +72,8 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     example = torch.zeros(1, *data.input_shape, device=device)
     hold = not settings["disable_masking"]
     built = _build(found["model"], names["model"], model_options, data, settings, checkpoint, example, hold)
+    if device.type == "cpu":
+        spare_memory(built.network)
     loaded = []
     if settings.external_weights:
         loaded = load_external(settings.external_weights, built.network, partial=start.partial_checkpoint)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from secateur.channels.surgery import replay
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
-from secateur.runs.files import checksum, checksum_of, read_checksummed, write_atomically, write_checksummed
+from secateur.runs.files import checksum_of, read_checksummed, write_atomically, write_checksummed
 from secateur.utils.errors import UserError, one_line
 
 MASK_PREFIX = "masks/"
@@ -78,8 +80,7 @@ def save_checkpoint(path: Path, network: nn.Module, masks: Masks, facts: dict[st
     """
     tensors = _unshared(network.state_dict())
     tensors.update({f"{MASK_PREFIX}{name}": mask for name, mask in masks.kept.items()})
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_tensors(path, plain, facts)
+    write_tensors(path, tensors, facts)
 
 
 def write_tensors(
@@ -87,11 +88,69 @@ def write_tensors(
 ) -> None:
     """Write `path`.safetensors, then `path`.json with the facts and the checksums of the first and of itself.
 
-    The tensors are contiguous, on the CPU, and share no memory; `metadata` goes to the head of their file.
+    `metadata` goes to the head of the tensors' file.
     """
-    content = safetensors.torch.save(tensors, metadata)
-    write_atomically(beside(path, ".safetensors"), content)
-    write_checksummed(beside(path, ".json"), {"format": FORMAT, "crc32": checksum(content), **facts})
+    crc = write_tensor_file(beside(path, ".safetensors"), tensors, metadata)
+    write_checksummed(beside(path, ".json"), {"format": FORMAT, "crc32": crc, **facts})
+
+
+#: How the format calls its types, in the order in which their tensors come, which aligns each to its own size.
+TYPES = {
+    torch.uint64: "U64",
+    torch.int64: "I64",
+    torch.float64: "F64",
+    torch.complex64: "C64",
+    torch.float32: "F32",
+    torch.uint32: "U32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.uint16: "U16",
+    torch.int16: "I16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+ORDER = list(TYPES)
+
+
+def write_tensor_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> str:
+    """Write tensors of any device and layout to a safetensors file, whole or not at all; returns its CRC-32.
+
+    No more than one of them at a time is copied, and of those that are contiguous and on the CPU none: the library's
+    own writer wants all on the CPU at once. `metadata` goes to the head of the file. Raises `TypeError` for a type that
+    the format does not have.
+    """
+    names = sorted(tensors, key=lambda name: (_rank(name, tensors[name]), name))
+    ends = list(itertools.accumulate((tensors[name].nbytes for name in names), initial=0))
+    header = {"__metadata__": metadata} if metadata else {}
+    header |= {
+        name: {"dtype": TYPES[tensors[name].dtype], "shape": list(tensors[name].shape), "data_offsets": [start, end]}
+        for name, (start, end) in zip(names, itertools.pairwise(ends), strict=True)
+    }
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        yield len(head).to_bytes(8, "little") + head
+        for name in names:
+            yield _bytes(tensors[name])
+
+    return write_atomically(path, pieces())
+
+
+def _rank(name: str, tensor: Tensor) -> int:
+    if tensor.dtype not in TYPES or tensor.layout != torch.strided:
+        raise TypeError(f"{name} is a tensor of {tensor.dtype}, {tensor.layout}, which safetensors files do not hold")
+    return ORDER.index(tensor.dtype)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """What is in a tensor, in the order of its elements; a copy only where it is not that already."""
+    plain = tensor.detach().cpu().contiguous().resolve_conj().resolve_neg()
+    return memoryview(plain.reshape(-1).view(torch.uint8).numpy())
 
 
 def read_tensors(path: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
@@ -180,8 +239,7 @@ def _encoded(value: Any, tensors: dict[str, Tensor]) -> Any:
     """
     if isinstance(value, Tensor):
         name = str(len(tensors))
-        # A copy: safetensors refuses tensors that share memory.
-        tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        tensors[name] = value
         last = value.dim() == 4 and not value.is_contiguous() and value.is_contiguous(memory_format=torch.channels_last)
         return {"tensor": name, "on_cpu": value.device.type == "cpu", "channels_last": last}
     if isinstance(value, dict):

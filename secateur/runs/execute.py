@@ -110,6 +110,7 @@ def _begin(run: Run, argv: list[str], hooks: pluggy.PluginManager) -> FileLog:
     except OSError as error:
         run.folder.remove()
         raise UserError(f"--results_dir {settings['results_dir']}: {disk_reason(error)}") from error
+    run.notices += run.folder.clock_notices()
     return log
 
 

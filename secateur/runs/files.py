@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,23 @@ from typing import Any
 SEAL = "crc32_json"
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str | Iterable[bytes | memoryview]) -> str:
     """Write a file aside, flush it to the disk and rename it into place: a reader never sees half of it.
 
-    A folder that has vanished is made again.
+    The content may come piece by piece. A folder that has vanished is made again. Returns the file's CRC-32, as
+    `checksum_of` would.
     """
+    if isinstance(content, str):
+        content = content.encode()
+    pieces = [content] if isinstance(content, bytes) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    crc = 0
     try:
         with aside.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            for piece in pieces:
+                crc = zlib.crc32(piece, crc)
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
@@ -32,6 +40,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         with contextlib.suppress(OSError):  # as of a disk that is read-only by now: the error above says more
             aside.unlink(missing_ok=True)
     _flush_folder(path.parent)
+    return f"{crc:08x}"
 
 
 def remove_parts(folder: Path) -> None:
@@ -60,7 +69,7 @@ def checksum(content: bytes) -> str:
 
 def checksum_of(path: Path) -> str:
     """The CRC-32 of a file, read piece by piece. Raises `OSError` where it is none."""
-    _check_is_file(path)
+    check_is_file(path)
     crc = 0
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -119,11 +128,11 @@ def read_text(path: Path, errors: str = "strict") -> str:
 
     Raises `OSError` where it is no file, and `ValueError` for such bytes.
     """
-    _check_is_file(path)
+    check_is_file(path)
     return path.read_text(encoding="utf-8", errors=errors)
 
 
-def _check_is_file(path: Path) -> None:
+def check_is_file(path: Path) -> None:
     """Refuse what is there and is no file: a pipe would never come to its end."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no file", str(path))

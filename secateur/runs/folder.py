@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
 import platform
 import shlex
 import shutil
 import subprocess
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from secateur.runs.files import make_new_folder, read_checksummed, write_atomica
 from secateur.utils.errors import UserError, one_line
 
 PARTS = ("codebase", "output", "models", "progress")
+#: How far the clocks of machines that share a folder may be apart, in seconds.
+CLOCKS_APART = 60
 #: Packages whose version can change a result.
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors", "pluggy")
 
@@ -56,6 +61,19 @@ class RunFolder:
     def remove_states(self) -> None:
         """Delete what `--resume` would have needed."""
         shutil.rmtree(self.state, ignore_errors=True)
+
+    def clock_notices(self) -> list[str]:
+        """Say that something beside the folder is of later than now: the clock has been set back."""
+        with contextlib.suppress(OSError), os.scandir(self.path.parent) as beside:
+            others = [one for one in beside if one.name != self.path.name]
+            newest, name = max(((one.stat().st_mtime, one.name) for one in others), default=(0, ""))
+            if newest > time.time() + CLOCKS_APART:
+                return [
+                    f"the clock has been set back: {name}, beside this run, is of "
+                    f"{datetime.datetime.fromtimestamp(newest):%Y-%m-%d %H:%M}; `latest` and the order of runs go by "
+                    "the clock, so name this run by its folder"
+                ]
+        return []
 
     def changes(self, device: torch.device, plugins: dict[str, str]) -> list[str]:
         """Say what the run would go on with that is not what it began with: code, packages, device."""

@@ -7,6 +7,7 @@ import ctypes
 import sys
 
 import torch
+from torch import nn
 
 from secateur.parallel.launch import local_number, one_of_several
 from secateur.utils.errors import UserError
@@ -71,6 +72,8 @@ class Precision:
 
 #: glibc's names for its settings, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+#: In bytes: weights that are large, and blocks of memory that are.
+LARGE_NETWORK, LARGE_BLOCK = 200_000_000, 2**23
 #: How far float32 products may be from exact ones, relative to the largest; bfloat16 is off by a thousand times more.
 TOLERANCE = 1e-5
 
@@ -80,11 +83,26 @@ def tune_cpu() -> None:
     if sys.platform == "linux":
         # glibc hands large blocks back to the system and gets them again, page by page, at every step: of small
         # convolutional networks that took half the time.
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_M_MMAP_THRESHOLD, 2**31 - 1)
-            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        _mallopt(_M_MMAP_THRESHOLD, 2**31 - 1)
+        _mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     use_onednn_products(True)
+
+
+def spare_memory(network: nn.Module) -> None:
+    """Hand large blocks back to the system after all, at once, where the network's weights are large.
+
+    Blocks that are aligned, as all of torch's, do not fit into holes of their own size before glibc 2.38: with those
+    of large weights, what is kept for the next step comes to more than the weights themselves.
+    """
+    if sys.platform == "linux" and sum(weight.nbytes for weight in network.parameters()) > LARGE_NETWORK:
+        _mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
+
+
+def _mallopt(name: int, value: int) -> None:
+    """Set one of glibc's settings of memory; other libraries have none."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(name, value)
 
 
 def use_onednn_products(wanted: bool) -> bool:

@@ -56,6 +56,8 @@ class Resumable(Stateful):
         self.run.notices[:] = dict.fromkeys([*state["notices"], *self.run.notices])
         self.run.hooks.run_resumed(run=self.run, state=state["observers"])
         set_random_state(state["random"], self.run.device)
+        # The network and the optimizer have all of it by now: a second copy would stay to the end.
+        self.run.resumed = {"epoch": state["epoch"], "seconds": state["seconds"]}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what changes in training: counters, pruner, network, optimizer, learning rate, means."""

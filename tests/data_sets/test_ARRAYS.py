@@ -1,5 +1,7 @@
 """Images and labels in .npz files of many kinds."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,33 @@ def test_what_does_not_fit_is_one_line(tmp_path, change, match):
     with pytest.raises(UserError, match=match) as caught:
         load(write(tmp_path / "my.npz", **change))
     assert "\n" not in str(caught.value)
+
+
+def claiming(place, shape, content=b""):
+    """An .npz whose x_train says that it is of this shape and holds these bytes."""
+    write(place, x_train=None)
+    with zipfile.ZipFile(place, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("x_train.npy", "w") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(content)
+    return place
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 5), (10**9, 64, 64), (2**40, 2**20, 1), (2**62, 8, 8)])
+def test_an_array_that_claims_more_than_it_holds_is_one_line(tmp_path, shape):
+    with pytest.raises(UserError, match=r"my\.npz cannot be read as an .npz file") as caught:
+        load(claiming(tmp_path / "my.npz", shape, bytes(100)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_unpacks_to_more_than_there_is_memory_for_is_refused_unread(tmp_path, monkeypatch):
+    bomb = claiming(tmp_path / "my.npz", (6, 1000, 1000), bytes(6_000_000))
+    assert bomb.stat().st_size < 20_000
+    with pytest.raises(UserError, match=r"\(1, 1000, 1000\) for training but \(1, 8, 5\)"):  # it was read
+        load(bomb)
+    monkeypatch.setattr("secateur.data.array_files.free_memory", lambda device: 6_000_000)
+    with pytest.raises(UserError, match=r"my\.npz unpacks to 6,00\d,\d+ bytes, and 6,000,000 are free"):
+        load(bomb)
 
 
 def test_the_file_is_named_or_the_only_one_of_a_folder(tmp_path):

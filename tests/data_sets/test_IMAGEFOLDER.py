@@ -1,6 +1,8 @@
 """Folders of image files in the true formats."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -138,3 +140,34 @@ def test_what_may_not_be_read_is_one_line(folder, place):
     data = IMAGEFOLDER()
     with only(0, folder / place), pytest.raises(UserError, match="Permission denied"):
         prepare_data(data, DataOptions(data_dir=folder), torch.device("cpu"), seed=0)
+
+
+def png(path, width, height, extra=b""):
+    """A file that claims an image of this size, of which it has one row; `extra` are chunks before that."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", size), *([(b"zTXt", extra)] if extra else []), (b"IDAT", zlib.compress(bytes(1 + 3 * width)))]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in [*chunks, (b"IEND", b"")]))
+
+
+def test_an_image_that_unpacks_to_gigabytes_is_one_line(folder):
+    file = folder / "train" / "blue" / "0.png"
+    png(file, 60_000, 60_000)
+    with pytest.raises(UserError, match=r"0\.png cannot be read: Image size \(3600000000 pixels\) exceeds") as caught:
+        load(folder, size=8)
+    assert "\n" not in str(caught.value)
+    png(file, 8, 8, b"comment\0\0" + zlib.compress(bytes(10**8)))  # 100 kB
+    with pytest.raises(UserError, match=r"0\.png cannot be read: Decompressed data too large"):
+        load(folder, size=8)
+
+
+def test_no_other_program_is_started_for_an_image(folder, monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", lambda *words, **options: pytest.fail(f"{words} was started"))
+    eps = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    (folder / "train" / "blue" / "0.png").write_text(eps)
+    with pytest.raises(UserError, match=r"0\.png cannot be read: cannot identify image file"):
+        load(folder, size=8)

@@ -1,14 +1,16 @@
 """A run that is interrupted and goes on ends as one that was not, bit for bit."""
 
+import itertools
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from tests.commands import ROOT, results
-from tests.resuming.interruptions import RUNS, SHORT, SMALL, assert_same, stop_at, tear
+from tests.resuming.interruptions import RUNS, SHORT, SMALL, assert_same, stop_at, tear, without_times
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -89,3 +91,14 @@ def test_a_run_that_is_killed_five_times_ends_as_if_it_had_not_been(tmp_path, na
         assert done.stdout.count(f": {status:d}\n") == 5
     for killed in tmp_path.glob("*_killed*"):
         assert_same(next(tmp_path.glob("*_whole")), killed)
+
+
+def test_a_clock_that_is_set_back_an_hour_at_each_look_changes_no_number(run, monkeypatch):
+    whole, now, hours = run(SHORT), time.time(), itertools.count(1)
+    monkeypatch.setattr(time, "time", lambda: now - 3600 * next(hours))
+    again = run(f"{SHORT} --max_training_minutes 60")
+    assert again.status == 0, again.err
+    assert next(hours) > 5
+    (notice,) = again.results["notices"]
+    assert notice.startswith(f"the clock has been set back: {whole.folder.name}, beside this run, is of ")
+    assert without_times({**again.results, "notices": []}) == without_times(whole.results)

@@ -1,6 +1,7 @@
 """Which runs a command line and a file ask for."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,34 @@ def test_what_is_wrong_in_any_run_is_one_line(command, message):
         grid(command)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[common]\nseed = " + "[" * 100_000, "is no TOML"),
+        ("[common]\nseed = " + "{a=" * 50_000, "is no TOML"),
+        ("[common]\nseed = " + "1" * 5000, "is no TOML"),
+        (f"seed{'.a' * 100_000} = 1", "line 1 has more than 200 dots"),
+        (f"[common]\nseed = 1\n[for{'.a' * 300}]", "line 3 has more than 200 dots"),
+        (
+            f"[common]\nseed = {[*range(300)]}\nepochs = {[*range(400)]}",
+            "make 120,000 combinations, and a grid has 100,000",
+        ),
+        ("[[section]]\nseed = 1\n" * 50_000, "has 1,050,000 bytes, and the file of a grid 1,000,000 at most"),
+    ],
+)
+def test_a_file_that_takes_for_ever_is_refused(write, text, message):
+    with pytest.raises(UserError, match=message) as raised:
+        grid(write(text))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "grid.toml")
+    with pytest.raises(UserError, match="it is no file"):
+        grid(f"--grid {tmp_path / 'grid.toml'}")
 
 
 def test_the_same_command_has_the_same_folder_and_runs_of_the_same_settings_the_same_key():

@@ -65,3 +65,20 @@ def test_a_network_without_masks_is_left_alone():
     masks.apply_to_weights()
     masks.apply_to_gradients()
     assert network.weight.tolist() == [[3.0, -4.0]]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 20, 1000])
+def test_large_layers_are_masked_piece_by_piece(monkeypatch, piece):
+    monkeypatch.setattr("secateur.pruning.masks.PIECE", piece)
+    network = nn.Sequential(nn.Linear(5, 6), nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last))
+    weights = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    kept = {"0": torch.rand(6, 5) > 0.5, "1": torch.rand(3, 2, 3, 3) > 0.5}
+    masks = Masks(network)
+    masks.set(kept)
+    for name, mask in kept.items():
+        layer = network[int(name)]
+        layer.weight.grad = torch.ones_like(layer.weight)
+        assert torch.equal(layer.weight, weights[f"{name}.weight"] * mask)
+        masks.apply_to_gradients()
+        assert torch.equal(layer.weight.grad, mask.float())
+        assert masks.factor(name) is mask  # booleans on a CPU, and no second copy as numbers

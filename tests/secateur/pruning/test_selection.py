@@ -35,6 +35,17 @@ def test_minus_infinity_goes_first_and_infinity_stays():
     ]
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_scores_of_any_type_and_layout_stay_as_they_are(dtype):
+    scores = torch.arange(24.0).flip(0).reshape(1, 4, 3, 2).to(dtype).to(memory_format=torch.channels_last)
+    scores[0, 3] = 23  # six that are equal to the first
+    before = scores.clone()
+    mask = keep_largest(scores, 4)
+    assert torch.equal(scores, before)
+    assert mask.flatten().nonzero().flatten().tolist() == [0, 18, 19, 20]
+    assert keep_largest(torch.nn.Parameter(torch.tensor([1.0, 3.0, 2.0])), 1).tolist() == [False, True, False]
+
+
 # Few different values, so that ties are the rule.
 layers = st.lists(
     st.lists(st.sampled_from([-torch.inf, 0.0, 0.5, 1.0]), min_size=1, max_size=30), min_size=1, max_size=5

@@ -1,4 +1,6 @@
 import datetime
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -63,3 +65,13 @@ def test_without_git_nothing_is_known_of_changes(tmp_path, monkeypatch):
     assert environment(torch.device("cpu"), {})["git_changes"] is False
     assert known["threads"] == torch.get_num_threads()
     assert "onednn_products" in known
+
+
+def test_a_clock_that_was_set_back_is_told(tmp_path):
+    first = RunFolder.new(tmp_path, "first")
+    assert RunFolder.new(tmp_path, "second").clock_notices() == []
+    os.utime(first.path, (time.time() + 30,) * 2)  # as of another machine's clock
+    assert RunFolder.new(tmp_path, "third").clock_notices() == []
+    os.utime(first.path, (2e9, 2e9))
+    (notice,) = RunFolder.new(tmp_path, "fourth").clock_notices()
+    assert notice.startswith(f"the clock has been set back: {first.path.name}, beside this run, is of 2033-05-1")

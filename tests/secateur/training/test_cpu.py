@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 
@@ -44,3 +46,13 @@ def test_reduced_precision_would_be_noticed(monkeypatch):
     assert precision.products_are_exact()
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     assert not precision.products_are_exact()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="settings of glibc")
+@pytest.mark.parametrize(("width", "set_to"), [(7000, [2**23]), (7, [])])
+def test_large_blocks_are_handed_back_where_the_weights_are_large(monkeypatch, width, set_to):
+    found = []
+    monkeypatch.setattr(precision, "_mallopt", lambda name, value: found.append((name, value)))
+    precision.spare_memory(torch.nn.Linear(width, width + 200, device="meta"))
+    assert [value for _, value in found] == set_to
+    assert {name for name, _ in found} <= {-3}  # M_MMAP_THRESHOLD of malloc.h
