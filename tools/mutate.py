@@ -23,6 +23,7 @@ import random
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from calls import Calls, choose_tests, find_calls
@@ -43,6 +44,7 @@ def try_mutants(
 ) -> list[tuple[str, Mutation, str]]:
     """Try each mutant; returns those that survive, with why."""
     survivors: list[tuple[str, Mutation, str]] = []
+    _check_without_change(pool, sample, calls, seconds)
     for number, (file, mutation) in enumerate(sample, start=1):
         tests, expected = choose_tests(file, mutation.function, calls, seconds)
         shown = f"{number}/{len(sample)} {file}:{mutation.line}  {_one_line(mutation)}"
@@ -69,6 +71,26 @@ def try_mutants(
         pool.start(work, PATIENCE * expected + GRACE, done)
     pool.finish()
     return sorted(survivors, key=lambda one: (one[0], one[1].line))
+
+
+def _check_without_change(
+    pool: Pool, sample: list[tuple[str, Mutation]], calls: dict[str, Calls], seconds: float
+) -> None:
+    """End where tests fail for another reason than a change, as where a package is missing by now."""
+
+    def work(_: Path, tests: list[str]) -> int:
+        return run_tests(["-x", *tests])
+
+    def done(folder: Path, status: int | None) -> None:
+        if status:
+            say(Path(f"{folder}.log").read_text()[-2000:])
+            raise SystemExit("error: tests that passed before fail now, without any change")
+
+    for file, mutation in sample[:2]:
+        tests, expected = choose_tests(file, mutation.function, calls, seconds)
+        if tests:
+            pool.start(partial(work, tests=tests), PATIENCE * expected + GRACE, done)
+    pool.finish()
 
 
 def _one_line(mutation: Mutation) -> str:
