@@ -32,7 +32,7 @@ from secateur.utils.errors import UserError, nearest
 #: Other names of flags that hold several values, in words of their own.
 LISTS = {"pruner_list": "prune_criterion", "compression_list": "compression"}
 #: Questions, and what is imported to read the file: of the command line alone.
-ONCE = {"list", "version", "h", "disable_plugin"}
+ONCE = {"list", "version", "h", "disable_plugin", "resume_anyway"}
 
 
 #: The flags that say how several runs are run.

@@ -13,6 +13,8 @@ from typing import Any
 
 #: The name under which a sealed JSON file holds the checksum of all else in it.
 SEAL = "crc32_json"
+#: Bytes of the largest text that is read: what a run writes has a thousandth of that, and a sparse file any number.
+LARGEST_TEXT = 2**28
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -101,17 +103,38 @@ def read_checksummed(path: Path) -> dict[str, Any]:
     Raises `ValueError` where it is no dictionary in JSON, or where the checksum is not that of the rest; `OSError`
     where it is no file.
     """
-    _check_is_file(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    content = parse_json(read_text(path))
     if not isinstance(content, dict):
         raise ValueError(f"it holds no dictionary but {type(content).__name__}")
     if SEAL in content:
         said, found = content.pop(SEAL), _seal_of(content)
         if said != found:
             raise ValueError(f"it is not whole, or was altered (its checksum is {found}, not {str(said)[:20]})")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """Read a file of a run as text. Raises `OSError` where it is no file, and `ValueError` where it is too large."""
+    _check_is_file(path)
+    if (size := path.stat().st_size) > LARGEST_TEXT:
+        raise ValueError(f"it holds {size:,} bytes, more than any such file of a run")
+    return path.read_text(encoding="utf-8")
+
+
+def parse_json(text: str) -> Any:
+    """Return what a text in JSON says. Raises `ValueError` where it is none, too deep, or says a name twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for number, name in enumerate(names) if name in names[:number])
+        raise ValueError(f"it says {double[:100]!r} twice")
     return content
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from secateur.runs.checkpoint_metadata import find_external
+from secateur.runs.external_tensors import read_tensors
 from secateur.utils.errors import UserError
 
 
@@ -32,3 +33,12 @@ def test_a_file_is_found_by_its_path_or_in_the_folder_that_is_named_and_cannot_l
     ):
         with pytest.raises(UserError, match=message):
             find_external(results, run, name)
+
+
+def test_a_name_that_a_header_says_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.safetensors"
+    tensor = b'"0.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    header = b"{" + tensor + b"," + tensor + b"}"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(UserError, match=r"cannot be read: ValueError: it says '0\.weight' twice"):
+        read_tensors(path)
