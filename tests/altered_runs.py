@@ -196,7 +196,7 @@ def main(number: int, first: int) -> None:
                 return drawn[-1]
 
             with tempfile.TemporaryDirectory(dir=place) as one:
-                signal.alarm(120)
+                signal.alarm(600)
                 what = "fails"
                 try:
                     what = survives(chosen, draw, Path(one))

@@ -97,6 +97,8 @@ class Resumable(Stateful):
         self.pruner.load_state_dict(state["pruner"])
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.pruner.snapshot is not None:
+            self.pruner.snapshot.check(self.network, self.optimizer)
         check_names({**state["schedule"], "lr_lambdas": [None]}, self.schedule.state_dict(), "schedule")
         self.schedule.load_state_dict({**state["schedule"], "lr_lambdas": [None]})
         self.run.precision.scaler.load_state_dict(state["scaler"])

@@ -58,6 +58,14 @@ def check_names(found: dict[Any, Any], fresh: dict[Any, Any], place: str) -> Non
         raise ValueError(f"{place} {'has' if wrong[0] in found else 'lacks'} {_shown(wrong[0])}")
 
 
+def check_shapes(found: dict[Any, Any], fresh: dict[Any, Any], place: str) -> None:
+    """Refuse tensors of another type or shape than those of the same name in `fresh`. Raises `ValueError`."""
+    for name in found.keys() & fresh.keys():
+        old, new = ((one.shape, one.dtype) if isinstance(one, Tensor) else None for one in (found[name], fresh[name]))
+        if old != new and found[name] is not None and fresh[name] is not None:
+            raise ValueError(f"{place}.{name} is {_shown(found[name])}")
+
+
 def _shown(value: Any) -> str:
     text = f"a tensor {tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

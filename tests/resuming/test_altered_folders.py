@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -25,7 +25,7 @@ def interrupted(tmp_path_factory):
     return Interrupted(tmp_path_factory.mktemp("runs"), RUNS[0])
 
 
-@cases(30)
+@settings(cases(12), deadline=None)  # a report draws figures
 @given(st.data())
 def test_any_value_may_be_any_other(interrupted, tmp_path_factory, data):
     survives(interrupted, data.draw, tmp_path_factory.mktemp("altered"))
