@@ -150,7 +150,7 @@ def survives(runs: Interrupted, draw, place: Path) -> str:
 
     Fails unless it works or refuses in one line.
     """
-    how = draw(st.sampled_from(["resume", "resume", "resume", "resume", "eval", "report", "load"]))
+    how = draw(st.sampled_from(["resume"] * 7 + ["eval", "eval", "load", "load", "report"]))
     folder = place / how
     runs.altered(draw, runs.stopped if how == "resume" else runs.finished, folder)
     if how == "load":
@@ -197,18 +197,17 @@ def main(number: int, first: int) -> None:
 
             with tempfile.TemporaryDirectory(dir=place) as one:
                 signal.alarm(600)
-                what = "fails"
                 try:
-                    what = survives(chosen, draw, Path(one))
+                    tried[survives(chosen, draw, Path(one))] += 1
                 except (Exception, SystemExit) as error:
                     frame = [f for f in traceback.extract_tb(error.__traceback__) if str(ROOT) in f.filename][-1]
                     key = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
                     failed[key] += 1
+                    tried["fails"] += 1
                     shown = [one for one in drawn if not isinstance(one, tuple)]
                     reasons.setdefault(key, f"{str(error)[:300]!r} of {shown!r}"[:900])
                 finally:
                     signal.alarm(0)
-                    tried[what] += 1
 
         attempt()
     print(f"tried {sum(tried.values())} ({dict(tried)}), failed {sum(failed.values())}")  # noqa: T201
