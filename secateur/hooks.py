@@ -201,3 +201,9 @@ def plugin_versions(manager: pluggy.PluginManager) -> dict[str, str]:
         for entry in entry_points(group=PROJECT)
         if entry.dist and manager.has_plugin(entry.name)
     }
+
+
+def plugin_packages(manager: pluggy.PluginManager) -> set[str]:
+    """Return the names of the top-level packages that installed plugins in use are imported from."""
+    used = [entry for entry in entry_points(group=PROJECT) if manager.has_plugin(entry.name)]
+    return {entry.module.partition(".")[0] for entry in used}

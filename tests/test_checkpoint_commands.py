@@ -107,3 +107,20 @@ def test_very_many_outputs_are_trained_and_tested(run):
     assert status == 0, err
     status, _, err, _ = run(f"--eval --checkpoint_name {folder.name}")
     assert status == 0, err
+
+
+def test_a_comma_may_be_part_of_a_runs_name(run):
+    common = f"--model LogisticRegression --epochs 1 --N 64 {QUICK}"
+    first, second = (run(f"{common} --run_name {name}").folder for name in ("a,b", "c"))
+    for named, number in ((first.name, 1), (f"{first},{second.name}", 2), (f"{second.name},{first.name}", 2)):
+        tested = run(f"--eval --checkpoint_name {named}")
+        assert tested.status == 0, tested.err
+        compared = tested.folder / "output" / "compared.csv"
+        assert compared.exists() == (number == 2)
+        assert (
+            json.loads((tested.folder / "output" / "arguments.json").read_text())["checkpoint_name"].count(",")
+            == number
+        )
+    missing = run(f"--eval --checkpoint_name {first.name}x,{second.name}")
+    assert missing.status == 2
+    assert "there is no run folder" in missing.err

@@ -154,7 +154,10 @@ def test_it_is_interrupted_and_goes_on_with_fewer_processes(run, tmp_path):
     (folder,) = (tmp_path / "results").iterdir()
     assert (folder / "models" / "last.safetensors").exists()
     assert not (folder / "output" / "results.json").exists()
-    assert run("--resume latest").status == 0
+    refused = run("--resume latest")
+    assert refused.status == 2
+    assert "has begun with processes 2 and would go on with 1" in refused.err
+    assert run("--resume latest --resume_anyway").status == 0
     one = run(words)
     assert finished(folder)[1] == finished(one.folder)[1]
     assert results(folder)["test_loss"] == pytest.approx(one.results["test_loss"], abs=1e-3)

@@ -71,9 +71,9 @@ def test_an_interrupted_run_leaves_checkpoint_metrics_and_log(tmp_path, sent, st
 
 
 def test_a_python_without_the_requirements_is_one_line(tmp_path):
-    from secateur.runs.folder import copy_sources
+    from secateur.runs.folder import copy_sources, sources_of
 
-    copy_sources(tmp_path)
+    copy_sources(sources_of(), tmp_path)
     bare = subprocess.run([sys.executable, "-S", "main.py", "--list"], cwd=tmp_path, capture_output=True, text=True)
     assert bare.returncode == 2
     assert bare.stderr.count("\n") == 1

@@ -95,9 +95,9 @@ def test_weights_are_drawn_and_tracked_as_often_as_asked(run):
 
 
 def test_a_criterion_dropped_into_the_folder_runs_by_name(tmp_path):
-    from secateur.runs.folder import copy_sources
+    from secateur.runs.folder import copy_sources, sources_of
 
-    copy_sources(tmp_path / "copy")
+    copy_sources(sources_of(), tmp_path / "copy")
     (tmp_path / "copy" / "criterions" / "SmallestFirst.py").write_text(
         "from secateur import Criterion, option\n"
         "class SmallestFirst(Criterion):\n"
@@ -189,9 +189,9 @@ def test_the_readme_names_every_component():
 
 
 def test_the_example_of_the_readme_runs(tmp_path):
-    from secateur.runs.folder import copy_sources
+    from secateur.runs.folder import copy_sources, sources_of
 
-    copy_sources(tmp_path)
+    copy_sources(sources_of(), tmp_path)
     example = next(block.partition("```")[0] for block in README.split("```python\n")[1:] if "class Guarded" in block)
     (tmp_path / "criterions" / "Guarded.py").write_text(example)
     assert len([line for line in example.splitlines() if line.strip()]) < 20

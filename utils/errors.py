@@ -18,15 +18,17 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        line = printable(message)
-        if len(line) > LONGEST:
-            line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
-        super().__init__(line)
+        super().__init__(shortened(printable(message), LONGEST))
 
 
-def one_line(error: BaseException) -> str:
-    """An error's message, with its line breaks and indentation folded into single spaces."""
-    return " ".join(str(error).split())
+def shortened(text: str, longest: int) -> str:
+    """Leave the middle out of a text that is longer, and say so by dots."""
+    return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
+
+
+def one_line(error: BaseException, longest: int = LONGEST) -> str:
+    """An error's message, with its line breaks and indentation folded into single spaces; a long one `shortened`."""
+    return shortened(" ".join(str(error).split()), longest)
 
 
 def raised_at(error: BaseException, path: Path | str | None = None) -> str:

@@ -19,6 +19,9 @@ class Stateful:
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set the attributes again."""
+        """Set the attributes again. Raises `ValueError` for another name than `state_attrs` has."""
+        names = Stateful.state_dict(self)
         for name, value in state.items():
+            if name not in names:
+                raise ValueError(f"{type(self).__name__} keeps no {str(name)[:80]!r}")
             setattr(self, name, value)

@@ -12,8 +12,9 @@ from secateur.config.registry import find_class
 from secateur.pruning.masks import Holding, Masks
 from secateur.pruning.plan import record_of, remember
 from secateur.runs.checkpoint import replay_removals, restore_checkpoint, save_checkpoint
-from secateur.runs.checkpoint_metadata import Checkpoint, find_checkpoint, read_metadata
+from secateur.runs.checkpoint_metadata import Checkpoint, check_network, find_checkpoint, read_metadata
 from secateur.runs.external_weights import load_external
+from secateur.runs.networks import build_network, check_size
 from secateur.utils.errors import UserError
 
 ENDINGS = (".safetensors", ".json")
@@ -93,9 +94,11 @@ def _find(path: Path) -> Checkpoint:
 
 
 def _built(metadata: dict[str, Any], path: Path) -> nn.Module:
-    missing = [name for name in ("input_shape", "num_classes") if not metadata.get(name)]
+    missing = [name for name in ("input_shape", "num_classes") if metadata.get(name) is None]
     if missing:
         raise UserError(f"{path}.json does not say its {missing[0]}: give a fresh network to load it into")
-    build = find_class("models", metadata["model"])
-    options = metadata.get("options") or {}
-    return build(input_shape=tuple(metadata["input_shape"]), num_classes=metadata["num_classes"], **options)
+    facts = read_metadata(path, check_network)
+    build = find_class("models", facts["model"])
+    how = build, facts["model"], facts["input_shape"], facts["num_classes"], facts["options"]
+    check_size(*how)
+    return build_network(*how)

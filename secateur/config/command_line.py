@@ -32,7 +32,7 @@ from secateur.config.places import home
 from secateur.config.registry import Component, Registry
 from secateur.config.settings import Settings, check_combinations
 from secateur.config.source import Declared
-from secateur.runs.checkpoint_metadata import Checkpoint, find_checkpoint, find_external
+from secateur.runs.checkpoint_metadata import Checkpoint, find_checkpoint, find_external, folders_named
 from secateur.utils.errors import UserError, nearest
 
 
@@ -174,7 +174,7 @@ def _find_checkpoints(reading: Reading) -> None:
 
 def _named_checkpoints(results: Path, run: str | None, model: str | None, *, evaluated: bool) -> list[Checkpoint]:
     """Find what `--checkpoint_name` and `--checkpoint_model` name: several of either are compared, or one of each."""
-    folders, models = (run or "").split(","), (model or "").split(",")
+    folders, models = folders_named(results, run or ""), (model or "").split(",")
     if folders == [""]:
         return []
     if 1 not in (len(folders), len(models)) and len(folders) != len(models):

@@ -133,7 +133,11 @@ class Registry:
     def __init__(self, hooks: pluggy.PluginManager, own: Path | None = None, root: Path = CHECKOUT or PACKAGE) -> None:
         self.hooks = hooks
         self.root = root
-        self.own = None if own is None or own.resolve() == root.resolve() else own
+        self.search(own)
+
+    def search(self, own: Path | None) -> None:
+        """Search this folder of the user's from now on, instead of another: that of a run that goes on."""
+        self.own = None if own is None or own.resolve() == self.root.resolve() else own
         self._known: dict[str, list[Component]] = {}
 
     def components(self, kind: str) -> list[Component]:

@@ -96,6 +96,8 @@ def check_combinations(settings: Settings, *, tester_trains: bool) -> None:
     _check_tester(settings)
     _check_data(settings)
     _check_run_name(settings["run_name"])
+    if settings["resume_anyway"]:
+        raise UserError("--resume_anyway stands beside --resume RUN, or goes on with the runs of a grid")
 
 
 def _check_pruning(settings: Settings) -> None:
@@ -151,6 +153,6 @@ def _check_data(settings: Settings) -> None:
 
 def _check_run_name(name: str) -> None:
     if "/" in name or "\\" in name or not name.isprintable():
-        raise UserError(f"--run_name {name!r} becomes part of a folder's name: leave out slashes and line breaks")
+        raise UserError(f"--run_name {name!r} (--expid) names a folder: leave out slashes and line breaks")
     if len(os.fsencode(name)) > 200:
-        raise UserError("--run_name is longer than 200 bytes, which a folder's name cannot hold")
+        raise UserError("--run_name (--expid) is longer than 200 bytes, which a folder's name cannot hold")

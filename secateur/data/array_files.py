@@ -75,6 +75,8 @@ def _pixels(array: np.ndarray, what: str, axes: str | None) -> torch.Tensor:
         array = array.transpose(0, 3, 1, 2) if axes == "NHWC" else array
     else:
         raise UserError(f"ARRAYS: {what} is of shape {array.shape}: (N, H, W), (N, H, W, C) or (N, C, H, W) is needed")
+    if not array.size:
+        raise UserError(f"ARRAYS: {what} is of shape {array.shape}, which holds no pixel")
     if array.dtype.kind == "f":
         # NaN compares false
         if not (array.size and array.min() >= 0 and array.max() <= 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import sys
@@ -21,12 +20,15 @@ from rich.progress import track
 from secateur.data.data_set import DataSet, Images
 from secateur.data.decoding import decode
 from secateur.data.streaming import StreamedImages
-from secateur.runs.files import checksum_of, write_json
+from secateur.runs.files import checksum_of, read_checksummed, write_json
 from secateur.utils.errors import UserError
+from secateur.utils.memory import free_memory
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 #: Below the folder of the images; may be deleted at any time.
 CACHE = ".secateur"
+#: Bytes that NumPy may write before an array.
+LONGEST_HEADER = 2**16
 #: Of the memory that is free, what decoded images may take: the network needs some, and so do the caches of files.
 SHARE_OF_MEMORY = 0.5
 
@@ -112,16 +114,6 @@ def preloaded(part: ImageFiles, shape: tuple[int, int, int]) -> Images:
     return Images(torch.from_numpy(pixels), torch.tensor(part.labels))
 
 
-def free_memory(device: torch.device) -> int:
-    """The bytes that are free, on the device and on the machine, whichever are fewer."""
-    try:
-        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        host = int(facts["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux: half of what there is
-        host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return min(host, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else host
-
-
 def _key(part: ImageFiles, shape: tuple[int, int, int]) -> str:
     """A fingerprint of which files are to be decoded to which shape."""
     start = len(str(part.folder))
@@ -135,8 +127,11 @@ def _key(part: ImageFiles, shape: tuple[int, int, int]) -> str:
 def _mapped(cached: Path, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
     """The array on disk, or None where there is none, of other files, or a damaged one."""
     try:
-        # The checksum costs less than a tenth of a second for 60,000 small images, which are read here anyway.
-        if json.loads(cached.with_suffix(".json").read_text()) != {"key": key, "crc32": checksum_of(cached)}:
+        said = read_checksummed(cached.with_suffix(".json"))
+        # The checksum costs less than a tenth of a second for 60,000 small images, which are read here anyway; that of
+        # a file that was made longer, by however much, is not needed.
+        longest = math.prod(shape) + LONGEST_HEADER
+        if said.get("key") != key or cached.stat().st_size > longest or said.get("crc32") != checksum_of(cached):
             return None
         array = np.load(cached, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from secateur.config.smoke import BATCH_SIZE, IMAGES, SYNTHETIC
 from secateur.data.batches import Batches
@@ -19,6 +24,10 @@ from secateur.utils.seeds import seeded_generator
 VALIDATION_SHARE = 0.1
 #: Batch size with `--disable_autoconfig`.
 PLAIN_BATCH_SIZE = 512
+#: Images that are decoded for it where they stay in their files.
+SAMPLE = 64
+#: Images at a time, so that no second copy of all of them is made.
+PIECE = 4096
 
 
 @dataclass
@@ -36,6 +45,11 @@ class Data:
     validation: Batches | None = None
     #: What the user should know.
     notices: list[str] = field(default_factory=list)
+
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
+        """By what a run that goes on knows its data again: of the training images and of those held out."""
+        parts = {"training": self.train, self.held_out_name: self.held_out}
+        return {name: fingerprint(part.images) for name, part in parts.items()}
 
 
 def prepare_data(
@@ -55,6 +69,9 @@ def prepare_data(
     data_set.device = device
     train, test = _loaded_or_synthetic(data_set, options.data_dir, smoke, notices)
     _check(data_set, train, test)
+    if unseen := _unseen(train, test):
+        count = f"{len(unseen)} classes, such as {unseen[0]}," if len(unseen) > 1 else f"a class, {unseen[0]},"
+        notices.append(f"the test images have {count} that no training image has")
     mean, std, augmentation = data_set.mean, data_set.std, data_set.augmentation
     batch_size = options.batch_size or data_set.batch_size
     if options.disable_autoconfig:
@@ -144,6 +161,11 @@ def _check_tensors(data_set: DataSet, part: str, images: Images) -> None:
         raise UserError(f"{who}: the {part} images and labels are {shapes}, not (N, *{data_set.input_shape}) and (N,)")
 
 
+def _unseen(train: Images | StreamedImages, test: Images | StreamedImages) -> list[int]:
+    """The classes that a network is tested on and never sees in training."""
+    return sorted({*test.labels.unique().tolist()} - {*train.labels.unique().tolist()})
+
+
 def _split(
     images: Images | StreamedImages, options: DataOptions
 ) -> tuple[Images | StreamedImages, Images | StreamedImages]:
@@ -187,3 +209,34 @@ def _for_channels(numbers: list[float], channels: int) -> list[float]:
     if len(numbers) == channels:
         return list(numbers)
     return [sum(numbers) / len(numbers)] * channels
+
+
+def fingerprint(images: Images | StreamedImages) -> dict[str, Any]:
+    """Return how many images there are, and checksums: of the labels, of a sample, and of every pixel or file name.
+
+    The sample is the same whether images are in memory or stay in their files, which depends on what memory is free.
+    """
+    spread = torch.linspace(0, len(images) - 1, min(SAMPLE, len(images)), dtype=torch.float64).long()
+    chosen = images.subset(spread.to(images.labels.device))
+    sample = next(iter(chosen.batches([(0, len(chosen))])))[0]
+    found = {"images": len(images), "labels": _crc([images.labels]), "sample": _crc([sample])}
+    if isinstance(images, Images):
+        return found | {"pixels": _crc(images.pixels.split(PIECE))}
+    return found | {"files": f"{zlib.crc32(chr(10).join(_names(images.files)).encode(errors='replace')):08x}"}
+
+
+def _crc(pieces: Iterable[Tensor]) -> str:
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(_bytes(piece), crc)
+    return f"{crc:08x}"
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return memoryview(tensor.cpu().contiguous().numpy()).cast("B")
+
+
+def _names(files: list[str]) -> list[str]:
+    """The files' names, whatever folder they lie in by now."""
+    start = len(os.path.commonpath(files)) if files else 0
+    return [file[start:] for file in files]

@@ -35,7 +35,7 @@ LISTS = {"pruner_list": "prune_criterion", "compression_list": "compression"}
 #: Of one section. More would take days to read.
 MOST_RUNS = 100_000
 #: Questions, and what is imported to read the file: of the command line alone.
-ONCE = {"list", "version", "h", "disable_plugin"}
+ONCE = {"list", "version", "h", "disable_plugin", "resume_anyway"}
 
 
 #: The flags that say how several runs are run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pluggy
@@ -34,6 +35,7 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
     reader = Reader(registry, hooks)
     typed = reader.canonical(typed)
     own = {flag: typed.pop(flag) for flag in [*typed] if flag in OF_MANY_RUNS}
+    anyway = typed.pop("resume_anyway", None) is not None
     options = GridOptions(**reader.read(own))
     _check(options)
     file = read_grid_file(options.grid) if options.grid else GridFile()
@@ -57,7 +59,7 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
     smoke_of = len(settings) if all("smoke" in one for one in settings) else None
     if smoke_of:
         settings = [settings[number] for number in few_of(settings)]
-    trials = trials_of(settings)
+    trials = [replace(trial, resume_anyway=anyway) for trial in trials_of(settings)]
     name = said.get("run_name") or digits(*sorted(trial.key for trial in trials))
     folder = results_dir / (f"grid_{name}_smoke" if smoke_of else f"grid_{name}")
     return Grid(trials, folder, argv, options, said.get("run_name", ""), reader.partial(settings), smoke_of=smoke_of)

@@ -76,5 +76,5 @@ def command_of(trial: Trial, folder: Path) -> list[str]:
     """The arguments of main.py that make this run in a folder below `folder`, or go on where it was interrupted."""
     begun = interrupted(trial, folders_of(trial, folder))
     if begun:
-        return ["--resume", str(begun.absolute())]
+        return ["--resume", str(begun.absolute()), *(["--resume_anyway"] if trial.resume_anyway else [])]
     return [*trial.argv, "--results_dir", str(folder), "--run_name", trial.label]

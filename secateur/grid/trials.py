@@ -25,6 +25,8 @@ class Trial:
     settings: Settings
     #: The flags that vary within the grid and how this run has them: a number, a text, or None where it has not.
     varying: dict[str, Any]
+    #: Whether it goes on although what it has begun with is not what it would go on with.
+    resume_anyway: bool = False
 
     @cached_property
     def key(self) -> str:

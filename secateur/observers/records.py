@@ -8,6 +8,7 @@ from typing import Any
 from secateur.hooks import hookimpl
 from secateur.runs.files import write_atomically, write_checksummed
 from secateur.runs.run import Run
+from secateur.utils.errors import UserError
 from secateur.utils.tables import Table
 from secateur.utils.text import csv_table
 
@@ -23,6 +24,8 @@ class Records:
     @hookimpl
     def run_resumed(self, run: Run, state: dict[str, Any]) -> None:
         """Removal the rows off that are to be written again."""
+        if not isinstance(state.get("Records"), str):
+            raise UserError(f"--resume: the state of {run.folder.path} holds no rows of metrics.csv")
         self.metrics = state["Records"].encode()
         if self.metrics:
             self._write(run.folder.output / "metrics.csv")

@@ -30,15 +30,19 @@ class Masks:
 
     def set(self, masks: dict[str, Tensor]) -> None:
         """Replace the masks of these layers, and set what they leave out to zero."""
+        self.check(masks)
+        self.restore(self.kept | masks)
+        self.apply_to_weights()
+        if not self.hold:
+            self.restore({})
+
+    def check(self, masks: dict[str, Tensor]) -> None:
+        """Raise `ValueError` where one of these is no mask of a weight."""
         for name, mask in masks.items():
             if mask.shape != self.weights[name].shape or mask.dtype != torch.bool:
                 raise ValueError(
                     f"the mask of {name} is {mask.dtype} {tuple(mask.shape)}, not a boolean like the weight"
                 )
-        self.restore(self.kept | masks)
-        self.apply_to_weights()
-        if not self.hold:
-            self.restore({})
 
     def restore(self, masks: dict[str, Tensor]) -> None:
         """Take these masks for all there are, under which the weights are as they should be already."""

@@ -276,10 +276,16 @@ class Pruner(Configurable):
 
         The states of the network and of the optimizer are loaded afterwards.
         """
+        for step, sparsities in state["pruning_steps"].items():
+            if not (type(step) is int and sparsities and all(0 <= sparsity <= 1 for sparsity in sparsities)):
+                raise ValueError(f"step {str(step)[:20]} prunes to {str(sparsities)[:80]}")
+        if state["step"] < 0 or state["steps_done"] < 0:
+            raise ValueError(f"step {state['step']} of training and {state['steps_done']} pruning steps done")
         replay(self.network, self.criterion.example, state["removed"][len(self.removed) :])
         self.removed = [list(removals) for removals in state["removed"]]
         self.step, self.steps_done = state["step"], state["steps_done"]
         self.pruning_steps, self.collapsed = dict(state["pruning_steps"]), list(state["collapsed"])
+        self.masks.check(state["masks"])
         self.masks.restore(dict(state["masks"]))
         self.criterion.load_state_dict(state["criterion"])
         self.snapshot = Snapshot.of_state(state["snapshot"]) if state["snapshot"] else None

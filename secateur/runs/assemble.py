@@ -30,7 +30,7 @@ from secateur.pruning.pruner import Pruner
 from secateur.runs.checkpoint import replay_removals, restore_checkpoint
 from secateur.runs.checkpoint_metadata import Checkpoint, labels
 from secateur.runs.external_weights import load_external
-from secateur.runs.networks import build_network, network_options
+from secateur.runs.networks import build_network, check_size, network_options
 from secateur.runs.notices import notices_of
 from secateur.runs.options import CheckpointOptions, MachineOptions, RunOptions
 from secateur.runs.run import Run
@@ -153,6 +153,8 @@ def _build(
             torch.manual_seed(seed)
             return build_network(model, name, data.input_shape, data.num_classes, options)
 
+    if checkpoint:  # its json can claim any width
+        check_size(model, name, data.input_shape, data.num_classes, options)
     network = fresh_network(settings["seed"])
     flops = count_flops(network, example.cpu())
     network = network.to(example.device)

@@ -16,8 +16,15 @@ from torch import Tensor, nn
 from secateur.channels.surgery import replay
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
-from secateur.runs.files import checksum_of, read_checksummed, write_atomically, write_checksummed
+from secateur.runs.files import (
+    checksum_of,
+    parse_json,
+    read_checksummed,
+    write_atomically,
+    write_checksummed,
+)
 from secateur.utils.errors import UserError, one_line
+from secateur.utils.memory import free_memory
 
 MASK_PREFIX = "masks/"
 
@@ -47,12 +54,12 @@ def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks)
     own = network.state_dict()
     shared = own.keys() - _unshared(own).keys()
     missing, extra = own.keys() - state.keys() - shared, state.keys() - own.keys()
-    misshaped = [name for name in state.keys() & own.keys() if state[name].shape != own[name].shape]
+    misshaped = [name for name in state.keys() & own.keys() if not _fits(state[name], own[name])]
     if missing or extra or misshaped:
         first = sorted([*missing, *extra, *misshaped])[0]
         raise UserError(
             f"the checkpoint {path.name} is of another network: {len(missing)} tensors are missing, "
-            f"{len(extra)} are unknown and {len(misshaped)} have another shape; the first is {first}"
+            f"{len(extra)} are unknown and {len(misshaped)} have another shape or type; the first is {first}"
         )
     network.load_state_dict(state, strict=False)
     kept = {
@@ -70,6 +77,12 @@ def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks)
                 f"{tuple(mask.shape)}, not a boolean of the weight's shape {tuple(masks.weights[name].shape)}"
             )
     masks.set(kept)
+
+
+def _fits(tensor: Tensor, own: Tensor) -> bool:
+    """Whether a tensor is of the shape of another, and its numbers of the same kind: whole, real or complex."""
+    kinds = [(one.is_floating_point(), one.is_complex()) for one in (tensor, own)]
+    return tensor.shape == own.shape and kinds[0] == kinds[1]
 
 
 def save_checkpoint(path: Path, network: nn.Module, masks: Masks, facts: dict[str, Any]) -> None:
@@ -161,15 +174,31 @@ def read_tensors(path: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
     """
     file = beside(path, ".safetensors")
     try:
+        if (size := file.stat().st_size) > (free := free_memory(torch.device("cpu"))):
+            raise ValueError(f"it holds {size:,} bytes, and {free:,} bytes of memory are free")
         found = checksum_of(file)
         if facts.get("crc32", found) != found:
             raise UserError(
                 f"the checkpoint {file} cannot be read: it is not whole, or was altered (its checksum is {found}, not "
                 f"{facts['crc32']})"
             )
+        check_header(file)
         return safetensors.torch.load_file(file)
-    except (OSError, SafetensorError) as error:
+    except UserError:
+        raise
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"the checkpoint {file} cannot be read: {one_line(error)}") from error
+
+
+def check_header(file: Path) -> None:
+    """Raise `ValueError` where a safetensors file says a name twice: its reader would take the last.
+
+    Whatever else is wrong with it the reader finds.
+    """
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if length <= file.stat().st_size:
+            parse_json(opened.read(length).decode())
 
 
 def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -212,7 +241,7 @@ def read_last_state(folder: Path, device: torch.device) -> tuple[dict[str, Any] 
         except UserError as error:
             problems.append(str(error))
     if problems:
-        raise UserError(f"--resume: no state of the run is whole: {problems[0]}")
+        raise UserError(f"no state of the run is whole: {problems[0]}")
     return None, problems
 
 
@@ -223,11 +252,13 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
             raise ValueError(f"its format is {facts['format']!r}, and this version reads {STATE_FORMAT}")
         tensors = read_tensors(path, {"crc32": facts["crc32"]})
         with safe_open(beside(path, ".safetensors"), "pt") as file:
-            tree = json.loads(file.metadata()["tree"])
-        return _decoded(tree, tensors, device)
+            tree = _decoded(parse_json(file.metadata()["tree"]), tensors, device)
+        if not isinstance(tree, dict):
+            raise ValueError(f"it holds no dictionary but {type(tree).__name__}")
+        return tree
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise UserError(f"the state {path}.json cannot be read: {reason}") from error
 

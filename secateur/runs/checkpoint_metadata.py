@@ -39,6 +39,24 @@ def find_checkpoint(results: Path, run: str, model: str | None) -> Checkpoint:
     return Checkpoint(path, read_metadata(path, _checked))
 
 
+def folders_named(results: Path, names: str) -> list[str]:
+    """The run folders that are named between commas, which may be part of a name: the longest that is there counts."""
+    parts, found = names.split(","), []
+    while parts:
+        ends = (end for end in range(len(parts), 1, -1) if _is_folder(results, ",".join(parts[:end])))
+        end = next(ends, 1)
+        found.append(",".join(parts[:end]))
+        parts = parts[end:]
+    return found
+
+
+def _is_folder(results: Path, name: str) -> bool:
+    try:
+        return (results / name / "models").is_dir() or (Path(name) / "models").is_dir()
+    except (OSError, ValueError):  # as of a name longer than any file's
+        return False
+
+
 def read_metadata(path: Path, check: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> dict[str, Any]:
     """Return what `path`.json says of a checkpoint, as `check` returns it.
 
@@ -48,10 +66,12 @@ def read_metadata(path: Path, check: Callable[[dict[str, Any]], dict[str, Any]] 
         metadata = read_checksummed(beside(path, ".json"))
         if metadata.get("format") != FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}, and this version reads {FORMAT}")
-        _refuse(
-            metadata,
-            {"model": isinstance(metadata.get("model", ""), str), "cuts": _are_removals(metadata.get("cuts", []))},
-        )
+        right = {
+            "model": isinstance(metadata.get("model", ""), str),
+            "cuts": _are_removals(metadata.get("cuts", [])),
+            "input_shape": _is_shape(metadata.get("input_shape")),
+        }
+        _refuse(metadata, right)
         return check(metadata)
     except (OSError, ValueError) as error:
         raise UserError(f"the checkpoint {path}.json cannot be read: {one_line(error)}") from error
@@ -59,6 +79,11 @@ def read_metadata(path: Path, check: Callable[[dict[str, Any]], dict[str, Any]] 
 
 def _is_whole(value: Any, low: int, high: int) -> bool:
     return type(value) is int and low <= value <= high
+
+
+def _is_shape(value: Any) -> bool:
+    """Whether this is the shape of an image, or None of a network that none is known of."""
+    return value is None or (isinstance(value, list) and all(_is_whole(size, 1, 4096) for size in value[:9]))
 
 
 def _are_removals(value: Any) -> bool:
@@ -133,15 +158,22 @@ def is_smoke(folder: Path) -> bool:
         return False
 
 
-def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Refuse, as `ValueError`, what `save_checkpoint` never writes: the file is damaged or was edited."""
-
-    shape = metadata.get("input_shape")
+def check_network(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Refuse, as `ValueError`, what does not say how a network is built, by its class's name."""
     right = {
         "model": isinstance(metadata.get("model"), str),
-        "data_set": isinstance(metadata.get("data_set"), str),
-        "input_shape": isinstance(shape, list) and len(shape) == 3 and all(_is_whole(size, 1, 4096) for size in shape),
+        "input_shape": isinstance(metadata.get("input_shape"), list) and len(metadata["input_shape"]) == 3,
         "num_classes": _is_whole(metadata.get("num_classes"), 1, 10**6),
+        "options": isinstance(metadata.get("options", {}), dict),
+    }
+    _refuse(metadata, right)
+    return {"options": {}, **metadata, "input_shape": tuple(metadata["input_shape"])}
+
+
+def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Refuse, as `ValueError`, what a run never writes: the file is damaged or was edited."""
+    right = {
+        "data_set": isinstance(metadata.get("data_set"), str),
         "options": isinstance(metadata.get("options"), dict),
         # Checkpoints of the first versions did not say these.
         "prune_criterion": isinstance(metadata.get("prune_criterion", ""), str),
@@ -151,7 +183,7 @@ def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
         "seed": _is_whole(metadata.get("seed", 0), 0, 2**32 - 1),
     }
     _refuse(metadata, right)
-    return {**metadata, "input_shape": tuple(shape)}
+    return check_network(metadata)
 
 
 def _refuse(metadata: dict[str, Any], right: dict[str, bool]) -> None:

@@ -13,7 +13,7 @@ import pluggy
 
 from secateur.config.registry import Registry
 from secateur.config.settings import Settings
-from secateur.hooks import observed_by_none, plugin_versions
+from secateur.hooks import observed_by_none
 from secateur.measuring.latency import latency_figures
 from secateur.measuring.sparsity import network_figures
 from secateur.observers.project import guard_observers, project_observers
@@ -21,13 +21,15 @@ from secateur.parallel.collectives import gathered
 from secateur.runs.assemble import assemble
 from secateur.runs.checkpoint import read_last_state
 from secateur.runs.checkpoint_metadata import beside
+from secateur.runs.differences import differences
 from secateur.runs.export import check_packages, export
 from secateur.runs.failures import disk_reason, explain, explained, is_disk_error, quiet_threads
 from secateur.runs.files import remove_parts
-from secateur.runs.folder import RunFolder
+from secateur.runs.folder import RunFolder, beginning
 from secateur.runs.log import FileLog
 from secateur.runs.run import Run
-from secateur.utils.errors import UserError
+from secateur.training.state_checks import check_progress
+from secateur.utils.errors import UserError, one_line, raised_at
 
 
 def execute(
@@ -81,6 +83,11 @@ def execute(
             run.hooks.run_failed(run=run, error=error)
             if is_disk_error(error):
                 raise UserError(f"{run.folder.path} can no longer be written: {disk_reason(error)}") from error
+            if isinstance(error, Exception) and explain(error, settings) is None and _is_of_the_state(run, scheme):
+                reason = f"{type(error).__name__}: {one_line(error)}{raised_at(error)}"
+                raise UserError(
+                    f"--resume: {run.folder.path} cannot go on from its state: {reason}; log.txt says more"
+                ) from error
             raise
         finally:
             log.close()
@@ -105,7 +112,7 @@ def _begin(run: Run, argv: list[str], hooks: pluggy.PluginManager) -> FileLog:
     settings = run.settings
     run.folder = RunFolder.new(settings["results_dir"], settings["run_name"])
     try:
-        run.folder.describe(argv, settings, run.device, plugin_versions(hooks))
+        run.folder.describe(argv, settings, beginning(run, hooks))
         log = FileLog(run.folder.output / "log.txt")
     except OSError as error:
         run.folder.remove()
@@ -117,7 +124,8 @@ def _begin(run: Run, argv: list[str], hooks: pluggy.PluginManager) -> FileLog:
 def _reopen(run: Run, hooks: pluggy.PluginManager) -> tuple[FileLog, list[str]]:
     """Take the folder of an interrupted run, and read the last state that is whole.
 
-    Returns the run's log, and what is to be said in it.
+    Returns the run's log, and what is to be said in it. Raises `UserError` where the run has begun with something else
+    that decides its numbers, unless `--resume_anyway` is given.
     """
     run.folder = folder = RunFolder(run.settings.resume)
     try:
@@ -127,14 +135,24 @@ def _reopen(run: Run, hooks: pluggy.PluginManager) -> tuple[FileLog, list[str]]:
     if not log.locked:
         log.close()
         raise UserError(f"--resume: {folder.path} is still running, in another process")
+    differing = list(differences(run, hooks))
+    if differing and not run.checkpointing.resume_anyway:
+        log.close()
+        more = f" (and {len(differing) - 1} more differences)" if len(differing) > 1 else ""
+        raise UserError(
+            f"--resume: {folder.path}: {differing[0]}{more}: its numbers may be others than without the interruption; "
+            "--resume_anyway goes on, and says so in results.json"
+        )
     remove_parts(folder.path)
     try:
         run.resumed, damaged = read_last_state(folder.state, run.device)
+        if run.resumed is not None:
+            check_progress(run.resumed, run.plan.epochs)
     except UserError as error:
         _note_the_end(log, error, run)  # a grid then begins the run anew
         log.close()
-        raise
-    run.notices += folder.changes(run.device, plugin_versions(hooks))
+        raise UserError(f"--resume: {folder.path}: {error}") from error
+    run.notices += [f"{one}: the numbers may be others than without the interruption" for one in differing]
     lines = [f"the last state is not whole, and the run goes on from the one before: {reason}" for reason in damaged]
     if run.resumed is None:
         lines.append("no state had been written before the run was interrupted: it starts from scratch")
@@ -182,6 +200,11 @@ def _of_the_finished(run: Run) -> dict[str, object]:
     if run.options.export and run.interruption is None:
         figures["exported"] = export(run)
     return figures
+
+
+def _is_of_the_state(run: Run, scheme: object) -> bool:
+    """Whether no epoch has been finished since a state was taken up: what fails then is what the file says."""
+    return run.resumed is not None and getattr(scheme, "epoch", 0) <= run.resumed["epoch"]
 
 
 def _checked(results: Any, scheme: object) -> dict[str, object]:

@@ -54,7 +54,7 @@ def export(run: Run) -> dict[str, str]:
                 runner = _WRITERS[name](network, samples[0], path)
                 problem = _difference(network, runner, samples) if runner else None
         except Exception as error:  # whatever these compilers raise, the run itself has finished well
-            problem = f"{type(error).__name__}: {one_line(error)[:200]}"
+            problem = f"{type(error).__name__}: {one_line(error, 300)}"
             path.unlink(missing_ok=True)
             run.notify(f"--export {name}: the network could not be exported: {problem}")
             continue

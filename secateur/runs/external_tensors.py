@@ -12,10 +12,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from secateur.data.image_files import free_memory
-from secateur.runs.checkpoint import MASK_PREFIX
+from secateur.runs.checkpoint import MASK_PREFIX, check_header
 from secateur.runs.external_names import first
-from secateur.utils.errors import UserError, one_line
+from secateur.utils.errors import UserError, one_line, shortened
+from secateur.utils.memory import free_memory
 
 #: Under which of these a program may have saved the state dictionary beside other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
@@ -31,6 +31,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         _check_size(path)
         if path.name.lower().endswith(".safetensors"):
+            check_header(path)
             content = safetensors.torch.load_file(path)
         else:
             with warnings.catch_warnings():
@@ -85,4 +86,4 @@ def _reason(error: Exception) -> str:
         return f"beside tensors it holds {found[1].strip('.')}, which may run code: save the weights alone by {SAVE}"
     # torch's own advice before this is to load it all the same.
     text = text.rpartition("WeightsUnpickler error: ")[2].partition(" Check the documentation")[0]
-    return f"{type(error).__name__}: {text[:200]}"
+    return f"{type(error).__name__}: {shortened(text, 300)}"

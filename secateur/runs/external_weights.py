@@ -32,7 +32,7 @@ def load_external(path: Path, network: nn.Module, *, partial: bool) -> list[str]
         state |= {source: masked(state[source], masks[source]) for source in pruned}
         network.load_state_dict({name: state[source] for name, source in sources.items()}, strict=False)
     except RuntimeError as error:  # of a type that does not become numbers of this one
-        raise UserError(f"--checkpoint_model {path}: {one_line(error)[:200]}") from error
+        raise UserError(f"--checkpoint_model {path}: {one_line(error, 300)}") from error
     return [f"{len(sources)} of {len(own)} tensors loaded from {path}", *lines]
 
 

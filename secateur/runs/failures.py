@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from secateur.utils.errors import UserError, one_line
+from secateur.utils.errors import UserError, one_line, shortened
 
 if TYPE_CHECKING:
     from secateur.config.settings import Settings
@@ -48,12 +48,12 @@ def explain(error: BaseException, settings: Settings) -> UserError | None:
         return error
     if is_out_of_memory(error):
         return UserError(
-            f"memory ran out: try a smaller --batch_size or network, or fewer images by --N ({one_line(error)[:150]})"
+            f"memory ran out: try a smaller --batch_size or network, or fewer images by --N ({one_line(error, 300)})"
         )
     if settings["compile"] and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         reason = one_line(error).partition(" Set TORCHDYNAMO_VERBOSE")[0]  # of that run with more output
         return UserError(
-            f"--compile: {reason[:200]}: it takes a C++ compiler, such as g++, and a network that torch can "
+            f"--compile: {shortened(reason, 300)}: it takes a C++ compiler, such as g++, and a network that torch can "
             "trace; leave --compile out to go without"
         )
     return None

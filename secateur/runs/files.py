@@ -14,6 +14,8 @@ from typing import Any
 
 #: The name under which a sealed JSON file holds the checksum of all else in it.
 SEAL = "crc32_json"
+#: Bytes of the largest text that is read: what a run writes has a thousandth of that, and a sparse file any number.
+LARGEST_TEXT = 2**28
 
 
 def write_atomically(path: Path, content: bytes | str | Iterable[bytes | memoryview]) -> str:
@@ -110,10 +112,7 @@ def read_checksummed(path: Path) -> dict[str, Any]:
     Raises `ValueError` where it is no dictionary in JSON, or where the checksum is not that of the rest; `OSError`
     where it is no file.
     """
-    try:
-        content = json.loads(read_text(path))
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    content = parse_json(read_text(path))
     if not isinstance(content, dict):
         raise ValueError(f"it holds no dictionary but {type(content).__name__}")
     if SEAL in content:
@@ -126,10 +125,29 @@ def read_checksummed(path: Path) -> dict[str, Any]:
 def read_text(path: Path, errors: str = "strict") -> str:
     """Read a file of text; `errors` says what becomes of bytes that are none, as `replace`.
 
-    Raises `OSError` where it is no file, and `ValueError` for such bytes.
+    Raises `OSError` where it is no file, and `ValueError` for such bytes and where it is too large.
     """
     check_is_file(path)
+    if (size := path.stat().st_size) > LARGEST_TEXT:
+        raise ValueError(f"it holds {size:,} bytes, more than any such file of a run")
     return path.read_text(encoding="utf-8", errors=errors)
+
+
+def parse_json(text: str) -> Any:
+    """Return what a text in JSON says. Raises `ValueError` where it is none, too deep, or says a name twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for number, name in enumerate(names) if name in names[:number])
+        raise ValueError(f"it says {double[:100]!r} twice")
+    return content
 
 
 def check_is_file(path: Path) -> None:

@@ -9,23 +9,40 @@ import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pluggy
 import torch
 
 from secateur.config.kinds import KINDS
 from secateur.config.places import CHECKOUT, PACKAGE
 from secateur.config.settings import Settings
-from secateur.runs.files import make_new_folder, read_checksummed, write_atomically, write_checksummed, write_json
-from secateur.utils.errors import UserError, one_line
+from secateur.config.source import module_path
+from secateur.hooks import plugin_packages, plugin_versions
+from secateur.parallel.collectives import size
+from secateur.runs.files import checksum_of, make_new_folder, write_atomically, write_checksummed
+from secateur.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from secateur.runs.run import Run
 
 PARTS = ("codebase", "output", "models", "progress")
 #: How far the clocks of machines that share a folder may be apart, in seconds.
 CLOCKS_APART = 60
 #: Packages whose version can change a result.
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors", "pluggy")
+PACKAGES = (
+    *("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "torch-pruning", "safetensors", "pluggy"),
+)
+#: Variables by which libraries choose how they multiply.
+VARIABLES = (
+    *("ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA", "MKL_CBWR"),
+    *("MKL_ENABLE_INSTRUCTIONS", "NVIDIA_TF32_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA"),
+    *("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_MKLDNN_MATMUL_MIN_DIM"),
+)
 
 
 class RunFolder:
@@ -75,31 +92,12 @@ class RunFolder:
                 ]
         return []
 
-    def changes(self, device: torch.device, plugins: dict[str, str]) -> list[str]:
-        """Say what the run would go on with that is not what it began with: code, packages, device."""
-        try:
-            before = read_checksummed(self.output / "environment.json")
-        except (OSError, ValueError) as error:
-            return [f"what the run began with cannot be read: {one_line(error)}"]
-        now = environment(device, plugins)
-        told = []
-        for name in ("git_commit", "packages", "plugins", "device"):
-            old, new = ({**one} if isinstance(one, dict) else {name: one} for one in (before.get(name), now[name]))
-            told += [
-                f"the run has begun with {what.replace('_', ' ')} {old.get(what)} and goes on with {new.get(what)}: "
-                "its numbers may be others than without the interruption"
-                for what in dict.fromkeys([*old, *new])
-                if old.get(what) != new.get(what)
-            ]
-        return told
-
-    def describe(self, argv: list[str], settings: Settings, device: torch.device, plugins: dict[str, str]) -> None:
+    def describe(self, argv: list[str], settings: Settings, environment: dict[str, Any]) -> None:
         """Write down everything that makes the run repeatable: code, command, arguments, environment."""
-        copy_sources(self.codebase)
-        copy_own_components(settings, self.codebase)
+        copy_sources(sources_of(settings), self.codebase)
         write_atomically(self.output / "calling_command.txt", self._command(argv, settings))
         write_checksummed(self.output / "arguments.json", settings.recorded())
-        write_json(self.output / "environment.json", environment(device, plugins))
+        write_checksummed(self.output / "environment.json", environment)
 
     def _command(self, argv: list[str], settings: Settings) -> str:
         # Of what was typed, these may have meant another place there.
@@ -111,28 +109,45 @@ class RunFolder:
         )
 
 
-def copy_sources(target: Path) -> None:
-    """Copy what a run needs of the source tree, as it is: a copy of a checkout, or of an installed package, can run."""
-    skip = shutil.ignore_patterns("__pycache__", ".*", "*.part")
-    shutil.copytree(PACKAGE, target / PACKAGE.name, ignore=skip)
-    if CHECKOUT is None:
-        return
-    for folder in (*KINDS, "utils"):
-        shutil.copytree(CHECKOUT / folder, target / folder, ignore=skip)
-    for path in [*CHECKOUT.glob("*.py"), CHECKOUT / "requirements.txt", CHECKOUT / "pyproject.toml"]:
-        if path.is_file():
-            shutil.copy2(path, target / path.name)
+def copy_sources(sources: dict[str, Path], target: Path) -> None:
+    """Copy source files to their places below `target`: a copy of a checkout, or of an installed package, can run."""
+    for name, path in sources.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target / name)
 
 
-def copy_own_components(settings: Settings, target: Path) -> None:
-    """Copy the folders of the user's own components that a run consists of to where Secateur's lie in the copy."""
-    home = target if CHECKOUT else target / PACKAGE.name
-    for component in settings.components.values():
+def sources_of(settings: Settings | None = None) -> dict[str, Path]:
+    """What a run needs of the source tree, and of the user's own components, by its place in a copy."""
+    root = CHECKOUT or PACKAGE.parent
+    folders = [PACKAGE, *(root / folder for folder in (*KINDS, "utils"))] if CHECKOUT else [PACKAGE]
+    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and _is_source(path)]
+    if CHECKOUT:
+        more = [*CHECKOUT.glob("*.py"), CHECKOUT / "requirements.txt", CHECKOUT / "pyproject.toml"]
+        found += [path for path in more if path.is_file()]
+    sources = {path.relative_to(root).as_posix(): path for path in found}
+    home = "" if CHECKOUT else f"{PACKAGE.name}/"
+    for component in settings.components.values() if settings else ():
         path = component.path
         if path and path.parent.name == component.kind and not path.is_relative_to(CHECKOUT or PACKAGE):
-            for file in path.parent.glob("*.py"):
-                if not (home / component.kind / file.name).exists():
-                    shutil.copy2(file, home / component.kind / file.name)
+            for file in sorted(path.parent.glob("*.py")):
+                sources.setdefault(f"{home}{component.kind}/{file.name}", file)
+    return sources
+
+
+def _is_source(path: Path) -> bool:
+    parts = path.relative_to(CHECKOUT or PACKAGE).parts
+    return "__pycache__" not in parts and not any(part.startswith(".") for part in parts) and path.suffix != ".part"
+
+
+def beginning(run: Run, hooks: pluggy.PluginManager) -> dict[str, Any]:
+    """Return what environment.json holds: what the run runs on, and what its data and its own code are."""
+    facts = environment(run.device, plugin_versions(hooks))
+    facts["plugin_code"] = _plugin_code(run.settings, hooks)
+    if run.checkpointing.eval:
+        return facts
+    facts["checkpoint"] = _checkpoint(run.settings)
+    facts["data"] = run.data.fingerprints()
+    return facts
 
 
 def environment(device: torch.device, plugins: dict[str, str]) -> dict[str, object]:
@@ -143,7 +158,6 @@ def environment(device: torch.device, plugins: dict[str, str]) -> dict[str, obje
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     changes = _git("status", "--porcelain")
     return {
         "python": platform.python_version(),
@@ -152,13 +166,34 @@ def environment(device: torch.device, plugins: dict[str, str]) -> dict[str, obje
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": None if changes is None else bool(changes),
         "device": str(device),
-        "device_name": name,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
+        "processes": size(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "accelerator": _cuda() if device.type == "cuda" else None,
         "onednn_products": _onednn_products(),
+        "variables": {name: os.environ.get(name) for name in VARIABLES},
         "platform": platform.platform(),
         "host": platform.node(),
         "process": os.getpid(),
     }
+
+
+def _processor() -> str:
+    """The model of the CPU, as far as the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _cuda() -> list[object]:
+    """The versions of CUDA and cuDNN, and how matrices and convolutions may be rounded."""
+    parts = (torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv", None))
+    rounding = [getattr(part, "fp32_precision", None) for part in parts]
+    return [torch.version.cuda, torch.backends.cudnn.version(), *rounding]
 
 
 def _onednn_products() -> str | None:
@@ -176,3 +211,28 @@ def _git(*command: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _checkpoint(settings: Settings) -> str | None:
+    """The checksum of the network that training starts from."""
+    if settings.external_weights:
+        return checksum_of(settings.external_weights)
+    checkpoint = settings.checkpoint
+    return str(checkpoint.metadata.get("crc32")) if checkpoint else None
+
+
+def _plugin_code(settings: Settings, hooks: pluggy.PluginManager) -> dict[str, str | None]:
+    """The checksum of each module that was imported of the packages of plugins and of the run's components."""
+    components = settings.components.values()
+    packages = plugin_packages(hooks) | {component.module.partition(".")[0] for component in components}
+    found = [name for name in sys.modules if name.partition(".")[0] in packages - {PACKAGE.name}]
+    return {name: checksum_of_module(name) for name in sorted(found)}
+
+
+def checksum_of_module(module: str) -> str | None:
+    """The checksum of a module's file; None where it has none."""
+    try:
+        path = module_path(module)
+        return checksum_of(path) if path else None
+    except (OSError, ValueError):
+        return None

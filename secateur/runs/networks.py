@@ -14,6 +14,7 @@ from secateur.config.option import options_of
 from secateur.config.settings import Settings
 from secateur.runs.failures import is_out_of_memory
 from secateur.utils.errors import UserError, one_line, raised_at
+from secateur.utils.memory import free_memory
 
 
 def network_options(build: Callable[..., nn.Module], settings: Settings) -> dict[str, Any]:
@@ -47,10 +48,10 @@ def build_network(
             outputs = [network.eval()(torch.zeros(2, *input_shape)), _in_training(network, input_shape)]
     except UserError:
         raise
-    except (RuntimeError, ValueError, TypeError, AssertionError, StopIteration, ZeroDivisionError) as error:
+    except Exception as error:  # of the network's own code
         if is_out_of_memory(error):
             raise
-        reason = one_line(error)[:200] + (
+        reason = one_line(error, 300) + (
             raised_at(error, inspect.getsourcefile(build)) if inspect.isclass(build) else ""
         )
         raise UserError(f"{name} does not work on images of {shape}: {reason}{hint}") from error
@@ -60,6 +61,21 @@ def build_network(
             wanted = f"instead of logits (2, {num_classes})"
             raise UserError(f"{name} returns {found} for two images of {shape} {wanted}{when}")
     return network
+
+
+def check_size(
+    build: Callable[..., nn.Module], name: str, input_shape: tuple[int, int, int], num_classes: int, options: dict
+) -> None:
+    """Refuse, as `UserError`, a network that is larger than the free memory, before any is taken."""
+    try:
+        with torch.device("meta"):
+            network = build(input_shape=input_shape, num_classes=num_classes, **options)
+        tensors = [*network.parameters(), *network.buffers()]
+    except Exception:  # of the network's own code, which `build_network` reports
+        return
+    needed, free = sum(tensor.nbytes for tensor in tensors), free_memory(torch.device("cpu"))
+    if needed > free:
+        raise UserError(f"{name} takes {needed:,} bytes, and {free:,} bytes of memory are free")
 
 
 def _in_training(network: nn.Module, input_shape: tuple[int, int, int]) -> Any:

@@ -88,6 +88,12 @@ class CheckpointOptions(Section):
         metavar="RUN",
         changes_numbers=False,
     )
+    resume_anyway: bool = option(
+        False,
+        "beside --resume: go on although code, data, versions, device or threads are not what the run began with",
+        changes_numbers=False,
+        on_resume=True,
+    )
     force_train: bool = option(
         False,
         "train again what a tester tests that trains its network, even if a run of the same settings is there",

@@ -12,15 +12,20 @@ from typing import Any
 
 import pluggy
 
-from secateur.config.command_line import parse
-from secateur.config.parser import Parser, options_of_readers, usual_options, with_underscores
+from secateur.config.command_line import own_components, parse
+from secateur.config.names import NAMED_BY
+from secateur.config.parser import Parser, flags_of, options_of_readers, usual_options, with_underscores
 from secateur.config.places import home
 from secateur.config.registry import Registry
 from secateur.config.settings import Settings
-from secateur.runs.checkpoint_metadata import STATE_FORMAT, other_format
+from secateur.config.source import Declared
+from secateur.runs.checkpoint_metadata import STATE_FORMAT, other_format, states_in
 from secateur.runs.files import read_checksummed, read_text
 from secateur.runs.log import is_locked
 from secateur.utils.errors import UserError, nearest, one_line
+
+#: What is asked instead of a run, and how several are run.
+QUESTIONS, MANY_RUNS = "secateur.config.questions:Questions", "secateur.grid.options:GridOptions"
 
 
 def resumed_settings(
@@ -47,7 +52,8 @@ def resumed_settings(
     results = typed.get("results_dir") or home() / "gitignored" / "results"
     folder = find_interrupted(results, typed["resume"])
     recorded, own = _settings(folder), _command_line(folder)
-    if recorded.get("eval"):
+    _check_command(folder, own, known)
+    if recorded.get("eval") is True:
         raise UserError(f"--resume: {folder} is an evaluation, which is not resumed: call it again")
     try:
         found = other_format(folder / "state")
@@ -59,14 +65,19 @@ def resumed_settings(
             f"version reads {STATE_FORMAT}; go on with its own code, in {folder / 'codebase'}, or call its command "
             "again"
         )
+    anyway = typed.pop("resume_anyway", False)
     changed = {one.option.flag for one in beside} & typed.keys()
-    # What is typed of places may have meant another one since.
-    places = {one.option.flag for one in known if one.option.is_path}
-    command = [*own, *(f"--{flag}={recorded[flag]}" for flag in sorted(places - changed) if recorded.get(flag))]
+    # What is typed of places may have meant another one since; a component's default may be another by now.
+    taken = {one.option.flag for one in known if one.option.is_path} - flags_of(QUESTIONS) - flags_of(MANY_RUNS)
+    said = {flag: recorded.get(flag) for flag in sorted((taken | NAMED_BY.keys()) - changed - {"test_scheme"})}
+    command = [*own, *(f"--{flag}={value}" for flag, value in said.items() if value and isinstance(value, str))]
     command += _words_of(changed, words, parser)
+    registry.search(own_components(command))
     settings = parse(command, registry, hooks)
+    _check_recorded(folder, recorded, settings)
     taken = _taken_over(settings, {flag: value for flag, value in recorded.items() if flag not in changed})
-    return replace(settings.with_values(**taken), given=frozenset(recorded["explicit"]), resume=folder), command
+    settings = settings.with_values(**taken, resume_anyway=anyway)
+    return replace(settings, given=frozenset(recorded["explicit"]), resume=folder), command
 
 
 def _words_of(flags: set[str], words: list[str], parser: Parser) -> list[str]:
@@ -103,7 +114,7 @@ def find_interrupted(results: Path, name: str) -> Path:
 
 def has_finished(folder: Path) -> bool:
     """Whether a run has come to its end: its states are removed last."""
-    return (folder / "output" / "results.json").exists() and not (folder / "state").exists()
+    return (folder / "output" / "results.json").exists() and not states_in(folder / "state")
 
 
 def _latest(results: Path) -> Path:
@@ -154,7 +165,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "output" / "arguments.json"
     try:
         settings = read_checksummed(path)
-        if not isinstance(settings.get("explicit"), list):
+        explicit = settings.get("explicit")
+        if not isinstance(explicit, list) or not all(isinstance(flag, str) for flag in explicit):
             raise ValueError("these are no arguments of a run")
     except (OSError, ValueError) as error:
         raise UserError(f"--resume: {path} cannot be read: {one_line(error)}") from error
@@ -169,6 +181,32 @@ def _command_line(folder: Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise UserError(f"--resume: {path} cannot be read: {one_line(error)}") from error
     return words[2:]  # behind python3 main.py
+
+
+def _check_command(folder: Path, words: list[str], known: list[Declared]) -> None:
+    """Refuse the command line of something else than one run, which no run has been called with."""
+    path = folder / "output" / "calling_command.txt"
+    others = {"resume", "resume_anyway", *flags_of(QUESTIONS), *flags_of(MANY_RUNS)}
+    try:
+        typed, _ = Parser(known).typed([with_underscores(word) for word in words])
+    except UserError as error:
+        raise UserError(f"--resume: {path} cannot be read: {error}") from error
+    if asked := sorted(others & typed.keys()):
+        raise UserError(f"--resume: {path} is of no run: it says --{asked[0]}")
+
+
+def _check_recorded(folder: Path, recorded: dict[str, Any], settings: Settings) -> None:
+    """Refuse arguments that no command line gives. Raises `UserError` naming the first."""
+    path = folder / "output" / "arguments.json"
+    if unknown := [flag for flag in recorded["explicit"] if flag not in settings.declared]:
+        raise UserError(f"--resume: {path} cannot be read: there is no flag --{unknown[0][:80]}")
+    for flag, one in settings.declared.items():
+        value = recorded.get(flag)
+        if value is not None and flag not in flags_of(QUESTIONS):
+            try:
+                one.option.checked(value)
+            except UserError as error:
+                raise UserError(f"--resume: {path} cannot be read: {error}") from error
 
 
 def _taken_over(settings: Settings, recorded: dict[str, Any]) -> dict[str, Any]:

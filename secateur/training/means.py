@@ -61,6 +61,8 @@ class RunningMeans:
         """Be as if that had been taken in."""
         self.reset()
         if state["sizes"]:
+            if not len(state["sizes"]) == len(state["losses"]) or sum(state["sizes"]) != len(state["correct"]):
+                raise ValueError("the losses, sizes and answers of the batches are not as many")
             self._sizes, self.samples = list(state["sizes"]), sum(state["sizes"])
             self._losses = list(state["losses"].unbind())
             self._correct = list(state["correct"].split(self._sizes))

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from secateur.runs.checkpoint import write_state
+from secateur.training.state_checks import check_like, check_names
+from secateur.utils.errors import UserError, one_line, raised_at
 from secateur.utils.stateful import Stateful
 
 
@@ -48,7 +50,23 @@ class Resumable(Stateful):
             self.saved, self.saved_at = time.perf_counter(), here
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Be as `save_state` has found this trainer and all that it works with."""
+        """Be as `save_state` has found this trainer and all that it works with.
+
+        Raises `UserError` where the state, which is read from a file, is none of such a trainer.
+        """
+        try:
+            check_like(state["trainer"], self.state_dict(), "trainer")
+            check_like(state["loss"], self.loss.state_dict(), "loss")
+            self._take_up(state)
+        except UserError:
+            raise
+        except Exception as error:  # of whatever reads what the file says
+            reason = f"{type(error).__name__}: {one_line(error)}{raised_at(error)}"
+            raise UserError(f"--resume: the state of {self.run.folder.path} does not fit the run: {reason}") from error
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        if state["trainer"].get("epoch") != state["epoch"]:
+            raise ValueError(f"it is of epoch {state['epoch']} and its trainer of another")
         self.started -= state["seconds"]
         self.load_state_dict(state["trainer"])
         self.saved, self.saved_at = time.perf_counter(), (state["epoch"], self.pruner.steps_done)
@@ -82,6 +100,9 @@ class Resumable(Stateful):
         self.pruner.load_state_dict(state["pruner"])
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.pruner.snapshot is not None:
+            self.pruner.snapshot.check(self.network, self.optimizer)
+        check_names({**state["schedule"], "lr_lambdas": [None]}, self.schedule.state_dict(), "schedule")
         self.schedule.load_state_dict({**state["schedule"], "lr_lambdas": [None]})
         self.run.precision.scaler.load_state_dict(state["scaler"])
         self.means.load_state_dict(state["means"])

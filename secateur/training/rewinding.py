@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.training.optimizers import prune_optimizer_state
+from secateur.training.state_checks import check_like, check_names, check_shapes
 
 
 class Snapshot:
@@ -28,6 +29,21 @@ class Snapshot:
         snapshot = cls.__new__(cls)
         snapshot.network, snapshot.optimizer = state["network"], state["optimizer"]
         return snapshot
+
+    def check(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Raise `ValueError` where this, read from a file, is not of this network and optimizer, as both were read."""
+        check_names(self.network, network.state_dict(), "snapshot.network")
+        check_shapes(self.network, network.state_dict(), "snapshot.network")
+        if self.optimizer is None:
+            return
+        now = optimizer.state_dict()
+        check_like(self.optimizer, {**now, "state": {}}, "snapshot.optimizer")
+        if [group["params"] for group in self.optimizer["param_groups"]] != [
+            one["params"] for one in now["param_groups"]
+        ]:
+            raise ValueError("snapshot.optimizer has other parameters than the optimizer")
+        for number in self.optimizer["state"].keys() & now["state"].keys():
+            check_shapes(self.optimizer["state"][number], now["state"][number], f"snapshot.optimizer.state.{number}")
 
     def keep_indices(self, kept: dict[str, Tensor], names: list[str]) -> None:
         """Follow a network that has lost channels; `names` are those of the optimizer's parameters, in its order."""

@@ -142,3 +142,9 @@ def test_a_run_by_the_command_line(tmp_path, run):
     wrong = run(f"--model LeNet300 --data_set ARRAYS --data_dir {tmp_path / 'my.npz'} --epochs 1 {QUICK}")
     assert (wrong.status, wrong.err.count("\n")) == (2, 1)
     assert "ARRAYS: the training labels must be int64 from 0 to 2: they are torch.int64, -1 to 1" in wrong.err
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 0), (6, 0, 5, 3), (6, 3, 8, 0)])
+def test_images_without_a_pixel_are_refused(tmp_path, shape):
+    with pytest.raises(UserError, match=r"x_train of .* which holds no pixel"):
+        load(write(tmp_path / "my.npz", shape))

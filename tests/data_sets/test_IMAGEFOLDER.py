@@ -64,7 +64,9 @@ def test_the_second_time_nothing_is_decoded(folder, monkeypatch):
         load(folder, size=16)
 
 
-@pytest.mark.parametrize("change", ["added", "rewritten", "touched", "torn", "scribbled", "flipped", "no note"])
+@pytest.mark.parametrize(
+    "change", ["added", "rewritten", "touched", "torn", "scribbled", "flipped", "no note", "deep", "sparse"]
+)
 def test_a_stale_or_damaged_cache_is_made_anew(folder, change):
     load(folder)
     cached = folder / "train" / ".secateur" / "3x8x8.npy"
@@ -82,8 +84,10 @@ def test_a_stale_or_damaged_cache_is_made_anew(folder, change):
         content = bytearray(cached.read_bytes())
         content[-3] ^= 1
         cached.write_bytes(content)
+    elif change == "sparse":
+        os.truncate(cached, 40 * 2**30)
     else:
-        cached.with_suffix(".json").write_text("{")
+        cached.with_suffix(".json").write_text("{" if change == "no note" else "[" * 100_000)
     before = cached.stat().st_mtime_ns
     _, train, _ = load(folder)
     assert len(train) == 6 + (change == "added")

@@ -1,14 +1,8 @@
-"""Runs of one version of the code, interrupted."""
+"""Runs that are interrupted."""
 
 import pytest
 
 from tests.resuming.interruptions import SHORT, stop_at
-
-
-@pytest.fixture(autouse=True)
-def _one_version(monkeypatch):
-    """Let the code be of one version, whatever is committed meanwhile."""
-    monkeypatch.setattr("secateur.runs.folder._git", lambda *command: "1234567")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.commands import ROOT, results
+from tests.commands import ROOT
 from tests.resuming.interruptions import RUNS, SHORT, SMALL, assert_same, stop_at, tear, without_times
 
 
@@ -43,23 +43,6 @@ def test_without_a_state_it_begins_anew(run, stopped):
     assert resumed.status == 0, resumed.err
     assert "no state had been written before the run was interrupted: it starts from scratch" in resumed.out
     assert_same(whole.folder, folder)
-
-
-def test_other_code_than_before_is_noticed(run, stopped, monkeypatch):
-    folder = stopped()
-    monkeypatch.setattr("secateur.runs.folder._git", lambda *command: "89abcde")
-    resumed = run(f"--resume {folder.name}")
-    assert resumed.status == 0, resumed.err
-    (notice,) = results(folder)["notices"]
-    assert "begun with git commit 1234567 and goes on with 89abcde" in notice
-
-
-def test_what_it_began_with_may_be_unreadable(run, stopped):
-    folder = stopped()
-    (folder / "output" / "environment.json").write_text("[]")
-    resumed = run(f"--resume {folder.name}")
-    assert resumed.status == 0, resumed.err
-    assert results(folder)["notices"] == ["what the run began with cannot be read: it holds no dictionary but list"]
 
 
 def test_event_files_have_each_epoch_once(run, stopped):

@@ -284,3 +284,16 @@ def test_preparing_draws_nothing_from_the_global_generator():
     state = torch.get_rng_state()
     prepared(tuning=True, random_shuffle_labels=True, input_dim=[1, 6, 6])
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Unseen(Grey):
+    """Its test image is of a class that no training image has."""
+
+    def load(self, folder):
+        train, test = super().load(folder)
+        return Images(train.pixels, torch.tensor([0, 0])), test
+
+
+def test_classes_that_training_never_sees_are_noticed():
+    assert prepared().notices == prepared(Grey).notices == []
+    assert prepared(Unseen).notices == ["the test images have a class, 1, that no training image has"]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -103,3 +104,9 @@ def test_a_run_that_is_still_going_is_left_alone(make):
         assert interrupted(TRIAL, [folder]) is None
         process.communicate(b"\n", timeout=60)
     assert interrupted(TRIAL, [folder]) == folder
+
+
+def test_what_differs_from_its_beginning_goes_on_where_the_grid_says_so(make, tmp_path):
+    folder = make()
+    assert command_of(replace(TRIAL, resume_anyway=True), tmp_path) == ["--resume", str(folder), "--resume_anyway"]
+    assert replace(TRIAL, resume_anyway=True).key == TRIAL.key

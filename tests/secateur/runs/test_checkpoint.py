@@ -10,7 +10,7 @@ from torch import nn
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint import restore_checkpoint, save_checkpoint, write_tensors
 from secateur.runs.checkpoint_metadata import Checkpoint, find_checkpoint, labels
-from secateur.runs.files import checksum, read_checksummed, write_checksummed
+from secateur.runs.files import checksum, checksum_of, read_checksummed, write_checksummed
 from secateur.utils.errors import UserError
 
 METADATA = {"model": "Tiny", "input_shape": (1, 2, 2), "num_classes": 3, "options": {}, "data_set": "DIGITS"}
@@ -252,6 +252,32 @@ def test_a_mask_of_another_type_or_shape_is_refused(saved, mask):
     path = results / "run" / "models" / "Tiny_finished"
     write_tensors(path, {**load_file(f"{path}.safetensors"), "masks/1": mask}, METADATA)
     with pytest.raises(UserError, match=r"Tiny_finished.safetensors is damaged: its mask of 1 is torch"):
+        restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int32])
+def test_weights_that_are_no_real_numbers_are_refused(saved, dtype):
+    from safetensors.torch import load_file
+
+    _, _, results = saved
+    path = results / "run" / "models" / "Tiny_finished"
+    tensors = load_file(f"{path}.safetensors")
+    write_tensors(path, {**tensors, "1.weight": tensors["1.weight"].to(dtype)}, METADATA)
+    with pytest.raises(UserError, match=r"1 have another shape or type; the first is 1\.weight"):
+        restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
+
+
+def test_a_name_that_the_tensors_say_twice_is_refused(saved):
+    _, _, results = saved
+    path = results / "run" / "models" / "Tiny_finished.safetensors"
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].rstrip()
+    name = next(iter(json.loads(header).items()))
+    double = b"{" + json.dumps(dict([name]))[1:-1].encode() + b"," + header[1:]
+    path.write_bytes(len(double).to_bytes(8, "little") + double + content[8 + length :])
+    write_checksummed(path.with_suffix(".json"), {**METADATA, "format": 1, "crc32": checksum_of(path)})
+    with pytest.raises(UserError, match=f"it says '{name[0]}' twice"):
         restore_checkpoint(find_checkpoint(results, "run", None), tiny(), Masks(tiny()))
 
 

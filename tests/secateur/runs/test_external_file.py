@@ -45,3 +45,12 @@ def test_an_archive_that_unpacks_to_a_little_more_than_it_is_is_refused(tmp_path
     assert path.stat().st_size < 102_000 < 1.02 * path.stat().st_size
     with pytest.raises(UserError, match="would unpack to 102,000"):
         read_tensors(path)
+
+
+def test_a_name_that_a_header_says_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.safetensors"
+    tensor = b'"0.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    header = b"{" + tensor + b"," + tensor + b"}"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(UserError, match=r"cannot be read: ValueError: it says '0\.weight' twice"):
+        read_tensors(path)

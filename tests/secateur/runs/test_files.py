@@ -5,7 +5,14 @@ import os
 import pytest
 
 from secateur.runs import files
-from secateur.runs.files import checksum_of, read_checksummed, write_atomically, write_checksummed, write_json
+from secateur.runs.files import (
+    checksum_of,
+    read_checksummed,
+    read_text,
+    write_atomically,
+    write_checksummed,
+    write_json,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -69,7 +76,7 @@ def test_a_checksummed_file_says_what_was_written_or_is_refused_whichever_bit_is
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
-@pytest.mark.parametrize("read", [read_checksummed, checksum_of])
+@pytest.mark.parametrize("read", [read_checksummed, checksum_of, read_text])
 def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="it is no file"):
@@ -82,8 +89,18 @@ def test_what_has_no_checksum_is_read_as_it_is(tmp_path, content):
     assert read_checksummed(tmp_path / "file") == json.loads(content)
 
 
-@pytest.mark.parametrize(("content", "what"), [("[1]", "list"), ("3", "int"), ("[" * 100_000, "nested too deeply")])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [("[1]", "list"), ("3", "int"), ("[" * 100_000, "nested too deeply"), ('{"a": 1, "a": 2}', "says 'a' twice")],
+)
 def test_what_is_no_dictionary_is_refused(tmp_path, content, what):
     (tmp_path / "file").write_text(content)
     with pytest.raises(ValueError, match=what):
+        read_checksummed(tmp_path / "file")
+
+
+def test_what_is_larger_than_any_file_of_a_run_is_refused_unread(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(40 * 2**30)
+    with pytest.raises(ValueError, match="it holds 42,949,672,960 bytes"):
         read_checksummed(tmp_path / "file")

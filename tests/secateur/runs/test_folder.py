@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from secateur.config.places import CHECKOUT
-from secateur.runs.folder import RunFolder, copy_sources, environment
+from secateur.runs.folder import RunFolder, copy_sources, environment, sources_of
 from secateur.utils.errors import UserError
 
 
@@ -50,7 +50,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_leaves_nothing(tmp_path, m
 
 
 def test_sources_keep_their_tree(tmp_path):
-    copy_sources(tmp_path / "target")
+    copy_sources(sources_of(), tmp_path / "target")
     copied = {str(path.relative_to(tmp_path / "target")) for path in (tmp_path / "target").rglob("*") if path.is_file()}
     assert {"models/blocks/residual.py", "utils/errors.py", "main.py", "secateur/runs/folder.py"} < copied
     assert not any("gitignored" in name or ".venv" in name or "__pycache__" in name for name in copied)

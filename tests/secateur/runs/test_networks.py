@@ -12,7 +12,7 @@ from secateur.models.LeNet300 import LeNet300
 from secateur.models.MLP5 import MLP5
 from secateur.models.ResNet18 import ResNet18
 from secateur.runs.model_zoos import torchvision_network
-from secateur.runs.networks import build_network, network_options
+from secateur.runs.networks import build_network, check_size, network_options
 from secateur.utils.errors import UserError
 
 SHAPE = (1, 8, 8)
@@ -97,7 +97,7 @@ def test_a_real_network_on_images_that_are_too_small_for_it():
 
 
 @pytest.mark.parametrize("late", [True, False])
-@pytest.mark.parametrize("kind", [RuntimeError, ValueError, TypeError, AssertionError, ZeroDivisionError])
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError])
 def test_a_network_that_fails_on_the_images_is_told_in_one_line(kind, late):
     error = kind("sizes\n  do not\tmatch")
     with pytest.raises(UserError) as caught:
@@ -157,3 +157,14 @@ def test_the_advice_is_never_the_images_that_were_just_refused():
     with pytest.raises(UserError) as caught:
         build_network(Raising, "Mine", (3, 32, 32), 10, {"error": RuntimeError("too small")})
     assert "--input_dim 3 32 32" not in str(caught.value)
+
+
+def test_a_network_that_is_larger_than_memory_is_refused_before_any_is_taken():
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    with pytest.raises(
+        UserError, match=r"MLP5 takes 1,200,\d{3},\d{3},\d{3},\d{3} bytes, and .* bytes of memory are free"
+    ):
+        check_size(MLP5, "MLP5", SHAPE, 10, {"hidden_dim": 10**7})
+    check_size(MLP5, "MLP5", SHAPE, 10, {"hidden_dim": 8})
+    assert torch.equal(torch.get_rng_state(), before)

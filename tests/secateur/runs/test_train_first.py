@@ -45,7 +45,7 @@ SETTINGS = "--model LeNet300 --data_set DIGITS --epochs 3"
 def finished(make_run, make_settings):
     """Ask which run has finished a training by the settings of a command, when one by SETTINGS has."""
     run = make_run(SETTINGS)
-    run.folder.describe([], run.settings, run.device, {})
+    run.folder.describe([], run.settings, {})
 
     def find(command):
         return finished_run(make_settings(command))
