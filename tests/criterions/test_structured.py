@@ -119,6 +119,22 @@ def test_filters_by_hand(traced, kind, expected):
     torch.testing.assert_close(scores["0"], torch.tensor(expected))
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (L1Norm, [3, 5, 1.5]),
+        (L2Norm, [5**0.5, 11**0.5, 1.25**0.5]),
+        # between (1, 2, 0), (3, -1, 1) and (0.5, 0, -1): sqrt(14), sqrt(5.25) and sqrt(11.25)
+        (L2GM, [14**0.5 + 5.25**0.5, 14**0.5 + 11.25**0.5, 5.25**0.5 + 11.25**0.5]),
+    ],
+)
+def test_a_bias_is_one_more_weight_of_its_filter(traced, kind, expected):
+    scores = traced(kind, linear(), flags="--filter_bias").channel_scores([])
+    torch.testing.assert_close(scores["0"], torch.tensor(expected))
+    without = traced(kind, linear(bias=False), flags="--filter_bias").channel_scores([])
+    torch.testing.assert_close(without["0"], traced(kind, linear()).channel_scores([])["0"])
+
+
 def test_filters_of_coupled_layers_are_added_up(traced):
     network = Residual()
     criterion = traced(L1Norm, network)
