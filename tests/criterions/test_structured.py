@@ -64,8 +64,8 @@ SECOND = (torch.tensor([[0.0, 1.0]]), torch.tensor([1.0]))
 def test_snap_is_the_size_of_the_gates_gradient(traced):
     criterion = traced(SNAP, linear(), loss=squared)
     assert criterion.channel_scores([FIRST])["0"].tolist() == [20, 4, 4]
-    # of two batches the gradients are added before their size is taken: (20 - 4, -4 + 0, -4 + 4)
-    assert criterion.channel_scores([FIRST, SECOND])["0"].tolist() == [16, 4, 0]
+    # of two batches the mean of the gradients is taken before their size: half of (20 - 4, -4 + 0, -4 + 4)
+    assert criterion.channel_scores([FIRST, SECOND])["0"].tolist() == [8, 2, 0]
 
 
 def test_taylor_is_the_mean_of_the_squares(traced):
