@@ -27,7 +27,7 @@ class BNScale(StructuredCriterion):
             if not scaled:
                 scores[root] += torch.inf
             for weight, own, ours in scaled:
-                scores[root].index_add_(0, ours, weight.detach().abs().cpu()[own])
+                scores[root].index_add_(0, ours, weight.detach().abs().cpu()[own].float())
         if all(score.isinf().all() for score in scores.values()):
             raise UserError("BNScale prunes by the scales of norms, and this network has no norm with scales")
         return scores

@@ -19,11 +19,11 @@ from secateur.pruning.selection import keep_largest
 class CNIP(SNAP):
     """SNIP and SNAP combined (Verdenius et al., 2020, "Pruning via Iterative Ranking", the program's class CNIP).
 
-    Weights, by SNIP's score, and nodes, by SNAP's, are ranked together: one threshold for `--pruning_limit` of all
-    of them. The share of the weights below it is masked, then the share of the nodes below it is removed. Weights that
-    go with their node are not counted beforehand, so that more than the limit goes in all; of several steps, each looks
-    at what is left. SNIP-it's program looks at the sparsity of the weights alone before training and of the nodes alone
-    during it.
+    Weights, by SNIP's score, and nodes, by SNAP's, both of the mean loss over the batches, are ranked together: one
+    threshold for `--pruning_limit` of all of them. The share of the weights below it is masked, then the share of the
+    nodes below it is removed. Weights that go with their node are not counted beforehand, so that more than the limit
+    goes in all; of several steps, each looks at what is left. SNIP-it's program looks at the sparsity of the weights
+    alone before training and of the nodes alone during it.
     """
 
     def __init__(

@@ -12,14 +12,16 @@ class FORCE(SNIP):
     """Foresight connection sensitivity before training (de Jorge et al., 2021, "Progressive Skeletonization").
 
     score(w) = |dL/dw * w| with the gradient of the network as it is pruned by now and the weight as it was before, for
-    pruned weights too, so that those that the sparse network misses come back. 60 exponential steps.
+    pruned weights too, so that those that the sparse network misses come back. 60 exponential steps. Norms take the
+    statistics of each batch, as in the authors' program; `--score_mode eval` takes the running ones.
     """
 
+    score_mode = "train"
     schedule = "exponential"
     snip_steps = 60
     regrowth = "value"
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient of the pruned network * weight of the dense one|."""
-        gradients = mean_gradients(self.network, self.measured_loss, batches, self.weights)
+        gradients = mean_gradients(self.network, self.measured_loss, batches, self.weights, self.score_mode)
         return {name: (gradients[name] * weight).abs() for name, weight in self.dense_weights().items()}

@@ -8,23 +8,23 @@ from torch import Tensor
 from secateur.channels.norm_gates import NormGates
 from secateur.config.option import option
 from secateur.criterions.SNAP import SNAP
-from secateur.parallel.collectives import shares, sum_over_processes
 from secateur.pruning.plan import Plan, Timeline
-from secateur.pruning.saliency import Batch, micro_batches
+from secateur.pruning.saliency import Batch, batch_gradients, mean_over_batches
 from secateur.utils.errors import UserError
-from secateur.utils.modes import evaluation_mode
 
 
 class GateDecorators(SNAP):
     """Gates on batch norms (You et al., 2019, "Gate Decorator: Global Filter Pruning", sections 3.1 to 3.3).
 
-    score(c) = the sum over batches of |dL/dg * g| for the gate g in y = g * BN(x); channels of several norms are scored
-    by the sum, channels without one stay. A twentieth of the limit goes after each epoch of Tick, of which there are
+    score(c) = the mean over batches of |dL/dg * g| for the gate g in y = g * BN(x); channels of several norms have the
+    sum, channels without one stay. A twentieth of the limit goes after each epoch of Tick, of which there are
     `--tick_epochs`, then `--tock_epochs` of Tock, and so on to the limit; the rest of the epochs is fine-tuning.
-    TickTock trains so. The statistics are those of the norms' running means, so that looking changes nothing.
+    TickTock trains so. Norms take the statistics of each batch, as in the authors' program, and their running ones do
+    not change; `--score_mode eval` takes those.
     """
 
     implies = {"train_scheme": "TickTock"}
+    score_mode = "train"
     schedule = "linear"
     snip_steps = 20
 
@@ -62,24 +62,18 @@ class GateDecorators(SNAP):
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient of the gate * gate|, for gates that are folded into the norms: what is left of them is 1."""
         gates = NormGates(self.network)
-        sums = {name: torch.zeros_like(gate) for name, gate in gates.gates.items()}
         gates.attach()
         try:
-            with evaluation_mode(self.network), torch.enable_grad():
-                for inputs, targets, share in shares(batches):
-                    found = [torch.zeros_like(gate) for gate in gates.gates.values()]
-                    for some, their_targets, fraction in micro_batches(self.network, inputs, targets):
-                        value = share * fraction * self.measured_loss(self.network(some), their_targets)
-                        gradients = torch.autograd.grad(value, list(gates.gates.values()), materialize_grads=True)
-                        torch._foreach_add_(found, gradients)
-                    sum_over_processes(found)
-                    sums = {name: sums[name] + gradient.abs() for name, gradient in zip(sums, found, strict=True)}
+            found = batch_gradients(self.network, self.measured_loss, batches, gates.gates, self.score_mode)
+            means = mean_over_batches(
+                {name: gradient.abs() for name, gradient in gradients.items()} for gradients in found
+            )
         finally:
             gates.detach()
         scores = {}
         for root, group in self.groups.items():
-            gated = [(sums[name].cpu(), own, ours) for name, own, ours in group.norms if name in sums]
-            scores[root] = gated[0][0].new_zeros(group.channels) if gated else torch.full((group.channels,), torch.inf)
+            gated = [(means[name].cpu(), own, ours) for name, own, ours in group.norms if name in means]
+            scores[root] = torch.zeros(group.channels) if gated else torch.full((group.channels,), torch.inf)
             for score, own, ours in gated:
-                scores[root].index_add_(0, ours, score[own])
+                scores[root].index_add_(0, ours, score[own].float())
         return scores

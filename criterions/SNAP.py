@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from secateur.channels.gates import gate_gradients
-from secateur.pruning.saliency import Batch, SaliencyLoss
+from secateur.pruning.saliency import Batch, SaliencyLoss, mean_over_batches
 from secateur.pruning.structured import StructuredCriterion
 
 
@@ -13,12 +13,11 @@ class SNAP(SaliencyLoss, StructuredCriterion):
     """Node sensitivity before training (Verdenius et al., 2020, "Pruning via Iterative Ranking", section 3.3).
 
     score(c) = |dL/dc| for a gate c = 1 on every channel, behind the bias and before the norm, L the mean loss over
-    `--saliency_batches` batches. Coupled layers share their gates. The paper divides by L, which changes no rank.
+    `--saliency_batches` batches. Coupled layers share their gates. The paper divides by L, which changes no rank. Norms
+    take their running statistics, as in the authors' program.
     """
 
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient of the gate|."""
-        sums: dict[str, Tensor] = {}
-        for gradients in gate_gradients(self.network, self.groups, self.measured_loss, batches):
-            sums = {root: gradient + sums.get(root, 0) for root, gradient in gradients.items()}
-        return {root: total.abs() for root, total in sums.items()}
+        gradients = gate_gradients(self.network, self.groups, self.measured_loss, batches, self.score_mode)
+        return {root: mean.abs() for root, mean in mean_over_batches(gradients).items()}

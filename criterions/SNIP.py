@@ -13,10 +13,10 @@ class SNIP(SaliencyLoss, Criterion):
 
     score(w) = |dL/dw * w|, L the mean cross-entropy over `--saliency_batches` batches. The paper divides by the sum of
     all scores, which changes no rank. SNIP-it's program takes L = mean(-logit of the right class), without the softmax:
-    `--saliency_loss nll_on_logits` does as it does.
+    `--saliency_loss nll_on_logits` does as it does. Norms take their running statistics, as in both programs.
     """
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """|gradient * weight|."""
-        gradients = mean_gradients(self.network, self.measured_loss, batches, self.weights)
+        gradients = mean_gradients(self.network, self.measured_loss, batches, self.weights, self.score_mode)
         return {name: (gradients[name] * weight.detach()).abs() for name, weight in self.weights.items()}

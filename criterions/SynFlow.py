@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 
 from secateur.pruning.criterion import Criterion
-from secateur.pruning.saliency import Batch
-from secateur.utils.modes import evaluation_mode
+from secateur.pruning.saliency import Batch, ScoreMode, scoring
 
 
-class SynFlow(Criterion):
+class SynFlow(ScoreMode, Criterion):
     """Iterative synaptic flow before training (Tanaka et al., 2020, "Pruning without any data", algorithm 1).
 
     score(w) = |dR/dw * w| where R is the sum of the outputs for an image of ones, in the network with all its tensors
     replaced by their absolute values. Without biases the scores of every layer have the same sum. 100 exponential
     steps, each with new scores, keep the smallest layers from being emptied. In float64: R overflows float32 in deep
-    networks.
+    networks. Norms take their running statistics, as in the authors' program.
     """
 
     schedule = "exponential"
@@ -33,7 +32,7 @@ class SynFlow(Criterion):
                 tensor.abs_()
         weights = {name: positive.get_submodule(name).weight for name in self.weights}
         ones = torch.ones(1, *inputs.shape[1:], dtype=torch.float64, device=device)
-        with evaluation_mode(positive), torch.enable_grad():
+        with scoring(positive, self.score_mode):
             flow = positive(ones).sum()
             gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
         return {

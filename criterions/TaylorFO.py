@@ -5,22 +5,23 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from secateur.channels.gates import gate_gradients
-from secateur.pruning.saliency import Batch
+from secateur.pruning.saliency import Batch, ScoreMode, mean_over_batches
 from secateur.pruning.structured import StructuredCriterion
 
 
-class TaylorFO(StructuredCriterion):
+class TaylorFO(ScoreMode, StructuredCriterion):
     """First-order Taylor importance (Molchanov et al., 2019, "Importance Estimation", equations 8 and 11).
 
     score(c) = the mean over batches of (sum of dL/dw * w over the weights and the bias of channel c)^2, which is the
-    square of the gradient of a gate on the channel.
+    square of the gradient of a gate on the channel. The authors' program takes the gradients of training, with the
+    statistics of each batch, and so does this; `--score_mode eval` takes the running ones.
     """
+
+    score_mode = "train"
 
     def channel_scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """The mean of the squared gradients of the gates."""
-        sums: dict[str, Tensor] = {}
-        count = 0
-        for gradients in gate_gradients(self.network, self.groups, self.loss, batches):
-            sums = {root: gradient.square() + sums.get(root, 0) for root, gradient in gradients.items()}
-            count += 1
-        return {root: total / count for root, total in sums.items()}
+        found = gate_gradients(self.network, self.groups, self.loss, batches, self.score_mode)
+        return mean_over_batches(
+            {root: gradient.square() for root, gradient in gradients.items()} for gradients in found
+        )

@@ -1,9 +1,10 @@
-"""Training and evaluation mode of a network, and parameters without gradients."""
+"""Training and evaluation mode of a network, statistics of norms, and parameters without gradients."""
 
 import contextlib
 from collections.abc import Iterator
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 
 @contextlib.contextmanager
@@ -16,6 +17,23 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextlib.contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Let norms take the statistics of each batch, as in training, while the rest of the network is in evaluation mode.
+
+    The running statistics neither count nor change; there is no dropout.
+    """
+    norms = {module: module.track_running_stats for module in network.modules() if isinstance(module, _NormBase)}
+    with evaluation_mode(network):
+        for norm in norms:
+            norm.training, norm.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for norm, tracks in norms.items():
+                norm.track_running_stats = tracks
 
 
 @contextlib.contextmanager

@@ -8,18 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from secateur.channels.groups import Group
-from secateur.parallel.collectives import shares, sum_over_processes
-from secateur.pruning.saliency import Batch, LossFunction, micro_batches
-from secateur.utils.modes import evaluation_mode
+from secateur.pruning.saliency import Batch, LossFunction, batch_gradients
 
 
 def gate_gradients(
-    network: nn.Module, groups: dict[str, Group], loss: LossFunction, batches: Iterable[Batch]
+    network: nn.Module, groups: dict[str, Group], loss: LossFunction, batches: Iterable[Batch], mode: str = "eval"
 ) -> Iterator[dict[str, Tensor]]:
     """Yield for each batch dL/dc for the gates c (C,) of each group.
 
     A gate multiplies its channel behind the bias and before the norm; coupled layers share their gates. The network is
-    in evaluation mode and in float32, and is left as it was.
+    in float32, its norms in the `mode` that `--score_mode` names, and is left as it was.
     """
     device = next(network.parameters()).device
     gates = {root: torch.ones(group.channels, device=device, requires_grad=True) for root, group in groups.items()}
@@ -30,15 +28,7 @@ def gate_gradients(
         for name, own, ours in group.outputs
     ]
     try:
-        with evaluation_mode(network), torch.enable_grad():
-            for inputs, targets, share in shares(batches):
-                gradients = [torch.zeros_like(gate) for gate in gates.values()]
-                for some, their_targets, fraction in micro_batches(network, inputs, targets):
-                    value = share * fraction * loss(network(some), their_targets)
-                    found = torch.autograd.grad(value, list(gates.values()), materialize_grads=True)
-                    torch._foreach_add_(gradients, found)
-                sum_over_processes(gradients)
-                yield dict(zip(gates, gradients, strict=True))
+        yield from batch_gradients(network, loss, batches, gates, mode)
     finally:
         for handle in handles:
             handle.remove()

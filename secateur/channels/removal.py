@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -36,5 +35,5 @@ def removed(
     chooser = criterion(network, masks, run.loss, list(run.criterion.weights), **options)
     chooser.example, chooser.dense_outputs, chooser.groups = run.example, layer_outputs(network), run.criterion.groups
     chooser.seed, chooser.rewinds = run.criterion.seed, run.criterion.rewinds
-    batches = itertools.islice(run.data.train.epoch(0), chooser.saliency_batches)
+    batches = chooser.scoring_batches(run.data.train.epoch(0))
     return network, chooser.prune(ratio, batches)

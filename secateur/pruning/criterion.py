@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.config.smoke import LAST_STEPS
+from secateur.pruning.class_balance import balanced_batches
 from secateur.pruning.masks import Masks
 from secateur.pruning.options import CriterionOptions
 from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline
@@ -17,6 +19,7 @@ from secateur.pruning.saliency import Batch, LossFunction
 from secateur.pruning.selection import DISTRIBUTIONS, checked_scores, read_pattern, select, select_in_groups
 from secateur.utils.counts import count_true
 from secateur.utils.errors import UserError, nearest
+from secateur.utils.modes import evaluation_mode
 from secateur.utils.seeds import seeded_generator
 from secateur.utils.stateful import Stateful
 
@@ -79,6 +82,14 @@ class Criterion(CriterionOptions, Stateful):
         `batches` are some batches of training data, inputs (B, C, H, W) and targets (B,), on the network's device.
         """
         raise UserError(f"the criterion {type(self).__name__} has no method scores(batches)")
+
+    def scoring_batches(self, source: Iterable[Batch]) -> Iterable[Batch]:
+        """Take from training data the batches to score on: the first `--saliency_batches`, or class-balanced ones."""
+        if self.samples_per_class is None:
+            return itertools.islice(source, self.saliency_batches)
+        with evaluation_mode(self.network), torch.no_grad():
+            classes = self.network(self.example).shape[-1]
+        return balanced_batches(source, self.saliency_batches, self.samples_per_class, classes, partial=self.smoke)
 
     def after_backward(self, gradients: dict[str, Tensor]) -> None:
         """Look at the gradients of a training step, by layer name; with `needs_dense_gradients` of pruned ones too."""

@@ -15,7 +15,7 @@ from secateur.pruning.scores import random_scores
 from secateur.pruning.selection import keep_largest
 from secateur.utils.errors import UserError
 
-#: The fraction of training after which nothing is exchanged any more.
+#: The fraction of training from which on nothing is exchanged any more.
 END = 0.75
 
 
@@ -47,8 +47,8 @@ class DynamicSparse(Criterion):
     distribution = "erdos_renyi_kernel"
     regrowth = "zero"
     state_attrs = ("updates",)
-    #: Updates done, of those planned.
-    updates = planned_updates = 0
+    #: Updates done.
+    updates = 0
 
     def idle_options(self) -> dict[str, str]:
         """Return the options that have no effect: updates come at intervals of their own."""
@@ -75,21 +75,19 @@ class DynamicSparse(Criterion):
         """Steps from one update to the next."""
         return timeline.prune_freq * timeline.batches
 
-    @property
-    def drop_rate(self) -> float:
-        """The share of a layer's weights that this update drops."""
-        return self.pruning_rate
+    def dropped(self, number: int) -> int:
+        """How many of a layer's `number` kept weights this update drops."""
+        return round(self.pruning_rate * number)
+
+    def end(self, timeline: Timeline) -> int:
+        """The first step, counted from that of the first mask, at which nothing is exchanged any more."""
+        return int(END * timeline.epochs * timeline.batches) + 1
 
     def plan(self, timeline: Timeline) -> Plan:
         """The start before training, then an update each interval, up to three quarters of the epochs."""
         first = timeline.pre_epochs * timeline.batches
-        start, stop = (
-            first + timeline.prune_delay * timeline.batches,
-            first + int(END * timeline.epochs * timeline.batches),
-        )
-        interval = self.interval(timeline)
-        updates = range(start + interval, stop + 1, interval)
-        self.planned_updates = len(updates)
+        start, interval = first + timeline.prune_delay * timeline.batches, self.interval(timeline)
+        updates = range(start + interval, first + self.end(timeline), interval)
         super().plan(timeline)  # which refuses what cannot be
         return Plan(timeline.total, {first: [self.limit]} | {step: [self.limit] for step in updates})
 
@@ -111,7 +109,7 @@ class DynamicSparse(Criterion):
 
     def _exchange(self, kept: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
         number = int(kept.sum())
-        dropped = round(self.drop_rate * number)
+        dropped = self.dropped(number)
         rate = self.growing_rate
         room = kept.numel() - number + dropped
         regrown = min(dropped if rate is None else round(rate * number), room)

@@ -70,6 +70,9 @@ class CriterionOptions(Configurable):
         metavar="N:M",
     )
     saliency_batches: int = option(5, "batches of training data that scores are computed on", low=1)
+    samples_per_class: int | None = option(
+        None, "make up each of those batches of so many images of every class (GraSP's program: 10)", low=1
+    )
     shuffle_masks: bool = option(False, "sanity check: shuffle the final mask within each layer (Frankle et al., 2020)")
     invert_scores: bool = option(
         False, "sanity check: prune the weights with the largest scores (Frankle et al., 2020)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -40,7 +39,7 @@ class Pruner(Configurable):
     criterion: the name of a criterion, a class derived from `Criterion`, or one that was made.
     sparsity: the fraction in [0, 1) to prune, `pruning_limit` of the command line.
     batches: (inputs, targets) on the network's device, an iterable that can be gone through again; scores look at the
-        first `saliency_batches` of them.
+        first `saliency_batches` of them, or on class-balanced ones, `samples_per_class`.
     loss: `loss(logits, targets)`, a scalar, the mean over the images: scores look at a batch in parts.
     optimizer: the one that trains the network; what it keeps of each weight follows pruned weights and channels.
     example: one image (1, C, H, W), for tracing; by default taken from `batches`.
@@ -189,7 +188,7 @@ class Pruner(Configurable):
         # Each step looks at batches of its own, where the source can make them: from an epoch that training never sees.
         epoch = getattr(self.batches, "epoch", None)
         source = epoch(-self.steps_done) if epoch else iter(self.batches)
-        batches = itertools.islice(source, self.criterion.saliency_batches)
+        batches = self.criterion.scoring_batches(source)
         with self._holding.paused() if self._holding else contextlib.nullcontext():
             step = self.criterion.prune(sparsity, batches, self.step // self.timeline.batches, last)
         self.follow(step)

@@ -14,7 +14,7 @@ EXACT = {"eps": 0.0}
 @pytest.fixture
 def make(build):
     def start(network, flags="", loss=lambda outputs, targets: outputs.mean()):
-        criterion = build(GateDecorators, network, flags, loss)
+        criterion = build(GateDecorators, network, f"--score_mode eval {flags}", loss)
         criterion.example, criterion.dense_outputs = torch.zeros(1, 2), layer_outputs(network)
         criterion.trace()
         return criterion
@@ -38,9 +38,9 @@ def batches(*images):
 def test_the_score_is_the_output_of_the_norm_times_what_it_does_to_the_loss(make):
     network = two_paths()
     assert make(network).channel_scores(batches([1.0, 3.0]))["0"].tolist() == [5 * 3, 6 * 7]
-    # Of two batches the sizes are added: 15 and -15 do not cancel.
+    # Of two batches it is the mean of the sizes: 15 and -15 do not cancel.
     scores = make(network).channel_scores(batches([1.0, 3.0], [-2.0, 0.0]))["0"]
-    assert scores.tolist() == [15 + 15, 42 + 6]
+    assert scores.tolist() == [(15 + 15) / 2, (42 + 6) / 2]
     assert network.training
     assert not any(module._forward_hooks for module in network.modules())
     assert network[1].running_mean.tolist() == [0.0, 0.0]

@@ -64,8 +64,8 @@ SECOND = (torch.tensor([[0.0, 1.0]]), torch.tensor([1.0]))
 def test_snap_is_the_size_of_the_gates_gradient(traced):
     criterion = traced(SNAP, linear(), loss=squared)
     assert criterion.channel_scores([FIRST])["0"].tolist() == [20, 4, 4]
-    # of two batches the gradients are added before their size is taken: (20 - 4, -4 + 0, -4 + 4)
-    assert criterion.channel_scores([FIRST, SECOND])["0"].tolist() == [16, 4, 0]
+    # of two batches the mean of the gradients is taken before their size: half of (20 - 4, -4 + 0, -4 + 4)
+    assert criterion.channel_scores([FIRST, SECOND])["0"].tolist() == [8, 2, 0]
 
 
 def test_taylor_is_the_mean_of_the_squares(traced):
@@ -117,6 +117,22 @@ def test_gates_leave_the_network_as_it_was(traced):
 def test_filters_by_hand(traced, kind, expected):
     scores = traced(kind, linear()).channel_scores([])
     torch.testing.assert_close(scores["0"], torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (L1Norm, [3, 5, 1.5]),
+        (L2Norm, [5**0.5, 11**0.5, 1.25**0.5]),
+        # between (1, 2, 0), (3, -1, 1) and (0.5, 0, -1): sqrt(14), sqrt(5.25) and sqrt(11.25)
+        (L2GM, [14**0.5 + 5.25**0.5, 14**0.5 + 11.25**0.5, 5.25**0.5 + 11.25**0.5]),
+    ],
+)
+def test_a_bias_is_one_more_weight_of_its_filter(traced, kind, expected):
+    scores = traced(kind, linear(), flags="--filter_bias").channel_scores([])
+    torch.testing.assert_close(scores["0"], torch.tensor(expected))
+    without = traced(kind, linear(bias=False), flags="--filter_bias").channel_scores([])
+    torch.testing.assert_close(without["0"], traced(kind, linear()).channel_scores([])["0"])
 
 
 def test_filters_of_coupled_layers_are_added_up(traced):

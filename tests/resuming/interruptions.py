@@ -24,6 +24,7 @@ RUNS = {
     "values come back": (f"{WEIGHTS} --pruner MovementPruning --epochs 5", (6, 14)),
     "SET": (f"{WEIGHTS} --pruner SET --epochs 5", (1, 10)),
     "within epochs": (f"{WEIGHTS} --pruner RigL --update_steps 3 --epochs 5", (7, 13)),
+    "gradients of training": (f"{WEIGHTS} --pruner RigL --update_steps 4 --growth_batches training --epochs 5", (5, 8)),
     "after": (f"{WEIGHTS} --pruner mag --prune_moment after --snip_steps 2 --prune_schedule linear --epochs 3", (11,)),
     "threshold": (f"{WEIGHTS} --hoyer_square --hoyer_threshold 0.02 --prune_delay 1 --epochs 3", (6, 10)),
     "drawn anew": (f"{WEIGHTS} --pruner mag --prune_moment during --prune_delay 2 --reinitialise --shuffle_masks "
