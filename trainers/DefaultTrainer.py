@@ -12,17 +12,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from secateur.measuring.evaluation import Evaluation, evaluate
 from secateur.measuring.flops import TRAINING_FACTOR
 from secateur.measuring.sparsity import epoch_figures, training_results
+from secateur.parallel import collectives
 from secateur.parallel.batch_norm import joint_batch_norm
-from secateur.parallel.collectives import (
-    LostProcessError,
-    broadcast_from_rank0,
-    broadcast_tensors,
-    check_same_weights,
-    fork_rng,
-    size,
-    sum_over_processes,
-    sync_rng,
-)
+from secateur.parallel.collectives import LostProcessError, fork_rng, size, sum_over_processes, sync_rng
 from secateur.pruning.plan import PruningStep
 from secateur.runs.compact import save_compact
 from secateur.runs.run import Run
@@ -177,7 +169,7 @@ class DefaultTrainer(TrainingOptions, Resumable):
                 break
         self.means.join()
         check_numbers(self)
-        check_same_weights(self.network)
+        collectives.check_same_weights(self.network)
         self.epoch_seconds = time.perf_counter() - start
         self.seconds["training"] += self.epoch_seconds
 
@@ -240,7 +232,7 @@ class DefaultTrainer(TrainingOptions, Resumable):
             clip_norm(gradients, self.grad_clip)
         if self.grad_noise:
             noise = [torch.randn_like(gradient) for gradient in gradients]
-            broadcast_tensors(noise)
+            collectives.broadcast_tensors(noise)
             torch._foreach_add_(gradients, noise, alpha=self.grad_noise)
             self.masks.apply_to_gradients()
 
@@ -279,7 +271,9 @@ class DefaultTrainer(TrainingOptions, Resumable):
     def out_of_time(self) -> bool:
         """Whether `--max_training_minutes` have passed."""
         minutes = self.max_training_minutes
-        return minutes > 0 and broadcast_from_rank0(lambda: minutes < (time.perf_counter() - self.started) / 60)
+        return minutes > 0 and collectives.broadcast_from_rank0(
+            lambda: minutes < (time.perf_counter() - self.started) / 60
+        )
 
     def conclude(self) -> dict[str, object]:
         """Evaluate the network a last time, keep it as `<Model>_finished` and `_compact`, and return the results."""

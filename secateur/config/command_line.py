@@ -18,11 +18,9 @@ from typing import Any
 import pluggy
 
 from secateur.config.names import NAMED_BY
-from secateur.config.other_programs import refuse_other_programs
 from secateur.config.parser import (
     Parser,
     general_options,
-    names_of,
     options_of_reader,
     options_of_readers,
     usual_options,
@@ -32,8 +30,9 @@ from secateur.config.places import home
 from secateur.config.registry import Component, Registry
 from secateur.config.settings import Settings, check_combinations
 from secateur.config.source import Declared
+from secateur.config.unknown import refuse_unknown
 from secateur.runs.checkpoint_metadata import Checkpoint, find_checkpoint, find_external, folders_named
-from secateur.utils.errors import UserError, nearest
+from secateur.utils.errors import UserError
 
 
 @dataclass
@@ -84,9 +83,8 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> S
     argv = [with_underscores(word) for word in argv]
     reading = read(argv, registry, hooks)
     parser, asks = reading.parser, "help" in reading.typed
-    if "list" not in reading.typed and not asks:
-        refuse_other_programs(argv)
-        _refuse_unknown(reading.unknown, parser, registry)
+    if reading.unknown and "list" not in reading.typed and not asks:
+        refuse_unknown(argv, reading.unknown, parser, registry)
     values = {flag: reading.value(flag) for flag in parser.declared}
     settings = Settings(
         values=MappingProxyType(values),
@@ -255,29 +253,6 @@ def _refuse_empty(argv: list[str]) -> None:
 def _refuse_nameless(flag: str, value: str) -> None:
     if not value:
         raise UserError(f"--{flag} is empty: give it a value or leave it out")
-
-
-def _refuse_unknown(unknown: list[str], parser: Parser, registry: Registry) -> None:
-    if not unknown:
-        return
-    word = next((word for word in unknown if word.startswith("--")), unknown[0])
-    if not word.startswith("-"):
-        raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
-    word = word.partition("=")[0]
-    if owners := _owners(word.lstrip("-"), registry):
-        raise UserError(f"there is no flag {word} here: it is an option of {', '.join(owners)}, which is not named")
-    known = [f"--{name}" for one in parser.declared.values() for name in names_of(one.option)]
-    raise UserError(f"there is no flag {word}{nearest(word, known)} (all: python3 main.py --help)")
-
-
-def _owners(flag: str, registry: Registry) -> list[str]:
-    """The components that have an option of this name."""
-    return [
-        component.name
-        for kind in NAMED_BY.values()
-        for component in registry.components(kind)
-        if any(flag in names_of(one.option) for one in component.declared_in_source())
-    ]
 
 
 def _results_dir(named: Path | None) -> Path:

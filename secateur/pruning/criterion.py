@@ -16,8 +16,7 @@ from secateur.pruning.masks import Masks
 from secateur.pruning.options import CriterionOptions
 from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline
 from secateur.pruning.saliency import Batch, LossFunction
-from secateur.pruning.selection import DISTRIBUTIONS, checked_scores, read_pattern, select, select_in_groups
-from secateur.utils.counts import count_true
+from secateur.pruning.selection import DISTRIBUTIONS, checked_scores, count_true, read_pattern, select, select_in_groups
 from secateur.utils.errors import UserError, nearest
 from secateur.utils.modes import evaluation_mode
 from secateur.utils.seeds import seeded_generator

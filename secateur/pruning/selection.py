@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from secateur.utils.counts import count_true
 from secateur.utils.errors import UserError
 
 
@@ -28,6 +27,13 @@ def select(
     shapes = {name: score.shape for name, score in scores.items()}
     counts = layer_counts(shapes, keep, distribution, alive)
     return {name: keep_largest(score, counts[name]) for name, score in scores.items()}
+
+
+def count_true(mask: Tensor) -> int:
+    """How many elements of a boolean tensor of any shape are True."""
+    if mask.device.type == "cpu":
+        return int(np.count_nonzero(mask.numpy()))  # takes a twentieth of the time of torch's sum
+    return int(mask.count_nonzero())
 
 
 def keep_largest(scores: Tensor, keep: int) -> Tensor:

@@ -126,7 +126,6 @@ TYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-ORDER = list(TYPES)
 
 
 def write_tensor_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> str:
@@ -157,7 +156,7 @@ def write_tensor_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str
 def _rank(name: str, tensor: Tensor) -> int:
     if tensor.dtype not in TYPES or tensor.layout != torch.strided:
         raise TypeError(f"{name} is a tensor of {tensor.dtype}, {tensor.layout}, which safetensors files do not hold")
-    return ORDER.index(tensor.dtype)
+    return list(TYPES).index(tensor.dtype)
 
 
 def _bytes(tensor: Tensor) -> memoryview:

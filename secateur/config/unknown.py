@@ -1,0 +1,35 @@
+"""Words of a command line that no option here knows. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from secateur.config.names import NAMED_BY
+from secateur.config.other_programs import refuse_other_programs
+from secateur.config.parser import Parser, names_of
+from secateur.config.registry import Registry
+from secateur.utils.errors import UserError, nearest
+
+
+def refuse_unknown(argv: Sequence[str], unknown: Sequence[str], parser: Parser, registry: Registry) -> NoReturn:
+    """Raise `UserError` for the first of the `unknown` words of `argv`, with what may have been meant."""
+    refuse_other_programs(argv)
+    word = next((word for word in unknown if word.startswith("--")), unknown[0])
+    if not word.startswith("-"):
+        raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
+    word = word.partition("=")[0]
+    if owners := _owners(word.lstrip("-"), registry):
+        raise UserError(f"there is no flag {word} here: it is an option of {', '.join(owners)}, which is not named")
+    known = [f"--{name}" for one in parser.declared.values() for name in names_of(one.option)]
+    raise UserError(f"there is no flag {word}{nearest(word, known)} (all: python3 main.py --help)")
+
+
+def _owners(flag: str, registry: Registry) -> list[str]:
+    """The components that have an option of this name."""
+    return [
+        component.name
+        for kind in NAMED_BY.values()
+        for component in registry.components(kind)
+        if any(flag in names_of(one.option) for one in component.declared_in_source())
+    ]
