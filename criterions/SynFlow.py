@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from secateur.pruning.criterion import Criterion
-from secateur.pruning.saliency import Batch, ScoreMode, scoring
+from secateur.pruning.saliency import SCORE_MODES, Batch, ScoreMode
 
 
 class SynFlow(ScoreMode, Criterion):
@@ -32,7 +32,7 @@ class SynFlow(ScoreMode, Criterion):
                 tensor.abs_()
         weights = {name: positive.get_submodule(name).weight for name in self.weights}
         ones = torch.ones(1, *inputs.shape[1:], dtype=torch.float64, device=device)
-        with scoring(positive, self.score_mode):
+        with SCORE_MODES[self.score_mode](positive), torch.enable_grad():
             flow = positive(ones).sum()
             gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -44,24 +43,6 @@ def micro_batches(network: nn.Module, inputs: Tensor, targets: Tensor) -> Iterat
         yield some_inputs, some_targets, len(some_targets) / len(targets)
 
 
-@contextlib.contextmanager
-def scoring(network: nn.Module, mode: str) -> Iterator[None]:
-    """Put a network into the mode in which it is scored, a name in SCORE_MODES, and leave it as it was.
-
-    Raises `UserError` where a batch has too few values for statistics of its own.
-    """
-    try:
-        with SCORE_MODES[mode](network), torch.enable_grad():
-            yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise UserError(
-            f"--score_mode {mode} takes the statistics of norms from each batch, and one has a single value a channel: "
-            "give larger batches, or --score_mode eval"
-        ) from error
-
-
 def mean_over_batches(values: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Return the mean of what each batch gives, by name: a batch that is repeated changes nothing.
 
@@ -81,7 +62,7 @@ def batch_gradients(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield for each batch the gradient of its loss with respect to each tensor, the same on all processes.
 
-    `mode` is that of the network meanwhile; see `scoring`.
+    `mode` is that of the network meanwhile, a name in SCORE_MODES, which is left as it was.
     """
     for parts in _losses(network, loss, batches, mode):
         totals = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
@@ -134,12 +115,24 @@ def hessian_gradient_product(
 
 def _losses(network: nn.Module, loss: LossFunction, batches: Iterable[Batch], mode: str) -> Iterator[Iterator[Tensor]]:
     """Yield for each batch this process's share of its loss, as scalars to be differentiated one after another."""
-    with scoring(network, mode):
+    with SCORE_MODES[mode](network), torch.enable_grad():
         for inputs, targets, share in shares(batches, whole=mode == "train"):
             yield (
-                share * fraction * loss(network(some), their_targets)
+                share * fraction * loss(_outputs(network, some, mode), their_targets)
                 for some, their_targets, fraction in micro_batches(network, inputs, targets)
             )
+
+
+def _outputs(network: nn.Module, inputs: Tensor, mode: str) -> Tensor:
+    try:
+        return network(inputs)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            f"--score_mode {mode} takes the statistics of norms from each batch, and one has a single value a channel: "
+            "give larger batches, or --score_mode eval"
+        ) from error
 
 
 #: Returns the derivative of a scalar with respect to each of some tensors.

@@ -86,7 +86,7 @@ def test_a_batch_that_is_repeated_changes_nothing(step_of, kind):
 
 @pytest.mark.parametrize("kind", BY_GRADIENT)
 def test_nor_does_it_in_the_other_mode(step_of, kind):
-    batch, other = images(12), "train" if kind.score_mode.default == "eval" else "eval"
+    batch, other = images(12), "train" if kind.score_mode == "eval" else "eval"
     assert_same(step_of(kind, [batch] * 3, other), step_of(kind, [batch], other))
 
 

@@ -173,9 +173,9 @@ def test_bases_are_followed_through_files(source):
         class Mine(Between, nn.Module, torch.nn.Identity):
             pass
     """)
-    assert owners(mine) == ["CriterionOptions", "SaliencyLoss"]
-    assert [one.name for one in mine.lineage()][-6:] == [
-        *("Criterion", "SaliencyLoss", "SNIP", "SNIPit", "Between", "Mine"),
+    assert owners(mine) == ["CriterionOptions", "ScoreMode", "SaliencyLoss"]
+    assert [one.name for one in mine.lineage()][-7:] == [
+        *("Criterion", "ScoreMode", "SaliencyLoss", "SNIP", "SNIPit", "Between", "Mine"),
     ]
 
 
@@ -271,7 +271,7 @@ def test_reading_imports_no_torch():
     code = (
         "import sys; from pathlib import Path; from secateur.config.source import ClassSource as S;"
         "found = S(Path('criterions/SNIPitDuring.py'), 'SNIPitDuring').declared();"
-        "assert {one.owner for one in found} == {'CriterionOptions', 'SaliencyLoss'};"
+        "assert {one.owner for one in found} == {'CriterionOptions', 'ScoreMode', 'SaliencyLoss'};"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

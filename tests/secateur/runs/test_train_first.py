@@ -81,7 +81,7 @@ def test_of_several_the_one_that_finished_last_is_used(finished, make_run, make_
     folders = [first]
     for _ in range(2):
         run = make_run(SETTINGS)
-        run.folder.describe([], run.settings, run.device, {})
+        run.folder.describe([], run.settings, {})
         (run.folder.models / "LeNet300_finished.json").write_text("{}")
         folders.append(run.folder.path)
     assert all(folder.parent == older for folder in folders)
