@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ from torch import nn
 
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint import restore_checkpoint, save_checkpoint, write_tensors
-from secateur.runs.checkpoint_metadata import Checkpoint, find_checkpoint, labels
+from secateur.runs.checkpoint_metadata import find_checkpoint
 from secateur.runs.files import checksum, checksum_of, read_checksummed, write_checksummed
 from secateur.utils.errors import UserError
 
@@ -284,21 +283,3 @@ def test_a_name_that_the_tensors_say_twice_is_refused(saved):
 def test_a_name_longer_than_any_file_is_refused(saved):
     with pytest.raises(UserError, match="--checkpoint_name: File name too long: 'xxx"):
         find_checkpoint(saved[2], "x" * 5000, None)
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.44_b/models/x"], ["a", "b"]),
-        (["2026-11-21_03.41.44/models/x", "elsewhere/models/x"], ["2026-11-21_03.41.44", "elsewhere"]),
-        (
-            ["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.45_a/models/x"],
-            ["2026-11-21_03.41.44_a", "2026-11-21_03.41.45_a"],
-        ),
-        (["r/models/x", "r/models/y"], ["r/x", "r/y"]),
-        (["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.44_a/models/y"], ["a/x", "a/y"]),
-        (["r/models/x", "r/models/x"], ["r/x 1", "r/x 2"]),
-    ],
-)
-def test_labels_are_as_short_as_they_tell_checkpoints_apart(paths, names):
-    assert labels([Checkpoint(Path(path), {}) for path in paths]) == names

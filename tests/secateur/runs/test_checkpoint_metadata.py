@@ -1,0 +1,25 @@
+"""How checkpoints are called where several are compared."""
+
+from pathlib import Path
+
+import pytest
+
+from secateur.runs.checkpoint_metadata import Checkpoint, labels
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.44_b/models/x"], ["a", "b"]),
+        (["2026-11-21_03.41.44/models/x", "elsewhere/models/x"], ["2026-11-21_03.41.44", "elsewhere"]),
+        (
+            ["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.45_a/models/x"],
+            ["2026-11-21_03.41.44_a", "2026-11-21_03.41.45_a"],
+        ),
+        (["r/models/x", "r/models/y"], ["r/x", "r/y"]),
+        (["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.44_a/models/y"], ["a/x", "a/y"]),
+        (["r/models/x", "r/models/x"], ["r/x 1", "r/x 2"]),
+    ],
+)
+def test_labels_are_as_short_as_they_tell_checkpoints_apart(paths, names):
+    assert labels([Checkpoint(Path(path), {}) for path in paths]) == names
