@@ -47,6 +47,7 @@ HOMES = {
     "keep_largest": "secateur.pruning.selection",
     "mean_gradients": "secateur.pruning.saliency",
     "random_scores": "secateur.pruning.scores",
+    "accelerate": "secateur.sparse.accelerate",
     "attack": "secateur.api.measuring",
     "calibration": "secateur.api.measuring",
     "compact": "secateur.api.pruning",

@@ -39,7 +39,7 @@ class Speed(DefaultTester):
         dense_of = {label: _dense_name(one) for label, one in run.compared.items()}
         dense = {dense_of[label]: one for label, one in run.compared.items()}
         networks = {label: dense_network(one) for label, one in dense.items()}
-        networks |= {label: one.network for label, one in run.compared.items()}
+        networks |= {label: one.executed for label, one in run.compared.items()}
         budget = self.speed_seconds * len(networks)
         measured = latencies(run, networks, self.speed_batch_sizes, budget)
         rows = []
