@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 #: Switches off the pictures, for runs of which none is looked at.
-QUICK = "--disable_histograms --disable_saliency --disable_confusion --disable_weightplot --disable_netplot"
+QUICK = "--disable_curves --disable_histograms --disable_saliency --disable_confusion --disable_weightplot "
+QUICK += "--disable_netplot"
 
 
 def call(command: str, folder: Path = ROOT, **options: Any) -> subprocess.CompletedProcess:

@@ -1,10 +1,10 @@
 """Kills runs at random moments and resumes them, for tests/resuming: a program of its own, which forks.
 
-    killed_runs.py RESULTS SEED KILLS SIGNAL COMMAND
+    killed_runs.py RESULTS SEED KILLS SIGNALS COMMAND
 
-Makes the run of the command below RESULTS: once as `whole`, which is left alone, and as `killed`, which gets SIGKILL or
-SIGTERM on its way to the end; again where it comes there before it was killed so often. Prints how each process ended,
-and the last state that it found.
+Makes the run of the command below RESULTS: once as `whole`, which is left alone, and for each of the SIGNALS, as in
+SIGKILL,SIGTERM, as `killed`, which gets that on its way to the end; again where it comes there before it was killed so
+often. Prints how each process ended, and the last state that it found.
 """
 
 import os
@@ -24,12 +24,14 @@ import sklearn.datasets  # noqa: E402, F401
 import torch.utils.tensorboard  # noqa: E402, F401
 import torch_pruning  # noqa: E402, F401
 
+import secateur.measuring.latency  # noqa: E402
 import secateur.runs.execute  # noqa: E402
 import secateur.runs.folder  # noqa: E402
 from secateur import cli  # noqa: E402
 from secateur.runs.resuming import has_finished  # noqa: E402
 
 secateur.runs.folder._git = lambda root, *command: None  # commits made meanwhile are of no interest
+secateur.measuring.latency.MOST_TIMES = 1
 
 
 def start(command: str) -> int:
@@ -47,13 +49,16 @@ def start(command: str) -> int:
     return child
 
 
-def run(results: Path, seed: int, kills: int, number: int, command: str) -> None:
-    """Make both runs."""
-    killed = signal.SIGKILL if number == signal.SIGKILL else (128 + number) << 8  # the others are an orderly end
+def make_whole(results: Path, command: str) -> float:
+    """Make the run that nobody disturbs; returns its seconds."""
     began = time.perf_counter()
     assert os.waitpid(start(f"{command} --run_name whole --results_dir {results}"), 0)[1] == 0
-    whole = time.perf_counter() - began
-    generator = random.Random(seed)
+    return time.perf_counter() - began
+
+
+def make_killed(results: Path, generator: random.Random, kills: int, number: int, command: str, whole: float) -> None:
+    """Make the run that is killed."""
+    killed = signal.SIGKILL if number == signal.SIGKILL else (128 + number) << 8  # the others are an orderly end
     going = True
     while going or kills:
         folder = next((path for path in results.glob("*_killed*") if not has_finished(path)), None)
@@ -76,4 +81,7 @@ def run(results: Path, seed: int, kills: int, number: int, command: str) -> None
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), signal.Signals[sys.argv[4]], sys.argv[5])
+    place, seed, count, names, words = sys.argv[1:]
+    needed, numbers = make_whole(Path(place), words), random.Random(int(seed))
+    for name in names.split(","):
+        make_killed(Path(place), numbers, int(count), signal.Signals[name], words, needed)

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from secateur import cli
-
-QUICK = "--disable_histograms --disable_saliency --disable_confusion --disable_weightplot --disable_netplot"
+from tests.commands import QUICK
 
 
 def test_a_checkpoint_is_pruned_and_compensated_without_training(tmp_path):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import QUICK
+from secateur import cli
+from tests.commands import QUICK, Outcome
 
 ROOT = Path(__file__).parent.parent
 RUN = f"--model LogisticRegression --data_set RUBBISH --rubbish_images 64 --epochs 1 {QUICK}"
@@ -19,15 +20,19 @@ RUN = f"--model LogisticRegression --data_set RUBBISH --rubbish_images 64 --epoc
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def call(command, results, **options):
-    """Run main.py in a process of its own."""
-    words = [sys.executable, "main.py", *command.split(), "--results_dir", str(results)]
-    return subprocess.run(
-        words, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False, **options
-    )
+@pytest.fixture
+def call(capsys):
+    """Call main.main here, with a folder for the results; returns its `Outcome`."""
+
+    def answer(command, results):
+        status = cli.main([*command.split(), "--results_dir", str(results)])
+        return Outcome(status, *capsys.readouterr(), None)
+
+    return answer
 
 
 def start(command, results):
+    """Start main.py in a process of its own, and of its own group."""
     words = [sys.executable, "main.py", *command.split(), "--results_dir", str(results)]
     return subprocess.Popen(
         words, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -49,24 +54,24 @@ def wait_for(results, pattern, number, enough=lambda path: True):
     raise AssertionError(f"{pattern} did not come")
 
 
-def test_two_at_a_time_give_the_same_numbers_as_one_after_another(tmp_path):
+def test_two_at_a_time_give_the_same_numbers_as_one_after_another(call, tmp_path):
     command = f"{RUN} --seed 1,2 --learning_rate 0.1,0.01"
     one = call(command, tmp_path / "one")
-    assert one.returncode == 0, one.stderr
-    assert one.stderr == ""
-    assert "4 of 4 · seed 2, learning_rate 0.01 · test accuracy" in one.stdout
+    assert one.status == 0, one.err
+    assert one.err == ""
+    assert "4 of 4 · seed 2, learning_rate 0.01 · test accuracy" in one.out
     two = call(f"{command} --jobs 2", tmp_path / "two")
-    assert two.returncode == 0, two.stderr
+    assert two.status == 0, two.err
     assert rows(tmp_path / "one") == rows(tmp_path / "two")
     assert [row["status"] for row in rows(tmp_path / "one")] == ["done"] * 4
     assert len({row["test_loss"] for row in rows(tmp_path / "one")}) == 4
     runs = json.loads(next(tmp_path.glob("one/grid_*/index.json")).read_text())["runs"]
     log = next(tmp_path.glob("one/grid_*")) / runs[0]["folder"] / "output" / "log.txt"
     assert "epoch   1" in log.read_text()
-    assert "epoch   1" not in one.stdout
+    assert "epoch   1" not in one.out
 
 
-def test_a_grid_that_was_killed_goes_on_where_it_was_and_comes_to_the_same(tmp_path):
+def test_a_grid_that_was_killed_goes_on_where_it_was_and_comes_to_the_same(call, tmp_path):
     command = f"{RUN} --seed 1,2,3"
     process = start(command, tmp_path / "killed")
     wait_for(tmp_path / "killed", "grid_*/*/output/results.json", 1)
@@ -75,13 +80,13 @@ def test_a_grid_that_was_killed_goes_on_where_it_was_and_comes_to_the_same(tmp_p
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/grid_*/*seed-1_*/output/results.json")}
     assert len(finished) == 1
     again = call(command, tmp_path / "killed")
-    assert again.returncode == 0, again.stderr
+    assert again.status == 0, again.err
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     through = call(command, tmp_path / "through")
-    assert through.returncode == 0, through.stderr
+    assert through.status == 0, through.err
     assert rows(tmp_path / "killed") == rows(tmp_path / "through")
     third = call(command, tmp_path / "through")
-    assert "3 runs: 3 done, 0 to run" in third.stdout
+    assert "3 runs: 3 done, 0 to run" in third.out
 
 
 def processes_of(process):
@@ -94,7 +99,7 @@ def processes_of(process):
     return found[::-1]
 
 
-def test_runs_that_were_killed_in_their_midst_go_on_there_and_come_to_the_same(tmp_path):
+def test_runs_that_were_killed_in_their_midst_go_on_there_and_come_to_the_same(call, tmp_path):
     command = f"{RUN.replace('--epochs 1', '--epochs 80')} --eval_freq 0"
     command += " --prune_criterion IMP --snip_steps 2 --outer_layer_pruning --save_minutes 0 --seed 1,2,3 --jobs 2"
     process = start(command, tmp_path / "killed")
@@ -106,14 +111,14 @@ def test_runs_that_were_killed_in_their_midst_go_on_there_and_come_to_the_same(t
     assert len(begun) == 2
     assert not list(tmp_path.glob("killed/grid_*/*/output/results.json"))
     again = call(command, tmp_path / "killed")
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "3 runs: 0 done, 3 to run (2 of them interrupted)" in again.stdout
+    assert again.status == 0, again.out + again.err
+    assert "3 runs: 0 done, 3 to run (2 of them interrupted)" in again.out
     assert len(list(tmp_path.glob("killed/grid_*/*/codebase"))) == 3
     for state in begun:
         assert not state.exists()
         assert "goes on after " in (state.parent / "output" / "log.txt").read_text()
     through = call(command, tmp_path / "through")
-    assert through.returncode == 0, through.stderr
+    assert through.status == 0, through.err
     assert rows(tmp_path / "killed") == rows(tmp_path / "through")
     assert [row["status"] for row in rows(tmp_path / "through")] == ["done"] * 3
 
@@ -181,12 +186,12 @@ def test_help_with_several_names_is_that_of_the_first(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("slurm --slurm_local", "submitit")])
-def test_a_cluster_gives_the_same_numbers(tmp_path, engine, package):
+def test_a_cluster_gives_the_same_numbers(call, tmp_path, engine, package):
     pytest.importorskip(package)
     command = f"{RUN} --N 64,5000"
     local = call(command, tmp_path / "local")
     other = call(f"{command} --engine {engine}", tmp_path / "other")
-    assert (local.returncode, other.returncode) == (1, 1), other.stderr
+    assert (local.status, other.status) == (1, 1), other.err
     assert rows(tmp_path / "local") == rows(tmp_path / "other")
 
 

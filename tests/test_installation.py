@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import QUICK
+
 ROOT = Path(__file__).resolve().parents[1]
 LOOP = """
 import torch
@@ -57,7 +59,7 @@ class Guarded(secateur.Criterion):
 }
 RUN = (
     *("--data_set", "DIGITS", "--N", "64", "--epochs", "1", "--pruning_limit", "0.9"),
-    *("--disable_saliency", "--disable_confusion", "--disable_weightplot", "--disable_netplot", "--disable_histograms"),
+    *QUICK.split(),
 )
 
 

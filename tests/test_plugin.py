@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.commands import QUICK
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tests" / "plugin_package"
 #: 64 x 16 weights in the hidden layer and 16 x 10 in the classifier.
@@ -20,7 +22,7 @@ CANDIDATES = 64 * 16 + 16 * 10
 KEPT = round(0.1 * CANDIDATES)
 TINY_RUN = (
     *("--data_set", "DIGITS", "--N", "100", "--epochs", "1", "--batch_size", "50"),
-    *("--disable_saliency", "--disable_confusion", "--disable_weightplot", "--disable_netplot", "--disable_histograms"),
+    *QUICK.split(),
 )
 PRUNED_RUN = (
     *("--model", "TinyMLP", "--hidden_dim", "16"),

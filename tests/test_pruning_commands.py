@@ -6,11 +6,9 @@ import json
 import pytest
 
 from secateur import cli
+from tests.commands import QUICK
 
-QUICK = (
-    "--epochs 2 --N 96 --batch_size 32 --eval_freq 0 --disable_histograms --disable_saliency --disable_confusion "
-    "--disable_weightplot --disable_netplot"
-)
+SMALL = f"--epochs 2 --N 96 --batch_size 32 --eval_freq 0 {QUICK}"
 
 
 @pytest.fixture
@@ -31,7 +29,7 @@ def run(tmp_path, capsys):
 @pytest.mark.parametrize("pruner", ["rand", "mag", "snip", "grasp", "synflow"])
 def test_the_comparison_of_pruners_runs_as_it_is_written(run, pruner):
     command = f"--model-class lottery --model vgg11 --dataset digits --experiment example --pruner {pruner}"
-    results, _ = run(f"{command} --compression 10 --outer_layer_pruning --expid {pruner} {QUICK} --post-epochs 0")
+    results, _ = run(f"{command} --compression 10 --outer_layer_pruning --expid {pruner} {SMALL} --post-epochs 0")
     # 3x3 convolutions of 1-64-128-256-256-512-512-512-512 channels and the classifier
     channels = [1, 64, 128, 256, 256, 512, 512, 512, 512]
     weights = 9 * sum(before * after for before, after in itertools.pairwise(channels)) + 512 * 10
@@ -41,7 +39,7 @@ def test_the_comparison_of_pruners_runs_as_it_is_written(run, pruner):
 
 def test_many_shots_train_and_prune_in_turn(run):
     command = "--model LeNet300 --dataset digits --experiment multishot --pruner mag --compression 4 --snip_steps 2"
-    results, out = run(f"{command} --pre-epochs 1 --outer_layer_pruning {QUICK}")
+    results, out = run(f"{command} --pre-epochs 1 --outer_layer_pruning {SMALL}")
     assert results["weight_sparsity"] == 0.75
     assert results["epochs"] == 4
     assert out.count("prunable weights kept") == 2
@@ -64,13 +62,13 @@ def test_many_shots_train_and_prune_in_turn(run):
     ],
 )  # fmt: skip
 def test_each_method_hits_its_target(run, command, sparsity):
-    results, _ = run(f"--model LeNet300 {QUICK} --outer_layer_pruning {command}")
+    results, _ = run(f"--model LeNet300 {SMALL} --outer_layer_pruning {command}")
     assert results["weight_sparsity"] == pytest.approx(sparsity, abs=1e-4)
     assert results["notices"] == []
 
 
 def test_weights_regrown_where_nothing_comes_in_stay_zero_and_count_as_such(run):
-    results, out = run(f"--model LeNet300 {QUICK} --outer_layer_pruning --prune_criterion SET --pruning_limit 0.9 "
+    results, out = run(f"--model LeNet300 {SMALL} --outer_layer_pruning --prune_criterion SET --pruning_limit 0.9 "
                        "--epochs 4")  # fmt: skip
     assert out.count("5,020 of 50,200 prunable weights kept") == 4
     assert 0.9 <= results["weight_sparsity"] < 0.91
@@ -80,21 +78,21 @@ def test_deep_hoyer_brings_its_loss_and_prunes_what_it_made_small(run):
     command = (
         "--prune_criterion HoyerSquare --hoyer_reg 0.01 --epochs 20 --prune_delay 17 --prune_freq 1 --hoyer_square"
     )
-    results, out = run(f"--model LeNet300 {QUICK} --outer_layer_pruning {command}")
+    results, out = run(f"--model LeNet300 {SMALL} --outer_layer_pruning {command}")
     assert 0.3 < results["weight_sparsity"] < 1
     assert "HoyerSquare, 1 pruning step by a threshold; 20 epochs" in out
     assert results["notices"] == []
 
 
 def test_deep_hoyer_ends_its_penalty_for_the_outer_layers_too(make_run):
-    run = make_run(f"--model LeNet300 --hoyer_square {QUICK}")
+    run = make_run(f"--model LeNet300 --hoyer_square {SMALL}")
     assert run.loss.penalty() is not None
     run.criterion.prune(0.5, [], last=True)
     assert run.loss.penalty() is None
 
 
 def test_l0_brings_its_loss_and_its_trainer(run):
-    results, _ = run(f"--model LeNet300 {QUICK} --l0 --l0_reg 0.1")
+    results, _ = run(f"--model LeNet300 {SMALL} --l0 --l0_reg 0.1")
     assert results["gates"] == {"features.3": 300, "classifier": 100}
     assert results["notices"] == []
 
@@ -112,11 +110,11 @@ def test_l0_brings_its_loss_and_its_trainer(run):
     ],
 )
 def test_flags_without_effect_are_reported(run, flags, notice):
-    results, _ = run(f"--model LeNet300 {QUICK} {flags}")
+    results, _ = run(f"--model LeNet300 {SMALL} {flags}")
     assert any(line.startswith(notice) for line in results["notices"])
 
 
 def test_a_layer_that_collapses_is_reported_when_it_happens_and_in_the_results(run):
-    results, out = run(f"--model VGG11 --prune_criterion synflow --compression 10000 --snip_steps 1 {QUICK} --epochs 0")
+    results, out = run(f"--model VGG11 --prune_criterion synflow --compression 10000 --snip_steps 1 {SMALL} --epochs 0")
     assert results["collapsed_layers"]
     assert f"LAYER COLLAPSE: {results['collapsed_layers'][0]}" in out

@@ -5,12 +5,10 @@ import json
 import pytest
 
 from secateur import cli
+from tests.commands import QUICK
 
 # VGG11 for VGG16, DIGITS for CIFAR10, fewer epochs of fewer images
-SMALL = (
-    "--model VGG11 --data_set DIGITS --N 96 --batch_size 32 --eval_freq 0 --disable_histograms --disable_saliency "
-    "--disable_confusion --disable_weightplot --disable_netplot"
-)
+SMALL = f"--model VGG11 --data_set DIGITS --N 96 --batch_size 32 --eval_freq 0 {QUICK}"
 PARAMETERS = 9_229_962
 
 

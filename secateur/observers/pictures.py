@@ -30,6 +30,13 @@ class Pictures(Configurable):
         only_training=True,
         metavar="EPOCHS",
     )
+    disable_curves: bool = option(
+        False,
+        "no picture of loss, accuracy and sparsity over the epochs",
+        changes_numbers=False,
+        only_training=True,
+        smoke=True,
+    )
     disable_saliency: bool = option(
         False, "no picture of the scores at each pruning step", changes_numbers=False, only_training=True, smoke=True
     )
@@ -84,7 +91,7 @@ class Pictures(Configurable):
         """Draw everything that was not switched off."""
         output = run.folder.output
         name = f"{run.model_spec['model']} on {run.model_spec['data_set']}"
-        if self.rows:
+        if self.rows and not self.disable_curves:
             drawing.curves(self.rows, run.data.held_out_name, name, output / "curves.png")
         if self.steps:
             drawing.score_histograms(self.steps, type(run.criterion).__name__, output / "saliency.png")

@@ -15,6 +15,7 @@ from secateur.pruning.options import CriterionOptions
 from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline
 from secateur.pruning.saliency import Batch, LossFunction
 from secateur.pruning.selection import DISTRIBUTIONS, checked_scores, read_pattern, select, select_in_groups
+from secateur.utils.counts import count_true
 from secateur.utils.errors import UserError, nearest
 from secateur.utils.seeds import seeded_generator
 from secateur.utils.stateful import Stateful
@@ -88,7 +89,7 @@ class Criterion(CriterionOptions, Stateful):
             n, m = self.group_pattern
             density = keep / sum(score.numel() for score in scores.values())
             return select_in_groups(scores, max(n, round(m * density)), m)
-        alive = None if self.regrowth else {name: int(mask.sum()) for name, mask in self.kept().items()}
+        alive = None if self.regrowth else {name: count_true(mask) for name, mask in self.kept().items()}
         return select(scores, keep, self.distribution, alive)
 
     @property
@@ -175,18 +176,20 @@ class Criterion(CriterionOptions, Stateful):
         if self.invert_scores:
             scores = {name: -score for name, score in scores.items()}
         before = self.kept()
+        alive = {name: count_true(mask) for name, mask in before.items()}
         candidates = sum(weight.numel() for weight in self.weights.values())
         keep = round((1 - sparsity) * candidates)
         if self.regrowth is None:
             scores = {name: score.masked_fill(~before[name], -torch.inf) for name, score in scores.items()}
-            keep = min(keep, sum(int(mask.sum()) for mask in before.values()))
+            keep = min(keep, sum(alive.values()))
         masks = self.select(scores, keep)
         if self.regrowth is None:
             masks = {name: mask & before[name] for name, mask in masks.items()}
         if last and self.shuffle_masks:
             masks = self._shuffled(masks)
         regrown = self._apply(masks, before)
-        kept = sum(int(mask.sum()) for mask in masks.values())
+        left = {name: count_true(mask) for name, mask in masks.items()}
+        kept = sum(left.values())
         return PruningStep(
             epoch,
             sparsity if self.has_limit else 1 - kept / candidates,
@@ -194,8 +197,8 @@ class Criterion(CriterionOptions, Stateful):
             kept,
             scores,
             masks,
-            {name: mask for name, mask in regrown.items() if mask.any()},
-            [name for name, mask in masks.items() if not mask.any() and before[name].any()],
+            {name: mask for name, mask in regrown.items() if count_true(mask)},
+            [name for name, number in left.items() if alive[name] and not number],
         )
 
     def _apply(self, masks: dict[str, Tensor], before: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from secateur.utils.counts import count_true
 from secateur.utils.errors import UserError
 
 
@@ -41,7 +42,7 @@ def keep_largest(scores: Tensor, keep: int) -> Tensor:
     threshold = torch.kthvalue(ranked, len(scores) - keep + 1).values.to(scores.device)
     chosen = scores > threshold
     tied = (scores == threshold).nonzero().flatten()
-    chosen[tied[: keep - int(chosen.sum())]] = True
+    chosen[tied[: keep - count_true(chosen)]] = True
     return chosen
 
 

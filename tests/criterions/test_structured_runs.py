@@ -12,12 +12,10 @@ from secateur import cli
 from secateur.runs import execute
 from secateur.runs.assemble import assemble
 from secateur.runs.files import read_checksummed, write_checksummed
+from tests.commands import QUICK
 
 ROOT = Path(__file__).parents[2]
-QUICK = (
-    "--data_set DIGITS --N 48 --batch_size 16 --eval_freq 0 --disable_histograms --disable_saliency "
-    "--disable_confusion --disable_weightplot --disable_netplot"
-)
+SMALL = f"--data_set DIGITS --N 48 --batch_size 16 --eval_freq 0 {QUICK}"
 
 
 @pytest.fixture
@@ -81,7 +79,7 @@ def logits(run):
 
 @pytest.mark.slow
 def test_a_smaller_network_is_trained_kept_evaluated_and_pruned_again(run, tmp_path):
-    command = f"--model ResNet18 --prune_criterion SNAPit {QUICK}"
+    command = f"--model ResNet18 --prune_criterion SNAPit {SMALL}"
     first, results = run(f"{command} --pruning_limit 0.93 --epochs 1")
     assert results["node_sparsity"] == pytest.approx(0.93, abs=0.005)
     assert sum(parameter.numel() for parameter in first.network.parameters()) < 0.05 * results["parameters_dense"]
@@ -117,7 +115,7 @@ def halve_the_last(cuts):
     ],
 )
 def test_a_tampered_record_of_removed_channels_is_refused_in_one_line(run, tamper, said):
-    trained, _ = run(f"--model LeNet300 --prune_criterion SNAP --pruning_limit 0.9 --epochs 0 {QUICK}")
+    trained, _ = run(f"--model LeNet300 --prune_criterion SNAP --pruning_limit 0.9 --epochs 0 {SMALL}")
     path = trained.folder.models / "LeNet300_finished.json"
     metadata = read_checksummed(path)
     write_checksummed(path, metadata | {"cuts": tamper(metadata["cuts"])})

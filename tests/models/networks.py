@@ -4,6 +4,12 @@ import importlib
 from pathlib import Path
 
 import torch
+from torch import nn
+
+from secateur.runs.model_zoos import torchvision_network
+from secateur.utils.torchvision_import import torchvision
+
+vit = torchvision.models.vision_transformer
 
 FOLDER = Path(__file__).parents[2] / "models"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem[0] != "_")
@@ -21,10 +27,30 @@ SHALLOW = (
 
 
 def make_shallow(monkeypatch):
-    """Let the networks of `SHALLOW` have fewer blocks for a while."""
+    """Let the networks of `SHALLOW`, and large ones of torchvision, have fewer blocks for a while."""
     for attribute, value, names in SHALLOW:
         for name in names:
             monkeypatch.setattr(class_of(name), attribute, value)
+    densenet, vision_transformer = torchvision.models.densenet._densenet, vit._vision_transformer
+    monkeypatch.setattr(
+        torchvision.models.densenet,
+        "_densenet",
+        lambda growth, blocks, *rest, **options: densenet(growth, (2, 3, 2, 2), *rest, **options),
+    )
+    monkeypatch.setattr(vit, "_vision_transformer", lambda **options: vision_transformer(**options | {"num_layers": 2}))
+
+
+def narrow_vgg(name, input_shape, num_classes):
+    """A VGG of torchvision whose classifier has 64 neurons a layer, where 4,096 have a hundred million weights."""
+    with torch.device("meta"):
+        network = torchvision_network(name, input_shape, num_classes)
+        for place, inputs, outputs in ((0, 512 * 7 * 7, 64), (3, 64, 64), (6, 64, num_classes)):
+            network.classifier[place] = nn.Linear(inputs, outputs)
+    network.to_empty(device="cpu")
+    for layer in network.modules():
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+    return network
 
 
 def class_of(name):

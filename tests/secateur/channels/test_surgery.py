@@ -10,7 +10,7 @@ from torch.nn import functional
 from secateur.channels.surgery import Surgery, replay
 from secateur.runs.model_zoos import torchvision_network
 from secateur.training.optimizers import build_optimizer, prune_optimizer_state
-from tests.models.networks import make_shallow
+from tests.models.networks import make_shallow, narrow_vgg
 from tests.secateur.channels.networks import assert_close, outputs, scattered, zeroed
 
 FOLDER = Path(__file__).parents[3] / "models"
@@ -41,6 +41,8 @@ def image_of(name):
 def build(name, seed=0):
     torch.manual_seed(seed)
     shape = tuple(image_of(name).shape[1:])
+    if name == "torchvision:vgg11_bn":
+        return narrow_vgg("vgg11_bn", shape, 5)
     if name.startswith("torchvision:"):
         return torchvision_network(name.removeprefix("torchvision:"), shape, 5)
     return getattr(importlib.import_module(f"secateur.models.{name}"), name)(shape, 5)

@@ -6,9 +6,9 @@ import pytest
 from safetensors.torch import load_file
 
 from secateur import cli
+from tests.commands import QUICK
 
-QUICK = "--N 96 --batch_size 32 --eval_freq 0 --disable_histograms --disable_saliency --disable_confusion "
-QUICK += "--disable_weightplot --disable_netplot"
+SMALL = f"--N 96 --batch_size 32 --eval_freq 0 {QUICK}"
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def run(tmp_path, capsys):
     """Call main.main; returns the results, the run folder and the output."""
 
     def start(command):
-        assert cli.main([*f"{command} {QUICK}".split(), "--results_dir", str(tmp_path)]) == 0
+        assert cli.main([*f"{command} {SMALL}".split(), "--results_dir", str(tmp_path)]) == 0
         newest = max(tmp_path.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
         return json.loads(newest.read_text()), newest.parents[1], capsys.readouterr().out
 

@@ -10,11 +10,9 @@ from secateur import cli
 from secateur.runs import export as exporting
 from secateur.runs.export import check_packages
 from secateur.utils.errors import UserError
+from tests.commands import QUICK
 
-QUICK = (
-    "--data_set DIGITS --N 32 --batch_size 16 --epochs 0 --disable_histograms --disable_saliency --disable_confusion "
-    "--disable_weightplot --disable_netplot"
-)
+SMALL = f"--data_set DIGITS --N 32 --batch_size 16 --epochs 0 {QUICK}"
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def run(tmp_path, capsys):
 
 @pytest.mark.filterwarnings("ignore")
 def test_torch_export_writes_a_cut_network_for_any_number_of_images(run):
-    command = f"--model LeNet5 --prune_criterion SNAP --pruning_limit 0.8 --export torch_export {QUICK}"
+    command = f"--model LeNet5 --prune_criterion SNAP --pruning_limit 0.8 --export torch_export {SMALL}"
     output, results, _ = run(command)
     assert results["exported"] == {"torch_export": "LeNet5.pt2"}
     assert results["notices"] == []
@@ -51,7 +49,7 @@ def test_torch_export_writes_a_cut_network_for_any_number_of_images(run):
 @pytest.mark.skipif(not importlib.util.find_spec("onnxscript"), reason="needs onnx and onnxscript")
 @pytest.mark.filterwarnings("ignore")
 def test_onnx_writes_a_cut_network_for_any_number_of_images(run):
-    output, results, _ = run(f"--model LeNet5 --prune_criterion SNAP --pruning_limit 0.8 --export onnx {QUICK}")
+    output, results, _ = run(f"--model LeNet5 --prune_criterion SNAP --pruning_limit 0.8 --export onnx {SMALL}")
     assert results["exported"] == {"onnx": "LeNet5.onnx"}
     import onnx
 
@@ -64,7 +62,7 @@ def test_onnx_writes_a_cut_network_for_any_number_of_images(run):
 
 def test_a_missing_package_is_told_before_anything_is_done(run, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda _name: None)
-    status, err = run(f"--model LeNet300 --export torch_export,onnx {QUICK}")
+    status, err = run(f"--model LeNet300 --export torch_export,onnx {SMALL}")
     assert status == 2
     assert "--export onnx needs onnx and onnxscript: pip install onnx onnxscript" in err
     assert len(err.strip().splitlines()) == 1
@@ -76,7 +74,7 @@ def test_a_missing_package_is_told_before_anything_is_done(run, tmp_path, monkey
 
 @pytest.mark.parametrize("formats", ["onyx", "onnx,", "torch_export,pt"])
 def test_an_unknown_format_is_told_with_those_that_there_are(run, formats):
-    status, err = run(f"--model LeNet300 --export {formats} {QUICK}")
+    status, err = run(f"--model LeNet300 --export {formats} {SMALL}")
     assert status == 2
     assert "is not one of onnx, torch_export" in err
 
@@ -96,14 +94,14 @@ def wrong(_network, _images, path):
 )
 def test_what_fails_or_differs_is_told_and_not_kept(run, monkeypatch, writer, said):
     monkeypatch.setitem(exporting._WRITERS, "torch_export", writer)
-    output, results, _ = run(f"--model LeNet300 --export torch_export {QUICK}")
+    output, results, _ = run(f"--model LeNet300 --export torch_export {SMALL}")
     assert results["exported"] == {}
     assert said in results["notices"][0]
     assert not list(output.glob("*.pt2"))
 
 
 def test_the_latency_and_the_size_on_disk_are_kept_and_shown(run):
-    output, results, out = run(f"--model LeNet300 --prune_criterion SNAP --pruning_limit 0.9 {QUICK}")
+    output, results, out = run(f"--model LeNet300 --prune_criterion SNAP --pruning_limit 0.9 {SMALL}")
     for size in (1, 64):
         assert results[f"latency_ms_batch_{size}"] > 0
         assert results[f"latency_dense_ms_batch_{size}"] > 0
@@ -115,6 +113,6 @@ def test_the_latency_and_the_size_on_disk_are_kept_and_shown(run):
     _, again, _ = run("--eval --checkpoint_name latest")
     assert again["checkpoint_bytes"] == size
     assert again["latency_ms_batch_64"] > 0
-    _, dense, out = run(f"--model LeNet300 {QUICK}")
+    _, dense, out = run(f"--model LeNet300 {SMALL}")
     assert "latency_ms_batch_1" not in dense
     assert " ms for 64 images" not in out
