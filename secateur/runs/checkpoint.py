@@ -15,6 +15,7 @@ from secateur.channels.surgery import replay
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
 from secateur.runs.files import checksum, checksum_of, read_checksummed, write_atomically, write_checksummed
+from secateur.runs.packing import pack, unpack
 from secateur.utils.errors import UserError, one_line
 
 MASK_PREFIX = "masks/"
@@ -89,7 +90,8 @@ def write_tensors(
 
     The tensors are contiguous, on the CPU, and share no memory; `metadata` goes to the head of their file.
     """
-    content = safetensors.torch.save(tensors, metadata)
+    packed, head = pack(tensors)
+    content = safetensors.torch.save(packed, {**(metadata or {}), **head} or None)
     write_atomically(beside(path, ".safetensors"), content)
     write_checksummed(beside(path, ".json"), {"format": FORMAT, "crc32": checksum(content), **facts})
 
@@ -108,8 +110,12 @@ def read_tensors(path: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
                 f"the checkpoint {file} cannot be read: it is not whole, or was altered (its checksum is {found}, not "
                 f"{facts['crc32']})"
             )
-        return safetensors.torch.load_file(file)
-    except (OSError, SafetensorError) as error:
+        tensors = safetensors.torch.load_file(file)
+        with safe_open(file, "pt") as opened:
+            return unpack(tensors, opened.metadata())
+    except UserError:
+        raise
+    except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"the checkpoint {file} cannot be read: {one_line(error)}") from error
 
 
