@@ -23,7 +23,12 @@ class Around(nn.Module):
     """The network with these layers by their lists while it is called."""
 
     def __init__(
-        self, network: nn.Module, layers: Iterable[str], training: bool, mask: Callable[[str], Tensor | None]
+        self,
+        network: nn.Module,
+        layers: Iterable[str],
+        training: bool,
+        mask: Callable[[str], Tensor | None],
+        dense_gradients: bool,
     ) -> None:
         super().__init__()
         self.__dict__["network"] = network
@@ -31,6 +36,7 @@ class Around(nn.Module):
         for name in layers:
             layer = network.get_submodule(name)
             self.parts[layer] = SparseLayer(layer, trains=training, mask=partial(mask, name))
+            self.parts[layer].dense_gradients = dense_gradients
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to what the network makes of them."""

@@ -142,6 +142,7 @@ class Notes:
             for name, density in densities(network, kept).items()
             for layer in [network.get_submodule(name)]
         ]
+        self._names = {name for name, _, _ in layers}
         machine = (platform.machine(), _processor(), torch.get_num_threads(), torch.__version__, platform.node())
         said = repr((machine, type(network).__name__, tuple(images.shape), mode, layers))
         self.path = cache_folder() / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.json"
@@ -149,7 +150,9 @@ class Notes:
     def read(self) -> Choice | None:
         """Return what was written; None where nothing readable was."""
         with contextlib.suppress(OSError, ValueError, TypeError):
-            return Choice(**json.loads(self.path.read_text()))
+            choice = Choice(**json.loads(self.path.read_text()))
+            if self._names.issuperset(choice.layers):
+                return choice
         return None
 
     def write(self, choice: Choice) -> None:

@@ -130,6 +130,8 @@ class Rewriter:
                     other = user.args[0] if user.args[1] is last else user.args[1]
                     if other is last or self._shape(other) != self._shape(last):
                         break
+                    if user.args[0] is other and kind in (operator.iadd, "add_"):
+                        break  # it changes the other, which others may read
                     added = other
                 elif kind in _RELUS:
                     relu = True

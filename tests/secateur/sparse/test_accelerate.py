@@ -227,6 +227,55 @@ def test_what_is_not_clearly_faster_is_not_chosen(monkeypatch):
         assert torch.equal(fast(images), network(images))
 
 
+def test_a_copy_makes_its_own_lists():
+    network, images = thinned(ResNet20((3, 8, 8), 5)), torch.randn(9, 3, 8, 8)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    other = copy.deepcopy(fast)
+    nn.init.zeros_(network.classifier.weight)
+    with torch.no_grad():
+        assert_close(other(images), other.network(images))
+        assert not torch.equal(other(images), fast(images))
+
+
+class Adding(nn.Module):
+    """Adds to what is read again."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, images):
+        features = self.first(images)
+        total = features
+        total += self.second(features)
+        return (torch.relu(total) + features).mean((-1, -2))
+
+
+@pytest.mark.parametrize("number", [2, 19])
+def test_what_is_added_to_in_place_is_seen_by_all_who_read_it(number):
+    network, images = thinned(Adding()), torch.randn(number, 3, 6, 6)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    with torch.no_grad():
+        assert_close(fast(images), network(images))
+
+
+def test_layers_that_become_sparse_are_chosen_anew():
+    network, images = ResNet20((3, 8, 8), 5), torch.randn(16, 3, 8, 8)
+    masks = Masks(network)
+    Holding(masks)
+    fast = secateur.accelerate(network, images, execution="sparse", training=True)
+    fast.train()
+    fast(images)
+    assert not any(chosen.layers for chosen in fast.choices.values())
+    masks.set({name: torch.rand_like(weight) < 0.1 for name, weight in masks.weights.items()})
+    fast(images)
+    (way,), (chosen,) = fast._ways.values(), fast.choices.values()
+    assert len(chosen.layers) == len(masks.weights)
+    masks.set({name: torch.rand_like(weight) < 0.1 for name, weight in masks.weights.items()})
+    fast(images)
+    assert list(fast._ways.values()) == [way], "other masks of the same layers make new lists alone"
+
+
 def test_an_unknown_way_is_refused_by_name():
     with pytest.raises(ValueError, match="'fast' is not one of dense, sparse, auto"):
         secateur.accelerate(LeNet300((1, 8, 8), 5), torch.rand(1, 1, 8, 8), execution="fast")
