@@ -18,14 +18,13 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from secateur.sparse.convolution import from_blocks, to_blocks
-from secateur.sparse.layer import DenseLayer, SparseLayer
-from secateur.sparse.operations import BlockNorm, BlockPooling
+from secateur.sparse.fusing import RELUS, SUMS, chain_from
+from secateur.sparse.layer import LAYERS, DenseLayer, SparseLayer
+from secateur.sparse.operations import BlockPooling, Norm
 
-_RELUS = {nn.ReLU, functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_"}
-_SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _IN_PLACE = {operator.iadd, operator.imul}
 #: Operations on each number alone.
-_ELEMENTWISE = _RELUS | _SUMS | {
+_ELEMENTWISE = RELUS | SUMS | {
     operator.mul, operator.imul, operator.sub, torch.mul, torch.sub, torch.sigmoid, torch.tanh, "mul", "mul_", "sub",
     "sigmoid", "tanh", "contiguous", "clone", nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU,
     nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Mish, nn.Identity, functional.relu6,
@@ -81,8 +80,7 @@ class Rewriter:
         first = next(node for node in self.graph.nodes if node.op == "placeholder")
         with self.graph.inserting_after(first):
             self.number = self.graph.call_function(len, (first,))
-        if not self.training:
-            self._fuse()
+        self._fuse()
         for node in list(self.graph.nodes):
             self._place(node)
             self._forget_copies(node)
@@ -109,55 +107,27 @@ class Rewriter:
     def _shape(self, node: Any) -> torch.Size | None:
         return getattr(node.meta.get("tensor_meta"), "shape", None) if isinstance(node, fx.Node) else None
 
+    def _module(self, node: fx.Node) -> nn.Module | None:
+        return self.modules.get(node.target) if node.op == "call_module" else None
+
     def _fuse(self) -> None:
-        """Put a layer, and the batch norm, addition and ReLU that follow and that nothing else reads, into one node."""
+        """Let layers, or norms while they train, compute what follows them and nothing else reads."""
         for node in list(self.graph.nodes):
-            if node.op != "call_module" or not _is_layer(self.modules.get(node.target)):
-                continue
-            if len(self._shape(node) or ()) not in (2, 4):
+            module, dimensions = self._module(node), len(self._shape(node) or ())
+            if type(module) in LAYERS and dimensions not in (2, 4):
                 self.layers.discard(node.target)
-                continue
-            last, norm, added, relu = node, None, None, False
-            sparse = node.target in self.layers
-            while len(last.users) == 1 and not relu:
-                user = next(iter(last.users))
-                kind = self._kind(user)
-                if norm is None and added is None and isinstance(self.modules.get(user.target), _BatchNorm):
-                    if not self.modules[user.target].track_running_stats:
-                        break
-                    norm = self.modules[user.target]
-                elif sparse and added is None and kind in _SUMS and len(user.args) == 2 and not user.kwargs:
-                    other = user.args[0] if user.args[1] is last else user.args[1]
-                    if other is last or self._shape(other) != self._shape(last):
-                        break
-                    if user.args[0] is other and kind in (operator.iadd, "add_"):
-                        break  # it changes the other, which others may read
-                    added = other
-                elif kind in _RELUS:
-                    relu = True
+            elif self.training and isinstance(module, _BatchNorm) and dimensions in (2, 4):
+                chain = chain_from(node, self._module, self._shape, norms=False, sums=True)
+                chain.replace(self.graph, self._name(Norm(module, chain.relu)))
+            elif not self.training and type(module) in LAYERS:
+                sparse = node.target in self.layers
+                chain = chain_from(node, self._module, self._shape, norms=True, sums=sparse)
+                if sparse:
+                    part: nn.Module = SparseLayer(module, chain.norm, chain.relu, mask=partial(self.mask, node.target))
                 else:
-                    break
-                last = user
-            layer = self.modules[node.target]
-            if sparse:
-                part: nn.Module = SparseLayer(layer, norm, relu, mask=partial(self.mask, node.target))
-            elif last is not node:
-                part = DenseLayer(layer, norm, relu)
-            else:
-                continue
-            with self.graph.inserting_after(last):
-                fused = self.graph.call_module(
-                    self._name(part), (node.args[0],) if added is None else (node.args[0], added)
-                )
-            fused.meta = last.meta
-            last.replace_all_uses_with(fused)
-            while last is not node:
-                before = last.args[1] if added is not None and last.args[0] is added else last.args[0]
-                if isinstance(before, fx.Node) and self._kind(last) in _SUMS:
-                    before = last.args[0] if last.args[1] is added else last.args[1]
-                self.graph.erase_node(last)
-                last = before
-            self.graph.erase_node(node)
+                    part = DenseLayer(module, chain.norm, chain.relu)
+                if sparse or len(chain.nodes) > 1:
+                    chain.replace(self.graph, self._name(part))
 
     def _name(self, part: nn.Module) -> str:
         name = f"part{len(self._parts)}"
@@ -200,7 +170,7 @@ class Rewriter:
         """Let a node take blocks where it can, images where it must."""
         kind, arguments = self._kind(node), node.all_input_nodes
         module = self.modules.get(node.target) if node.op == "call_module" else None
-        is_listed = module is not None and node.target in self.layers and len(self._shape(node) or ()) in (2, 4)
+        is_listed = type(module) in LAYERS and node.target in self.layers and len(self._shape(node) or ()) in (2, 4)
         if self.training and is_listed:
             part = SparseLayer(module, trains=True, mask=partial(self.mask, node.target))
             part.dense_gradients = self.dense_gradients
@@ -214,9 +184,11 @@ class Rewriter:
         elif kind in _ELEMENTWISE and self._alike(node):
             node.args = fx.map_arg(node.args, lambda value: self._blocked(value, node))
             self.in_blocks.add(node)
-        elif isinstance(module, _BatchNorm):
-            node.target = self._name(BlockNorm(module))
-            node.args = (*node.args, self.number)
+        elif isinstance(module, (Norm, _BatchNorm)):
+            if isinstance(module, _BatchNorm):
+                node.target = self._name(Norm(module))
+            node.args = tuple(self._blocked(value, node) for value in node.args)
+            node.kwargs = {"number": self.number}
             self.in_blocks.add(node)
         elif kind in _POOLINGS and len(self._shape(node) or ()) == 4:
             pooling = node.target if module is None else module
@@ -276,10 +248,6 @@ def _is_part(index: Any) -> bool:
     """Whether an index takes parts of channels, rows and columns alone."""
     parts = index if isinstance(index, tuple) else (index,)
     return len(parts) <= 4 and parts[0] == slice(None) and all(isinstance(part, slice) for part in parts)
-
-
-def _is_layer(module: Any) -> bool:
-    return type(module) in (nn.Conv2d, nn.Linear)
 
 
 def _set_deep(root: nn.Module, path: str, value: Any) -> None:

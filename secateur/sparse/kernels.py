@@ -45,6 +45,7 @@ FIELDS = """
     channels height width in_block in_channel in_row in_column
     out_channels out_height out_width out_block out_channel out_row out_column
     stride_y stride_x taps spacing top left plane plane_columns plane_rows image_bytes
+    blocks gamma beta eps means variances gradients
 """.split()  # noqa: SIM905 - a table to read
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
 
@@ -64,8 +65,6 @@ class Job(ctypes.Structure):
 
 _MOST = vectors.most_columns()
 _LOWEST = np.float32(-np.inf)
-# What is compiled is kept on disk by the text of this file; this makes it depend on the other's too.
-_VECTORS = hashlib.sha256(Path(vectors.__file__).read_bytes()).hexdigest()
 
 
 @njit
@@ -139,15 +138,6 @@ def _take_tasks(job):  # noqa: ANN001, ANN202
                         )
 
 
-def convolve(pointer):  # noqa: ANN001, ANN201
-    """Outputs from inputs and weights, plus `added`, with `relu`; or the gradients of the weights.
-
-    These, with `weight_gradients` set, are written to `weights`, a sum for each block and band, from inputs and the
-    gradients at `outputs`.
-    """
-    _take_tasks(carray(pointer, 1)[0])
-
-
 @njit
 def _copy_plane(job, source, target):  # noqa: ANN001, ANN202
     """Copy an image's channel (H, W), with its padding, split by the remainders of its rows and columns."""
@@ -214,13 +204,28 @@ def _take_channels(job, results):  # noqa: ANN001, ANN202
                 finish_row(source, added, low, job.outputs + at, job.out_width)
 
 
-def convolve_planes(pointer):  # noqa: ANN001, ANN201
-    """First, with `copying` set, copies the planes of the inputs to `scratch`; then computes the outputs from them."""
-    job = carray(pointer, 1)[0]
-    if job.copying:
-        _take_planes(job)
-    else:
-        _take_channels(job, job.results + take_number(job.here) * job.scratch_bytes)
+def _kernels(version: str) -> tuple[Callable[..., None], Callable[..., None]]:
+    """What is compiled is found again on disk by this file's text, and by `version`, which stands for the other's."""
+
+    def convolve(pointer):  # noqa: ANN001, ANN202
+        if version:
+            _take_tasks(carray(pointer, 1)[0])
+
+    def convolve_planes(pointer):  # noqa: ANN001, ANN202
+        job = carray(pointer, 1)[0]
+        if version and job.copying:
+            _take_planes(job)
+        else:
+            _take_channels(job, job.results + take_number(job.here) * job.scratch_bytes)
+
+    return convolve, convolve_planes
+
+
+#: `convolve`: outputs from inputs and weights, plus `added`, with `relu`; or, with `weight_gradients` set, gradients of
+#: the weights, written to `weights`, a sum for each block and band, from inputs and the gradients at `outputs`.
+#: `convolve_planes`: first, with `copying` set, copies the planes of the inputs to `scratch`, then computes outputs.
+_VERSION = hashlib.sha256(Path(vectors.__file__).read_bytes()).hexdigest()
+convolve, convolve_planes = _kernels(_VERSION)
 
 
 @cache
