@@ -49,6 +49,7 @@ HOMES = {
     "mean_gradients": "secateur.pruning.saliency",
     "mean_over_batches": "secateur.pruning.saliency",
     "random_scores": "secateur.pruning.scores",
+    "accelerate": "secateur.sparse.accelerate",
     "attack": "secateur.api.measuring",
     "calibration": "secateur.api.measuring",
     "compact": "secateur.api.pruning",

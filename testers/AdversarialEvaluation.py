@@ -117,7 +117,7 @@ class AdversarialEvaluation(DefaultTester):
             for label, run in self.run.compared.items():
                 for mode in (evaluation_mode, frozen):
                     modes.enter_context(mode(run.network))
-                model = PixelModel(run.network, run.data.held_out, run.precision.autocast).eval()
+                model = PixelModel(run.executed, run.data.held_out, run.precision.autocast).eval()
                 predicted = classes(model, self.pixels, self.batch_size)
                 for attack in self.attacks:
                     batches = self.found.setdefault((label, attack.name), [])
@@ -160,7 +160,7 @@ class AdversarialEvaluation(DefaultTester):
         if not len(originals):
             return
         run = self.run.compared[label]
-        model = PixelModel(run.network, run.data.held_out, run.precision.autocast).eval()
+        model = PixelModel(run.executed, run.data.held_out, run.precision.autocast).eval()
         with evaluation_mode(run.network):
             pairs = [classes(model, images.to(run.device), EXAMPLES).tolist() for images in (originals, adversarial)]
         title = f"{attack} on {label}: the smallest change found"

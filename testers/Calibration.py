@@ -32,7 +32,7 @@ class Calibration(DefaultTester):
         run, bins = self.run, self.calibration_bins
         results = super().evaluate()
         measured = {
-            label: calibrate(one.network, run.data.held_out, bins, run.precision.autocast)
+            label: calibrate(one.executed, run.data.held_out, bins, run.precision.autocast)
             for label, one in run.compared.items()
         }
         title = f"calibration on {results['data_set']}, {len(run.data.held_out.images):,} images, {bins} bins"

@@ -84,4 +84,4 @@ class Corruption(DefaultTester):
 
     def accuracy(self, run: Run, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
         """The share of the images that one network names rightly."""
-        return evaluate(run.network, run.loss, batches, run.data.num_classes, run.precision.autocast).accuracy
+        return evaluate(run.executed, run.loss, batches, run.data.num_classes, run.precision.autocast).accuracy

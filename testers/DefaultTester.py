@@ -55,7 +55,7 @@ class DefaultTester(Configurable):
     def measure(self, run: Run) -> dict[str, object]:
         """Test one network."""
         start = time.perf_counter()
-        evaluation = evaluate(run.network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
+        evaluation = evaluate(run.executed, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
         seconds = time.perf_counter() - start
         if run is self.run:
             run.hooks.evaluated(run=run, evaluation=evaluation)

@@ -51,7 +51,7 @@ class DefaultTrainer(TrainingOptions, Resumable):
         self.pruner.on_step = self.pruned
         self.begin_schedule()
         self._check()
-        self.forward = torch.compile(self.network) if run.machine.compile else self.network
+        self.forward = torch.compile(self.network) if run.machine.compile else run.executed
         self.means = RunningMeans()
         self.best = BestNetwork(self) if self.keep_best else None
         #: Which fraction of the batch at hand this process has.
@@ -254,7 +254,11 @@ class DefaultTrainer(TrainingOptions, Resumable):
         """Evaluate the network on the held-out set."""
         start = time.perf_counter()
         self.evaluation = evaluate(
-            self.network, self.loss, self.data.held_out.shared(), self.data.num_classes, self.run.precision.autocast
+            self.run.executed,
+            self.loss,
+            self.data.held_out.shared(),
+            self.data.num_classes,
+            self.run.precision.autocast,
         )
         self.seconds["testing"] = time.perf_counter() - start  # the last time, over the whole set
         self.run.hooks.evaluated(run=self.run, evaluation=self.evaluation)

@@ -197,3 +197,12 @@ def take_over(masks: Masks) -> None:
         if any(id(weight) in ours for weight in holding.masks.weights.values()):
             masks.restore({**masks.kept, **holding.masks.kept})
             holding.detach()
+
+
+def held_masks(network: nn.Module) -> Masks | None:
+    """Return the masks that hold on a network's weights; None where none do."""
+    ours = {id(weight) for weight in prunable_weights(network).values()}
+    for holding in _all_holdings():
+        if any(id(weight) in ours for weight in holding.masks.weights.values()):
+            return holding.masks
+    return None

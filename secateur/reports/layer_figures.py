@@ -96,7 +96,12 @@ def _kept_weights(run: RunRecord, problems: list[str]) -> dict[str, np.ndarray]:
     try:
         with safe_open(run.checkpoint, "np") as file:
             names = set(file.keys())
-            found = {layer: file.get_tensor(f"{layer}.weight") for layer in run.densities if f"{layer}.weight" in names}
+            found = {
+                layer: file.get_tensor(name)
+                for layer in run.densities
+                for name in (f"{layer}.weight", f"{layer}.weight/values")  # as it is, or packed: see runs/packing.py
+                if name in names
+            }
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         problems.append(printable(f"{run.checkpoint}: {one_line(error)}"))
         return {}

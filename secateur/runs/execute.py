@@ -190,8 +190,11 @@ def _of_the_finished(run: Run) -> dict[str, object]:
     After an interruption only what takes no time.
     """
     figures: dict[str, object] = {}
-    if (run.removed or run.options.latency) and not run.options.smoke and run.interruption is None:
+    measured = run.removed or run.options.latency or run.machine.execution != "dense"
+    if measured and not run.options.smoke and run.interruption is None:
         figures |= latency_figures(run)
+    if run.machine.execution != "dense":
+        figures["execution"] = {"way": run.machine.execution, "choices": run.executed.described()}
     checkpoint, finished = run.settings.checkpoint, run.folder.models / f"{run.model_name}_finished"
     path = checkpoint.path if run.checkpointing.eval and checkpoint else finished
     parts = [beside(path, ending) for ending in (".safetensors", ".json")]

@@ -120,6 +120,13 @@ class MachineOptions(Section):
         choices=("float32", "bf16", "fp16"),
         metavar="TYPE",
     )
+    execution: str = option(
+        "dense",
+        "how float32 networks run on CPUs: dense; sparse, without the zeros of layers that keep at most 35 % of their "
+        "weights; or auto, each layer in the way that is the fastest on this machine",
+        choices=("dense", "sparse", "auto"),
+        metavar="WAY",
+    )
     compile: bool = option(
         False, "run the training steps through torch.compile", changes_numbers=False, only_training=True
     )

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ class Run:
     resumed: dict[str, Any] | None = field(default=None, repr=False)
     #: Checkpoints that could not be written, by name.
     unsaved: set[str] = field(default_factory=set)
+
+    @cached_property
+    def executed(self) -> nn.Module:
+        """The network as `--execution` says, which computes the same: what trains and tests it calls this one."""
+        if self.machine.execution == "dense":
+            return self.network
+        from secateur.sparse.accelerate import Accelerated  # here, as it takes a second to import
+
+        trains = not self.checkpointing.eval
+        return Accelerated(
+            self.network,
+            self.machine.execution,
+            training=trains,
+            masks=self.masks if trains else None,
+            dense_gradients=self.criterion.needs_dense_gradients,
+        )
 
     @property
     def masks(self) -> Masks:

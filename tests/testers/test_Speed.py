@@ -70,6 +70,9 @@ def test_masks_gain_nothing_and_the_notice_names_the_compact_network(run, clocke
     assert float(rows["masked/LeNet300_finished", 1]["times_as_fast"]) == pytest.approx(1)
     assert float(rows["masked/LeNet300_compact", 1]["times_as_fast"]) == pytest.approx(4)
     assert sum("computes the zeros" in notice for notice in both.results["notices"]) == 1
+    fewer = both.results["flops_dense"] / both.results["flops_effective"]
+    assert float(rows["masked/LeNet300_finished", 1]["flops_ratio"]) == pytest.approx(fewer)
+    assert float(rows["masked/LeNet300_finished", 1]["realised"]) == pytest.approx(1 / fewer)
 
     for path in (folder / "models").glob("LeNet300_compact.*"):
         path.unlink()

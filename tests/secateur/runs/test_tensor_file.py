@@ -7,9 +7,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from secateur.runs import checkpoint
-from secateur.runs.checkpoint import TYPES, write_tensor_file
+from secateur.runs import tensor_file
 from secateur.runs.files import checksum_of
+from secateur.runs.tensor_file import TYPES, write_tensor_file
 
 
 def of_each_type():
@@ -54,7 +54,7 @@ def test_contiguous_tensors_on_the_cpu_are_not_copied(tmp_path, monkeypatch):
     def record(path, pieces):
         written.extend(np.frombuffer(piece, np.uint8).ctypes.data for piece in pieces)
 
-    monkeypatch.setattr(checkpoint, "write_atomically", record)
+    monkeypatch.setattr(tensor_file, "write_atomically", record)
     write_tensor_file(tmp_path / "file", tensors)
     assert written[1:] == [tensors[name].data_ptr() for name in ("a", "c", "b")]
 
@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_midway_leaves_the_old_file(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return memoryview(bytes(tensor.nbytes))
 
-    monkeypatch.setattr(checkpoint, "_bytes", full)
+    monkeypatch.setattr(tensor_file, "_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         write_tensor_file(tmp_path / "file", {"a": torch.ones(3), "b": torch.ones(3)})
     assert (tmp_path / "file").read_bytes() == before

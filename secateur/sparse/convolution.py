@@ -1,0 +1,148 @@
+"""Convolutions of blocks of images (B, C, H, W, 16) that skip the weights that are zero."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.sparse.kernels import compiled, convolve, convolve_planes
+from secateur.sparse.lists import PlaneWalk, Walk
+from secateur.sparse.threads import number_of_threads, on_all_threads
+from secateur.sparse.vectors import LANES, WIDE
+
+_held = threading.local()
+
+
+def _aligned(length: int) -> int:
+    """The address of memory for so many bytes, which is this thread's until the next call."""
+    held = getattr(_held, "scratch", None)
+    if held is None or held.numel() < length + WIDE:
+        held = _held.scratch = torch.empty(length + WIDE, dtype=torch.uint8)
+    return -(-held.data_ptr() // WIDE) * WIDE
+
+
+def _run(kernel: Any, walk: Walk | PlaneWalk, tasks: int, **fields: Any) -> None:
+    job = walk.job.filled(tasks=tasks, **fields)
+    job.here = ctypes.addressof(job)
+    on_all_threads(compiled(kernel), job.here, min(number_of_threads(), tasks))
+
+
+def _run_blocks(walk: Walk, blocks: int, bands: int, parts: int, **fields: Any) -> None:
+    tasks = blocks * bands * parts
+    scratch = _aligned(min(number_of_threads(), tasks) * walk.scratch_bytes)
+    _run(convolve, walk, tasks, bands=bands, parts=parts, scratch=scratch, **fields)
+
+
+def _strides(tensor: Tensor, names: tuple[str, ...]) -> dict[str, int]:
+    return {name: 4 * stride for name, stride in zip(names, tensor.stride(), strict=False)}
+
+
+_IN, _OUT = ("in_block", "in_channel", "in_row", "in_column"), ("out_block", "out_channel", "out_row", "out_column")
+
+
+def _split(blocks: int, rows: int, tasks: int) -> tuple[int, int]:
+    """Into how many bands of rows, or else parts of the channels, work is split to make so many tasks."""
+    if blocks % tasks == 0 or blocks > 4 * tasks:
+        return 1, 1
+    bands = min(rows, -(-2 * tasks // blocks))
+    return bands, (1 if blocks * bands >= tasks else -(-tasks // (blocks * bands)))
+
+
+def convolve_blocks(
+    walk: Walk,
+    inputs: Tensor,
+    weights: Tensor,
+    outputs: Tensor,
+    bias: Tensor | None = None,
+    added: Tensor | None = None,
+    relu: bool = False,
+) -> None:
+    """Write to `outputs` (B, O, H', W', 16) the convolution of `inputs` (B, C, H, W, 16), both with any strides.
+
+    Parameters: `weights`, those of the walk's list in its order, float32; `bias` (O,); `added`, like the outputs and
+    with their strides; `relu` last of all.
+    """
+    bands, parts = _split(len(inputs), walk.rows.outputs, number_of_threads())
+    _run_blocks(
+        walk,
+        len(inputs),
+        bands,
+        parts,
+        inputs=inputs.data_ptr(),
+        outputs=outputs.data_ptr(),
+        weights=weights.data_ptr(),
+        bias=0 if bias is None else bias.data_ptr(),
+        added=0 if added is None else added.data_ptr(),
+        relu=int(relu),
+        **_strides(inputs, _IN),
+        **_strides(outputs, _OUT),
+    )
+
+
+def convolve_images(
+    walk: PlaneWalk,
+    inputs: Tensor,
+    weights: Tensor,
+    outputs: Tensor,
+    bias: Tensor | None = None,
+    added: Tensor | None = None,
+    relu: bool = False,
+) -> None:
+    """Do what `convolve_blocks` does for images as they are, (N, C, H, W), whose rows are contiguous."""
+    number, threads = len(inputs), number_of_threads()
+    planes = number * walk.image_bytes + WIDE * 8
+    address = _aligned(planes + threads * walk.results_bytes)
+    parts = -(-4 * threads // number)
+    fields = {"parts": parts, "scratch": address, "results": address + planes, **_strides(inputs, _IN)}
+    _run(convolve_planes, walk, number * parts, copying=1, inputs=inputs.data_ptr(), **fields)
+    _run(
+        convolve_planes,
+        walk,
+        number * parts,
+        outputs=outputs.data_ptr(),
+        weights=weights.data_ptr(),
+        bias=0 if bias is None else bias.data_ptr(),
+        added=0 if added is None else added.data_ptr(),
+        relu=int(relu),
+        **fields,
+        **_strides(outputs, _OUT),
+    )
+
+
+def weight_gradients(walk: Walk, inputs: Tensor, gradients: Tensor) -> Tensor:
+    """Return the gradients of the weights of a forward walk, in its order, from those of the outputs."""
+    blocks = len(inputs)
+    bands, parts = _split(
+        blocks, walk.rows.outputs, 8
+    )  # by the shape alone, as the order of sums decides the last bits
+    sums = torch.zeros(blocks * bands, len(walk.places))
+    _run_blocks(
+        walk,
+        blocks,
+        bands,
+        parts,
+        weight_gradients=1,
+        inputs=inputs.data_ptr(),
+        outputs=gradients.data_ptr(),
+        weights=sums.data_ptr(),
+        **_strides(inputs, _IN),
+        **_strides(gradients, _OUT),
+    )
+    return sums.sum(0)
+
+
+def to_blocks(images: Tensor) -> Tensor:
+    """Images (N, C, H, W), or features (N, F), as blocks (ceil(N / 16), C, H, W, 16) or (ceil(N / 16), F, 16)."""
+    missing = -len(images) % LANES
+    if missing:
+        images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
+    return images.reshape(-1, LANES, *images.shape[1:]).movedim(1, -1).contiguous()
+
+
+def from_blocks(blocks: Tensor, number: int) -> Tensor:
+    """The first `number` images of blocks, as (N, C, H, W) or (N, F)."""
+    return blocks.movedim(-1, 1).flatten(0, 1)[:number].contiguous()

@@ -1,0 +1,281 @@
+"""An accelerated network is the same function, in evaluation, under attack and in training."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import secateur
+from secateur.models.LeNet300 import LeNet300
+from secateur.models.MobileNetV2 import MobileNetV2
+from secateur.models.ResNet20 import ResNet20
+from secateur.pruning.masks import Holding, Masks
+from secateur.sparse import choice
+from secateur.sparse.around import Around
+from secateur.sparse.graph import from_blocks, to_blocks
+from secateur.sparse.layer import Lists
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(choice, "SECONDS", 0.0)
+    monkeypatch.setattr(choice, "LAYER_SECONDS", 0.0)
+
+
+def thinned(network, density=0.2):
+    """The network with a random part of its weights, and norms that have seen something."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            with torch.no_grad():
+                module.weight.mul_(torch.rand_like(module.weight) < density)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias)
+    return network.eval()
+
+
+class Unusual(nn.Module):
+    """What networks do between layers, and what blocks cannot do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding="valid")
+        self.second = nn.Conv2d(8, 8, 3, padding="same", groups=4)
+        self.third = nn.Conv2d(16, 8, (1, 3), dilation=(1, 2), bias=False)
+        self.norm = nn.BatchNorm2d(8, affine=False)
+        self.pool = nn.AvgPool2d(2)
+        self.gate = nn.Linear(8, 8)
+        self.last = nn.Linear(8 * 7, 5)
+
+    def forward(self, images):
+        features = functional.relu(self.first(images))
+        features = torch.cat([self.second(features), features], dim=1)
+        features = functional.gelu(self.norm(self.third(features)))
+        gate = torch.sigmoid(self.gate(features.mean((2, 3))))
+        features = features * gate[:, :, None, None]
+        features = features + features.flip(3)
+        features = functional.max_pool2d(features, 3, stride=1, padding=1)
+        return self.last(self.pool(features).view(images.size(0), -1))
+
+
+class Untraceable(nn.Module):
+    """Decides by values."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.layer = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+    def forward(self, images):
+        features = self.convolution(images)
+        if features.sum() > 1e9:
+            return features
+        return self.layer(features.flatten(2).transpose(1, 2)).mean(1)
+
+
+NETWORKS = {
+    "LeNet300": (lambda: LeNet300((1, 8, 8), 5), (1, 8, 8)),
+    "ResNet20": (lambda: ResNet20((3, 8, 8), 5), (3, 8, 8)),
+    "MobileNetV2": (lambda: MobileNetV2((3, 32, 32), 5), (3, 32, 32)),
+    "Unusual": (Unusual, (3, 29, 13)),
+    "Untraceable": (Untraceable, (3, 6, 6)),
+}
+
+
+def assert_close(found, expected, tolerance=1e-5):
+    assert (found - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("number", [2, 19])
+def test_it_computes_the_same(name, number):
+    make, shape = NETWORKS[name]
+    network, images = thinned(make()), torch.randn(number, *shape)
+    before = copy.deepcopy(network.state_dict())
+    fast = secateur.accelerate(network, images, execution="sparse")
+    with torch.no_grad():
+        expected = network(images)
+        assert_close(fast(images), expected)
+        assert_close(fast(images[:1]), expected[:1], 1e-4)
+    assert all(choice.layers for choice in fast.choices.values())
+    assert fast.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in fast.state_dict().items())
+
+
+def test_blocks_stay_blocks_from_the_first_layer_to_the_last():
+    network, images = thinned(ResNet20((3, 8, 8), 5)), torch.randn(16, 3, 8, 8)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    (way,) = fast._ways.values()
+    targets = [node.target for node in way.graph.nodes]
+    assert targets.count(to_blocks) == targets.count(from_blocks) == 1
+    assert not any(target is functional.relu for target in targets)
+
+
+def test_around_a_layer_where_the_network_cannot_be_traced():
+    network, images = thinned(Untraceable()), torch.randn(9, 3, 6, 6)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    assert [type(way) for way in fast._ways.values()] == [Around]
+    assert type(network.layer).forward is nn.Linear.forward
+    assert "forward" not in vars(network.layer)
+
+
+def test_it_follows_weights_that_change():
+    network, images = thinned(LeNet300((1, 8, 8), 5)), torch.randn(9, 1, 8, 8)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    other = thinned(LeNet300((1, 8, 8), 5), density=0.3)
+    fast.load_state_dict(other.state_dict())
+    with torch.no_grad():
+        assert_close(fast(images), other(images))
+
+
+def test_the_gradient_of_the_inputs_is_the_same_which_attacks_use():
+    network, images = thinned(ResNet20((3, 8, 8), 5)), torch.randn(5, 3, 8, 8)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    gradients = []
+    for each in (network, fast):
+        inputs = images.clone().requires_grad_()
+        functional.cross_entropy(each(inputs), torch.arange(5)).backward()
+        gradients.append(inputs.grad)
+    assert_close(gradients[1], gradients[0])
+
+
+def test_hooks_and_other_formats_get_the_network_as_it_is():
+    network, images = thinned(LeNet300((1, 8, 8), 5)), torch.randn(9, 1, 8, 8)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    seen = []
+    handle = network.classifier.register_forward_hook(lambda *arguments: seen.append(arguments[2].shape))
+    with torch.no_grad():
+        fast(images)
+        handle.remove()
+        assert torch.equal(fast.double()(images.double()), network(images.double()))
+    assert seen == [(9, 5)]
+
+
+@pytest.mark.parametrize("number", [16, 21])
+def test_gradients_are_the_dense_masked_ones(number):
+    network, images = thinned(ResNet20((3, 8, 8), 5)).train(), torch.randn(number, 3, 8, 8)
+    masks = Masks(network)
+    masks.set({name: weight.detach() != 0 for name, weight in masks.weights.items()})
+    Holding(masks)
+    exact = copy.deepcopy(network).double()
+    fast = secateur.accelerate(network, images, execution="sparse", training=True)
+    targets = torch.arange(number) % 5
+    functional.cross_entropy(fast(images), targets).backward()
+    functional.cross_entropy(exact(images.double()), targets).backward()
+    for (name, found), (_, expected) in zip(network.named_parameters(), exact.named_parameters(), strict=True):
+        kept = masks.kept.get(name.removesuffix(".weight"))
+        wanted = expected.grad if kept is None else expected.grad * kept
+        assert_close(found.grad, wanted, 1e-4)
+        assert kept is None or not found.grad[~kept].any()
+    for found, expected in zip(network.buffers(), exact.buffers(), strict=True):
+        torch.testing.assert_close(found.double(), expected.double(), atol=1e-5, rtol=1e-5)
+
+
+def test_dense_gradients_are_there_for_criteria_that_look_at_them():
+    network, images = thinned(Unusual()), torch.randn(16, 3, 29, 13)
+    exact = copy.deepcopy(network)
+    fast = secateur.accelerate(network, images, execution="sparse", training=True, dense_gradients=True)
+    fast(images).square().sum().backward()
+    exact(images).square().sum().backward()
+    for found, expected in zip(network.parameters(), exact.parameters(), strict=True):
+        assert_close(found.grad, expected.grad, 1e-4)
+
+
+def test_masks_that_change_make_new_lists():
+    layer = nn.Linear(6, 4)
+    held = [torch.rand(4, 6) < 0.3]
+    lists = Lists(layer, lambda: held[0])
+    lists.refresh()
+    assert torch.equal(lists.kept.view(4, 6), held[0])
+    walk = lists.walk("forward", (1, 1))
+    with torch.no_grad():
+        layer.weight.zero_()
+    lists.refresh()
+    assert lists.walk("forward", (1, 1)) is walk, "weights that are regrown start at zero"
+    held[0] = ~held[0]
+    lists.refresh()
+    assert torch.equal(lists.kept.view(4, 6), held[0])
+
+
+def test_the_automatic_choice_is_written_down_and_repeated(monkeypatch):
+    network, images = thinned(ResNet20((3, 8, 8), 5), 0.02), torch.randn(32, 3, 8, 8)
+    monkeypatch.setattr(choice, "median_times", lambda calls, budget: {"dense": 2.0, "sparse": 1.0})
+    first = secateur.accelerate(network, images)
+    assert all(chosen.layers for chosen in first.choices.values())
+    assert all(chosen.milliseconds["dense"] == 2000 for chosen in first.choices.values())
+
+    def never(*_):
+        raise AssertionError("timed again")
+
+    monkeypatch.setattr(choice, "median_times", never)
+    second = secateur.accelerate(network, images)
+    assert second.choices == first.choices
+
+
+def test_what_is_not_clearly_faster_is_not_chosen(monkeypatch):
+    network, images = thinned(LeNet300((1, 8, 8), 5), 0.02), torch.randn(32, 1, 8, 8)
+    same = {"dense": 1.0, "sparse": 0.99, "compacted": 0.99, "compacted, sparse": 0.99}
+    monkeypatch.setattr(choice, "median_times", lambda calls, budget: same)
+    fast = secateur.accelerate(network, images)
+    assert [str(chosen) for chosen in fast.choices.values()] == ["dense"]
+    with torch.no_grad():
+        assert torch.equal(fast(images), network(images))
+
+
+def test_a_copy_makes_its_own_lists():
+    network, images = thinned(ResNet20((3, 8, 8), 5)), torch.randn(9, 3, 8, 8)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    other = copy.deepcopy(fast)
+    nn.init.zeros_(network.classifier.weight)
+    with torch.no_grad():
+        assert_close(other(images), other.network(images))
+        assert not torch.equal(other(images), fast(images))
+
+
+class Adding(nn.Module):
+    """Adds to what is read again."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, images):
+        features = self.first(images)
+        total = features
+        total += self.second(features)
+        return (torch.relu(total) + features).mean((-1, -2))
+
+
+@pytest.mark.parametrize("number", [2, 19])
+def test_what_is_added_to_in_place_is_seen_by_all_who_read_it(number):
+    network, images = thinned(Adding()), torch.randn(number, 3, 6, 6)
+    fast = secateur.accelerate(network, images, execution="sparse")
+    with torch.no_grad():
+        assert_close(fast(images), network(images))
+
+
+def test_layers_that_become_sparse_are_chosen_anew():
+    network, images = ResNet20((3, 8, 8), 5), torch.randn(16, 3, 8, 8)
+    masks = Masks(network)
+    Holding(masks)
+    fast = secateur.accelerate(network, images, execution="sparse", training=True)
+    fast.train()
+    fast(images)
+    assert not any(chosen.layers for chosen in fast.choices.values())
+    masks.set({name: torch.rand_like(weight) < 0.1 for name, weight in masks.weights.items()})
+    fast(images)
+    (way,), (chosen,) = fast._ways.values(), fast.choices.values()
+    assert len(chosen.layers) == len(masks.weights)
+    masks.set({name: torch.rand_like(weight) < 0.1 for name, weight in masks.weights.items()})
+    fast(images)
+    assert list(fast._ways.values()) == [way], "other masks of the same layers make new lists alone"
+
+
+def test_an_unknown_way_is_refused_by_name():
+    with pytest.raises(ValueError, match="'fast' is not one of dense, sparse, auto"):
+        secateur.accelerate(LeNet300((1, 8, 8), 5), torch.rand(1, 1, 8, 8), execution="fast")
