@@ -1,7 +1,7 @@
 """Training and evaluation mode of a network, and parameters without gradients."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -16,6 +16,19 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextlib.contextmanager
+def trainable(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let gradients of parameters be taken, those of frozen ones too, which are frozen again afterwards."""
+    at_rest = [parameter for parameter in parameters if not parameter.requires_grad]
+    for parameter in at_rest:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in at_rest:
+            parameter.requires_grad_(False)
 
 
 @contextlib.contextmanager

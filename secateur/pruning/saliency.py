@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from secateur.config.option import Configurable, option
 from secateur.parallel.collectives import shares, sum_over_processes
-from secateur.utils.modes import evaluation_mode
+from secateur.utils.modes import evaluation_mode, trainable
 
 Batch = tuple[Tensor, Tensor]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +25,7 @@ def mean_gradients(
     """
     totals = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     count = 0
-    with evaluation_mode(network), torch.enable_grad():
+    with evaluation_mode(network), trainable(parameters.values()), torch.enable_grad():
         for inputs, targets, share in shares(batches):
             value = share * loss(network(inputs), targets)
             # A parameter that the output does not depend on has no gradient, which is a zero one.
@@ -48,7 +48,7 @@ def hessian_gradient_product(
     gradients = mean_gradients(network, loss, batches, parameters)
     weights, directions = list(parameters.values()), list(gradients.values())
     totals = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
-    with evaluation_mode(network), torch.enable_grad():
+    with evaluation_mode(network), trainable(parameters.values()), torch.enable_grad():
         for inputs, targets, share in shares(batches):
             value = share * loss(network(inputs), targets)
             first = torch.autograd.grad(value, weights, create_graph=True, materialize_grads=True)

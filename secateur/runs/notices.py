@@ -6,12 +6,15 @@ from secateur.config.option import Configurable
 from secateur.config.settings import Settings
 from secateur.config.source import Declared
 from secateur.data.data_set import DataSet
+from secateur.pruning.layers import told
 from secateur.runs.run import Run
 
 
 def notices_of(run: Run, data_set: DataSet) -> list[str]:
     """Return a line for each way in which typed flags have no effect, and for a slow number format."""
     notices = _idle_in_testing(run.settings) if run.checkpointing.eval else _idle_in_training(run, data_set)
+    if not run.checkpointing.eval and run.plan.pruning_steps and (line := told(run.pruner.left_out)):
+        notices.append(line)
     if warning := run.precision.warning():
         notices.append(warning)
     return notices
