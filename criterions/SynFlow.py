@@ -30,6 +30,7 @@ class SynFlow(ScoreMode, Criterion):
         with torch.no_grad():
             for tensor in positive.state_dict().values():
                 tensor.abs_()
+        positive.requires_grad_(True)
         weights = {name: positive.get_submodule(name).weight for name in self.weights}
         ones = torch.ones(1, *inputs.shape[1:], dtype=torch.float64, device=device)
         with SCORE_MODES[self.score_mode](positive), torch.enable_grad():

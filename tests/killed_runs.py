@@ -22,7 +22,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import matplotlib.pyplot  # noqa: E402, F401 - the children need not import it again
 import sklearn.datasets  # noqa: E402, F401
 import torch.utils.tensorboard  # noqa: E402, F401
-import torch_pruning  # noqa: E402, F401
 
 import secateur.measuring.latency  # noqa: E402
 import secateur.runs.execute  # noqa: E402

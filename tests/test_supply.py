@@ -12,14 +12,13 @@ ROOT = Path(__file__).parent.parent
 REQUIREMENTS = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
 #: Where a package is imported by another name than it is installed by.
 IMPORTED_AS = {
-    "torch-pruning": "torch_pruning",
     "scikit-learn": "sklearn",
     "pillow": "PIL",
     "rich-argparse": "rich_argparse",
 }
 #: Those that are called as programs, or by pip and pytest, and need no import.
 TOOLS = {"ruff", "setuptools", "pytest-xdist"}
-HEAVY = {"torch", "torchvision", "torch_pruning", "numpy", "sklearn", "PIL", "matplotlib", "tensorboard", "safetensors"}
+HEAVY = {"torch", "torchvision", "numpy", "sklearn", "PIL", "matplotlib", "tensorboard", "safetensors"}
 OPTIONAL = {"foolbox", "ray", "submitit", "onnx", "onnxscript", "onnxruntime", "timm", "numba"}
 
 

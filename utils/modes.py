@@ -1,9 +1,9 @@
 """Training and evaluation mode of a network, statistics of norms, and parameters without gradients."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 
@@ -34,6 +34,19 @@ def batch_statistics(network: nn.Module) -> Iterator[None]:
         finally:
             for norm, tracks in norms.items():
                 norm.track_running_stats = tracks
+
+
+@contextlib.contextmanager
+def trainable(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Let gradients of parameters be taken, those of frozen ones too, which are frozen again afterwards."""
+    at_rest = [parameter for parameter in parameters if not parameter.requires_grad]
+    for parameter in at_rest:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in at_rest:
+            parameter.requires_grad_(False)
 
 
 @contextlib.contextmanager

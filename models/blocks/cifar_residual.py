@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from secateur.config.option import option
 from secateur.models.blocks.initialisation import he_normal
@@ -16,11 +16,14 @@ class PaddedShortcut(nn.Module):
     def __init__(self, stride: int, extra: int) -> None:
         super().__init__()
         self.stride = stride
-        self.extra = extra
+        # A tensor, which loses channels like any other.
+        self.register_buffer("zeros", torch.zeros(1, extra, 1, 1), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W) to (N, C + extra, H / stride, W / stride)."""
-        return functional.pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+        features = features[:, :, :: self.stride, :: self.stride]
+        zeros = self.zeros.to(features.dtype).expand(len(features), -1, *features.shape[2:])
+        return torch.cat([features, zeros], 1)
 
 
 class CifarResNet(nn.Module):

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from secateur.channels.compaction import compact as compacted
 from secateur.pruning.criterion import Criterion
+from secateur.pruning.layers import told
 from secateur.pruning.masks import Masks
 from secateur.pruning.plan import PruningStep, record_of, remember
 from secateur.pruning.pruner import Pruner
@@ -37,7 +38,8 @@ class Pruned:
 
     def __str__(self) -> str:
         lines = [f"{self.criterion}: sparsity {self.sparsity:.4f} of all prunable weights"]
-        return "\n".join([*lines, *(str(step) for step in self.steps[-1:])])
+        lines += [str(step) for step in self.steps[-1:]]
+        return "\n".join([*lines, *filter(None, [told(self.pruner.left_out)])])
 
 
 def prune(

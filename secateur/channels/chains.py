@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +11,18 @@ from torch.nn.modules.conv import _ConvNd
 
 from secateur.channels.groups import Group
 from secateur.channels.surgery import Surgery
+from secateur.channels.tracing import Operation
 from secateur.pruning.layers import execution_order
 
-#: As autograd names them: f(s * x) = s * f(x) for s > 0.
-HOMOGENEOUS = {"Relu", "LeakyRelu"}
+#: As ATen names them: f(s * x) = s * f(x) for s > 0.
+HOMOGENEOUS = {"relu", "leaky_relu"}
 #: These scale likewise, and take the numbers of a channel for numbers of that channel.
 POOLING = {
-    "Mean", "MaxPool2DWithIndices", "MaxPool3DWithIndices", "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool2D",
-    "AdaptiveAvgPool3D", "AdaptiveMaxPool2D", "AdaptiveMaxPool3D", "MkldnnMaxPool2D",
+    "mean", "max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d", "mkldnn_max_pool2d",
 }  # fmt: skip
-#: These move numbers about, in ways that the graph of channels follows.
-MOVING = {"View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Clone", "Alias", "Cat"}
+#: These move numbers about, in ways that labels follow.
+MOVING = {"view", "_unsafe_view", "squeeze", "unsqueeze", "clone", "alias", "detach", "cat"}
 
 
 @dataclass(frozen=True)
@@ -72,36 +71,37 @@ def used_once(network: nn.Module, example: Tensor) -> set[str]:
 
 def _chains_of(surgery: Surgery, group: Group, once: set[str]) -> list[Chain]:
     """All ways from the group's layer; none where one of them leads elsewhere."""
-    ends = _walk(surgery.node(group.root), None, False)
-    names = {module: name for name, module in surgery.network.named_modules()}
+    (layer,) = surgery.uses(group.root)
+    ends = _walk(surgery.network, layer, None, False)
     numbers = {name: (own, ours) for name, own, ours in (*group.norms, *group.inputs)}
-    readers = [names.get(reader) for _, reader in ends or []]
+    readers = [reader for _, reader in ends or []]
     if len(set(readers)) < len(readers) or set(readers) != {name for name, _, _ in group.inputs} or set(readers) - once:
         return []
     chains = []
-    for (norm, _), reader in zip(ends, readers, strict=True):
+    for norm, reader in ends:
         columns = _by_channel(*numbers[reader], group.channels)
-        places = _by_channel(*numbers[names[norm]], group.channels) if norm else None
+        places = _by_channel(*numbers[norm], group.channels) if norm else None
         if columns is None or (norm and (places is None or places.shape[1] > 1)):
             return []
-        chains.append(Chain(group.root, (names[norm], places[:, 0]) if norm else None, reader, columns))
+        chains.append(Chain(group.root, (norm, places[:, 0]) if norm else None, reader, columns))
     return chains
 
 
-def _walk(node: Any, norm: nn.Module | None, activated: bool) -> list[tuple[nn.Module | None, nn.Module]] | None:
-    """Return (norm, reader) for each way from a node of the graph; None where one is not as a chain must be."""
+def _walk(
+    network: nn.Module, operation: Operation, norm: str | None, activated: bool
+) -> list[tuple[str | None, str]] | None:
+    """Return (norm, reader) for each way from an operation; None where one is not as a chain must be."""
     ends = []
-    for following in node.outputs:
-        module = following.module
-        operation = re.sub(r"Backward\d*$", "", following.grad_fn.name())
+    for following in operation.outputs:
+        module = network.get_submodule(following.module) if following.module is not None else None
         if isinstance(module, nn.Linear | _ConvNd):
-            further = [(norm, module)] if getattr(module, "groups", 1) == 1 else None
+            further = [(norm, following.module)] if getattr(module, "groups", 1) == 1 else None
         elif isinstance(module, _BatchNorm):
             # A norm behind the ReLU adds a number to what may not be shifted, and a second one is for nobody to need.
             usable = norm is None and not activated and module.running_var is not None
-            further = _walk(following, module, False) if usable else None
-        elif operation in HOMOGENEOUS | POOLING | MOVING:
-            further = _walk(following, norm, activated or operation in HOMOGENEOUS)
+            further = _walk(network, following, following.module, False) if usable else None
+        elif following.name in HOMOGENEOUS | POOLING | MOVING:
+            further = _walk(network, following, norm, activated or following.name in HOMOGENEOUS)
         else:
             further = None
         if further is None:

@@ -60,11 +60,13 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
     nodes = 0
     for group in groups:
         gone = torch.zeros_like(unread[group.root])
-        gone[group.removable(reversed(unread[group.root].nonzero().flatten().tolist()))] = True
+        channels = group.units[:, 0]
+        going = group.removable(reversed(unread[group.root][channels].nonzero().flatten().tolist()))
+        gone[channels[going]] = True
         stays[group.root] = unread[group.root] & ~gone
         if gone.any():
             cuts.append((group.root, gone.nonzero().flatten().tolist()))
-            nodes += int(group.nodes[gone].sum())
+            nodes += int(group.nodes[going].sum())
     if not cuts:
         return None
     kept = dict(masks.kept)

@@ -34,6 +34,7 @@ def removed(
     options["compensate"] = compensation
     chooser = criterion(network, masks, run.loss, list(run.criterion.weights), **options)
     chooser.example, chooser.dense_outputs, chooser.groups = run.example, layer_outputs(network), run.criterion.groups
+    chooser.ignored = run.criterion.ignored
     chooser.seed, chooser.rewinds = run.criterion.seed, run.criterion.rewinds
     batches = chooser.scoring_batches(run.data.train.epoch(0))
     return network, chooser.prune(ratio, batches)

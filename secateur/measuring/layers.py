@@ -24,9 +24,11 @@ def layer_figures(run: Run) -> list[dict[str, Any]]:
     """Return a row for each prunable layer of the dense network, then one for the whole network.
 
     Sparsities are shares in [0, 1]; outputs are neurons or channels, kept where at least one of their weights is there
-    and not zero; FLOPs are of one image, effective where zero weights are free.
+    and not zero; FLOPs are of one image, effective where zero weights are free; `left_out` says why a layer was not
+    pruned, or not whole.
     """
     sparsity = run.sparsity()
+    left_out = run.model_spec["layers_left_out"]
     outputs = layer_outputs(run.fresh_network(run.options.seed))
     alive = [outputs_first(layer).flatten(1).any(1).sum() for layer in prunable_layers(run.network).values()]
     kept = dict(zip(prunable_layers(run.network), torch.stack(alive).tolist() if alive else [], strict=True))
@@ -40,6 +42,7 @@ def layer_figures(run: Run) -> list[dict[str, Any]]:
             "flops_effective": round(run.flops.layers[name] * sparsity.densities[name]),
             "outputs": outputs[name],
             "outputs_kept": kept[name],
+            "left_out": left_out.get(name, ""),
         }
         for name, size in sparsity.sizes.items()
     ]
@@ -52,6 +55,7 @@ def layer_figures(run: Run) -> list[dict[str, Any]]:
         "flops_effective": run.flops.effective(sparsity.densities),
         "outputs": sum(outputs.values()),
         "outputs_kept": sum(kept.values()),
+        "left_out": "",
     }
     return [*rows, whole]
 

@@ -122,6 +122,7 @@ def network_figures(run: Run, evaluation: Evaluation | None = None) -> dict[str,
         "flops_dense": run.flops.total,
         "flops_effective": run.flops.effective(sparsity.densities),
         "layer_densities": sparsity.densities,
+        "layers_left_out": run.model_spec["layers_left_out"],
         "seed": run.options.seed,
     }
 

@@ -8,11 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from secateur.channels.folding import fold_norms_of_weights
 from secateur.config.option import options_of
 from secateur.config.registry import find_class
 from secateur.measuring.sparsity import layer_outputs
 from secateur.pruning.criterion import Criterion
-from secateur.pruning.layers import outer_layers
+from secateur.pruning.layers import (
+    COMPUTED,
+    IGNORED,
+    OUTER,
+    computed_layers,
+    matching_layers,
+    outer_layers,
+)
 from secateur.pruning.masks import Masks
 from secateur.pruning.saliency import Batch, LossFunction
 from secateur.utils.errors import UserError
@@ -32,18 +40,35 @@ def build_criterion(
 ) -> Criterion:
     """Return the criterion over the weights of a network that can be pruned.
 
-    Those are all that are trained; without `outer` not those of the first and the last layer that `example`, an image
-    (1, C, H, W), reaches.
+    Without `outer` those are not of the first and the last layer that `example`, an image (1, C, H, W), reaches, and
+    never of those that `ignore_layers` names. Frozen ones are among them, unless scores need the gradients of training.
     """
-    kind = find_class("criterions", kind) if isinstance(kind, str) else kind
+    kind = _class_of(kind)
     if not (isinstance(kind, type) and issubclass(kind, Criterion)):
         raise UserError(f"{kind!r} is not a criterion: a name, or a class derived from Criterion")
-    spared = set() if outer else outer_layers(network, example)
-    prunable = [name for name, weight in masks.weights.items() if name not in spared and weight.requires_grad]
-    criterion = kind(network, masks, loss, prunable, **options)
+    ignored = matching_layers(network, options.get("ignore_layers") or ())
+    left_out = dict.fromkeys(computed_layers(network), COMPUTED)
+    if kind.needs_dense_gradients:
+        frozen = (name for name, weight in masks.weights.items() if not weight.requires_grad)
+        left_out |= dict.fromkeys(frozen, "it is frozen, and scores come from the gradients of training")
+    left_out |= {} if outer else dict.fromkeys(outer_layers(network, example), OUTER)
+    left_out |= dict.fromkeys(ignored, IGNORED)
+    left_out = {name: left_out[name] for name, _ in network.named_modules() if name in left_out}
+    criterion = kind(network, masks, loss, [name for name in masks.weights if name not in left_out], **options)
+    criterion.ignored, criterion.left_out = frozenset(ignored), left_out
     criterion.example, criterion.dense_outputs = example, layer_outputs(network)
     criterion.seed, criterion.smoke = seed, smoke
     return criterion
+
+
+def fold_norms(kind: str | type[Criterion], network: nn.Module, optimizer: torch.optim.Optimizer | None) -> list[str]:
+    """Fold the norms of weights before a criterion of channels looks at a network; returns what to tell the user."""
+    removes_channels = getattr(_class_of(kind), "unit", "") == "nodes"
+    return fold_norms_of_weights(network, optimizer) if removes_channels else []
+
+
+def _class_of(kind: str | type[Criterion]) -> type[Criterion]:
+    return find_class("criterions", kind) if isinstance(kind, str) else kind
 
 
 def split_options(kind: type, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -48,6 +48,10 @@ class Criterion(CriterionOptions, Stateful):
     has_limit: bool = True
     #: Whether `after_backward` needs the gradients of pruned weights too.
     needs_dense_gradients: bool = False
+    #: Layers that are not pruned, or not whole, each with the reason; set before `plan` is called, or by it.
+    left_out: dict[str, str] = {}
+    #: Those of them that `--ignore_layers` names.
+    ignored: frozenset[str] = frozenset()
     #: What random numbers depend on.
     seed: int = 333
     #: Whether training goes back to earlier weights after each pruning step.

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import fnmatch
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from secateur.utils.errors import UserError, nearest
 from secateur.utils.modes import evaluation_mode
+
+#: How many layers a line names.
+NAMED = 3
+#: Why a layer is not pruned.
+IGNORED = "--ignore_layers names them"
+OUTER = "it is the first or the last, and --outer_layer_pruning was not given"
+COMPUTED = "its weight is computed from other tensors, as by a parametrization"
 
 
 def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -22,6 +33,41 @@ def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
             seen.add(id(module.weight))
             layers[name] = module
     return layers
+
+
+def computed_layers(network: nn.Module) -> list[str]:
+    """The names of Linear layers and convolutions whose weight is no parameter."""
+    named = network.named_modules()
+    return [
+        name
+        for name, module in named
+        if isinstance(module, nn.Linear | _ConvNd) and not isinstance(module.weight, nn.Parameter)
+    ]
+
+
+def matching_layers(network: nn.Module, patterns: Iterable[str]) -> set[str]:
+    """Return the prunable layers whose names fit one of the patterns, in which * stands for anything.
+
+    Raises `UserError` where a pattern fits none.
+    """
+    layers, found = prunable_layers(network), set()
+    for pattern in patterns:
+        fitting = set(fnmatch.filter(layers, pattern))
+        if not fitting:
+            raise UserError(f"--ignore_layers {pattern} fits no layer of the network{nearest(pattern, layers)}")
+        found |= fitting
+    return found
+
+
+def told(left_out: dict[str, str]) -> str:
+    """Name in one line the layers that are left out, with the reason; not those that were asked for."""
+    unasked = {name: why for name, why in left_out.items() if why not in (IGNORED, OUTER)}
+    if not unasked:
+        return ""
+    named = ", ".join(f"{name} ({why})" for name, why in list(unasked.items())[:NAMED])
+    more = f", and {len(unasked) - NAMED} more" if len(unasked) > NAMED else ""
+    count = "1 layer is" if len(unasked) == 1 else f"{len(unasked)} layers are"
+    return f"{count} not pruned, or not whole: {named}{more}"
 
 
 def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:

@@ -69,6 +69,12 @@ class CriterionOptions(Configurable):
         pattern=(r"unstructured|\d{1,4}:\d{1,4}", "unstructured or N:M with N < M, as 2:4"),
         metavar="N:M",
     )
+    ignore_layers: list[str] | None = option(
+        None,
+        "layers that are not pruned, by name or pattern, as features.0 or 'layer4.*'; of criteria that remove channels "
+        "those of their outputs, and what is coupled to them",
+        metavar="NAME,NAME,...",
+    )
     saliency_batches: int = option(5, "batches of training data that scores are computed on", low=1)
     samples_per_class: int | None = option(
         None, "make up each of those batches of so many images of every class (GraSP's program: 10)", low=1

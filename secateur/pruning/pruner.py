@@ -14,7 +14,7 @@ from secateur.channels.surgery import Removal, replay
 from secateur.config.option import Configurable, option
 from secateur.measuring.sparsity import Sparsity, measure_sparsity
 from secateur.parallel.collectives import check_same_pruning
-from secateur.pruning.build import build_criterion, example_of, split_options
+from secateur.pruning.build import build_criterion, example_of, fold_norms, split_options
 from secateur.pruning.criterion import Criterion
 from secateur.pruning.masks import Holding, Masks, take_over
 from secateur.pruning.plan import Plan, PruningStep, Timeline, record_of, remember
@@ -100,7 +100,10 @@ class Pruner(Configurable):
         own, of_criterion = split_options(type(self), options)
         super().__init__(**own)
         self.network, self.batches, self.optimizer, self.seed = network, batches, optimizer, seed
+        #: Told with the next pruning step.
+        self._notices: list[str] = []
         if not isinstance(criterion, Criterion):
+            self._notices += fold_norms(criterion, network, optimizer)
             masks = Masks(network, hold=not self.disable_masking)
             take_over(masks)
             image = example_of(batches, network) if example is None else example
@@ -159,6 +162,11 @@ class Pruner(Configurable):
         return measure_sparsity(self.network, self.dense).weight_sparsity
 
     @property
+    def left_out(self) -> dict[str, str]:
+        """Layers that are not pruned, or not whole, each with the reason."""
+        return self.criterion.left_out
+
+    @property
     def finished(self) -> bool:
         """Whether no pruning step is still to come."""
         return not self.pruning_steps
@@ -191,6 +199,7 @@ class Pruner(Configurable):
         batches = self.criterion.scoring_batches(source)
         with self._holding.paused() if self._holding else contextlib.nullcontext():
             step = self.criterion.prune(sparsity, batches, self.step // self.timeline.batches, last)
+        step.notices, self._notices = self._notices + step.notices, []
         self.follow(step)
         check_same_pruning(self.masks, step.removed)
         for name, regrown in step.regrown.items():

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from secateur.config.option import Configurable, option
 from secateur.parallel.collectives import shares, sum_over_processes
 from secateur.utils.errors import UserError
-from secateur.utils.modes import batch_statistics, evaluation_mode
+from secateur.utils.modes import batch_statistics, evaluation_mode, trainable
 
 Batch = tuple[Tensor, Tensor]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -64,7 +64,7 @@ def batch_gradients(
 
     `mode` is that of the network meanwhile, a name in SCORE_MODES, which is left as it was.
     """
-    for parts in _losses(network, loss, batches, mode):
+    for parts in _losses(network, loss, batches, tensors, mode):
         totals = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
         _add_derivatives(totals, parts, tensors, _first_derivative)
         sum_over_processes(list(totals.values()))
@@ -113,9 +113,11 @@ def hessian_gradient_product(
         return _mean_derivatives(network, loss, batches, parameters, mode, second_derivative)
 
 
-def _losses(network: nn.Module, loss: LossFunction, batches: Iterable[Batch], mode: str) -> Iterator[Iterator[Tensor]]:
-    """Yield for each batch this process's share of its loss, as scalars to be differentiated one after another."""
-    with SCORE_MODES[mode](network), torch.enable_grad():
+def _losses(
+    network: nn.Module, loss: LossFunction, batches: Iterable[Batch], tensors: Mapping[str, Tensor], mode: str
+) -> Iterator[Iterator[Tensor]]:
+    """Yield for each batch this process's share of its loss, as scalars to be differentiated by the tensors."""
+    with SCORE_MODES[mode](network), trainable(tensors.values()), torch.enable_grad():
         for inputs, targets, share in shares(batches, whole=mode == "train"):
             yield (
                 share * fraction * loss(_outputs(network, some, mode), their_targets)
@@ -164,7 +166,7 @@ def _mean_derivatives(
     """The mean over the batches, summed up in place: large networks have no room for a batch's own."""
     totals = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
     count = 0
-    for parts in _losses(network, loss, batches, mode):
+    for parts in _losses(network, loss, batches, tensors, mode):
         _add_derivatives(totals, parts, tensors, derivative)
         count += 1
     sum_over_processes(list(totals.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from secateur.channels.groups import Group
 from secateur.channels.surgery import Removal, Surgery
 from secateur.config.option import option
 from secateur.pruning.criterion import Criterion
+from secateur.pruning.layers import COMPUTED, computed_layers, outputs_first, prunable_layers, told
 from secateur.pruning.plan import Plan, PruningStep, Timeline
 from secateur.pruning.saliency import Batch
 from secateur.pruning.selection import checked_scores
@@ -29,6 +31,9 @@ class StructuredCriterion(Criterion):
     """
 
     unit = "nodes"
+    #: Outputs of each layer that can be removed, before anything was and as `trace` found them last.
+    _dense: Counter[str] = Counter()
+    _left: Counter[str] = Counter()
     #: The groups of channels as `trace` found them last, by their root layer's name.
     groups: dict[str, Group] = {}
 
@@ -68,7 +73,8 @@ class StructuredCriterion(Criterion):
         """
         self.trace()
         if not any(group.removable(range(len(group.units))) for group in self.groups.values()):
-            raise UserError("no channels of this network can be removed: they are all coupled with inputs or classes")
+            why = told(self.left_out) or "they are all inputs or classes"
+            raise UserError(f"no channels of this network can be removed: {why}")
         return self.plan_of_axes(timeline)
 
     def check_axes(self) -> None:
@@ -95,8 +101,20 @@ class StructuredCriterion(Criterion):
 
     def trace(self) -> Surgery:
         """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
-        surgery = Surgery(self.network, self.example, self.groups or None)
+        known = {name for group in self.groups.values() for name, _, _ in group.outputs}
+        surgery = Surgery(self.network, self.example, known or None, self.ignored)
+        if not self.groups:
+            computed = dict.fromkeys(computed_layers(self.network), COMPUTED)
+            self.left_out = computed | {name: str(held) for name, held in surgery.fixed.items()}
         self.groups = surgery.groups
+        self._left = Counter()
+        for group in self.groups.values():
+            self._left.update({name: len(own) for name, own, _ in group.outputs})
+        # Those that cannot go have never gone.
+        outputs = {name: len(outputs_first(layer)) for name, layer in prunable_layers(self.network).items()}
+        self._dense = Counter(
+            {name: self.dense_outputs[name] - outputs[name] + left for name, left in self._left.items()}
+        )
         return surgery
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,7 +129,7 @@ class StructuredCriterion(Criterion):
     @property
     def dense_nodes(self) -> int:
         """The nodes that could be removed before anything was removed."""
-        return sum(self._dense_nodes(group) for group in self.groups.values())
+        return sum(self._dense.values())
 
     @property
     def nodes(self) -> int:
@@ -119,7 +137,8 @@ class StructuredCriterion(Criterion):
         return sum(int(group.nodes.sum()) for group in self.groups.values())
 
     def _dense_nodes(self, group: Group) -> int:
-        return sum(self.dense_outputs[name] for name, _, _ in group.outputs)
+        """Those of a group; of a layer that is in several, its share."""
+        return sum(self._dense[name] * len(own) // self._left[name] for name, own, _ in group.outputs)
 
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
         """Remove channels until this fraction of the nodes is gone, as nearly as whole groups allow."""
@@ -150,11 +169,17 @@ class StructuredCriterion(Criterion):
         removals: list[Removal] = [
             (root, sorted(self.groups[root].units[units].flatten().tolist())) for root, units in chosen.items()
         ]
+        broken = surgery.breaches(removals)
+        refused = [
+            f"no channels of {root} and what is coupled to it were removed: {why}" for root, why in broken.items()
+        ]
+        removals = [removal for removal in removals if removal[0] not in broken]
+        chosen = {root: units for root, units in chosen.items() if root not in broken}
         masks = {root: torch.ones_like(score, dtype=torch.bool) for root, score in scores.items()}
         for root, channels in removals:
             masks[root][channels] = False
         kept = self.nodes - sum(int(self.groups[root].nodes[units].sum()) for root, units in chosen.items())
-        notices = compensate(surgery, removals, batches, self)
+        notices = refused + compensate(surgery, removals, batches, self)
         changed = surgery.remove(removals)
         self.masks.keep_indices(changed)
         return PruningStep(

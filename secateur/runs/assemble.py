@@ -112,6 +112,7 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
             "loss": names["loss"],
             "seed": options.seed,
             "disable_autoconfig": settings["disable_autoconfig"],
+            "layers_left_out": pruner.left_out if pruner.plan.pruning_steps else {},
         },
     )
     if checkpoint and (start.eval or "prune_criterion" not in settings.given):
@@ -237,7 +238,9 @@ def _compared(run: Run, registry: Registry, loss: type[Loss]) -> dict[str, Run]:
 
 def _came_about(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a checkpoint says of how its network was pruned; those of the first versions did not."""
-    return {name: checkpoint.metadata[name] for name in ("prune_criterion",) if name in checkpoint.metadata}
+    known = checkpoint.metadata
+    said = {name: known[name] for name in ("prune_criterion", "layers_left_out") if name in known}
+    return {"layers_left_out": {}, **said}
 
 
 def _data_options(settings: Settings) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from secateur.config.option import Configurable
 from secateur.config.settings import Settings
 from secateur.config.source import Declared
 from secateur.data.data_set import DataSet
+from secateur.pruning.layers import told
 from secateur.runs.run import Run
 
 
@@ -15,6 +16,8 @@ def notices_of(run: Run, data_set: DataSet) -> list[str]:
     typed = run.settings["data_set"]
     if data_set.namesake and "data_set" in run.settings.given and typed != run.model_spec["data_set"]:
         notices.append(f"--data_set {typed}: {data_set.namesake}")
+    if not run.checkpointing.eval and run.plan.pruning_steps and (line := told(run.pruner.left_out)):
+        notices.append(line)
     if warning := run.precision.warning():
         notices.append(warning)
     return notices

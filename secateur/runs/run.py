@@ -62,7 +62,7 @@ class Run:
     #: Builds the network anew, on the CPU, its weights drawn from the seed that is given.
     fresh_network: Callable[[int], nn.Module]
     #: What it takes to build the network again, and to test it as it was trained: model, input_shape, num_classes,
-    #: options, data_set, data_dir, data_options, prune_criterion, loss, seed, disable_autoconfig.
+    #: options, data_set, data_dir, data_options, prune_criterion, loss, seed, disable_autoconfig, layers_left_out.
     model_spec: dict[str, Any]
     #: The network before anything was pruned.
     dense: Sparsity

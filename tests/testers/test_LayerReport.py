@@ -34,13 +34,23 @@ def halved(make_run):
 
 def test_the_figures_of_each_layer_and_of_the_whole(halved):
     rows = layer_figures(halved)
-    columns = ("layer", "weights", "weights_kept", "sparsity", "flops", "flops_effective", "outputs", "outputs_kept")
+    columns = (
+        "layer",
+        "weights",
+        "weights_kept",
+        "sparsity",
+        "flops",
+        "flops_effective",
+        "outputs",
+        "outputs_kept",
+        "left_out",
+    )
     assert all(tuple(row) == columns for row in rows)
     assert [tuple(row.values()) for row in rows] == [
-        ("features.1", 19_200, 9_600, 0.5, 38_400, 19_200, 300, 150),
-        ("features.3", 30_000, 30_000, 0.0, 60_000, 60_000, 100, 100),
-        ("classifier", 1_000, 900, pytest.approx(0.1), 2_000, 1_800, 10, 9),
-        (WHOLE, 50_200, 40_500, pytest.approx(9_700 / 50_200), 100_400, 81_000, 410, 259),
+        ("features.1", 19_200, 9_600, 0.5, 38_400, 19_200, 300, 150, ""),
+        ("features.3", 30_000, 30_000, 0.0, 60_000, 60_000, 100, 100, ""),
+        ("classifier", 1_000, 900, pytest.approx(0.1), 2_000, 1_800, 10, 9, ""),
+        (WHOLE, 50_200, 40_500, pytest.approx(9_700 / 50_200), 100_400, 81_000, 410, 259, ""),
     ]
     halved.masks.weights["features.3"].data[7, 1:] = 0  # one weight is enough to keep an output
     row = layer_figures(halved)[1]

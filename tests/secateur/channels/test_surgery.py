@@ -15,6 +15,7 @@ from tests.secateur.channels.networks import assert_close, outputs, scattered, z
 
 FOLDER = Path(__file__).parents[3] / "models"
 ZOO = ["densenet121", "googlenet", "mobilenet_v2", "resnet18", "resnet50", "squeezenet1_0", "vgg11_bn", "vit_b_16"]
+ZOO += ["shufflenet_v2_x0_5"]
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem[0] != "_")
 NAMES += [f"torchvision:{name}" for name in ZOO]
 #: Many layers to trace, or many weights.

@@ -1,0 +1,256 @@
+"""What each operation of a network does with channels: it hands them on, couples those that meet, or mixes them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from secateur.channels import weighted
+from secateur.channels.labels import CUT, MEET, NONE, PICKED
+
+if TYPE_CHECKING:
+    from secateur.channels.tracing import Trace
+
+#: Number by number, and not marked so by torch.
+POINTWISE = {"_prelu_kernel", "_to_copy", "hardswish", "log_sigmoid_forward", "rrelu_with_noise"}
+#: These move numbers about, and the same is done with their labels.
+MOVING = {
+    "_unsafe_view", "alias", "channel_shuffle", "constant_pad_nd", "detach", "diagonal", "expand", "flip", "gather",
+    "index", "index_select", "lift_fresh", "native_channel_shuffle", "permute", "pixel_shuffle", "pixel_unshuffle",
+    "repeat", "roll", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unfold",
+    "unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "view",
+}  # fmt: skip
+#: These take numbers by their place, which is another one when channels before them have gone.
+BY_NUMBER = {"gather", "index", "index_select", "roll", "unfold"}
+#: These leave dimensions where they are.
+IN_PLACE = {"slice", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "alias", "detach", "flip"}
+#: These look at the last dimensions alone, as many as their names say.
+SPATIAL = re.compile(
+    r"(_?adaptive_avg_pool|adaptive_max_pool|avg_pool|max_pool|mkldnn_adaptive_avg_pool|mkldnn_max_pool|_?upsample_"
+    r"|reflection_pad|replication_pad|fractional_max_pool|grid_sampler_)\w*?([123])d"
+)
+#: These leave out dimensions; `sum` alone does not care how many numbers there are.
+REDUCING = {
+    "all", "amax", "amin", "any", "argmax", "argmin", "linalg_vector_norm", "logsumexp", "max", "mean", "median", "min",
+    "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
+}  # fmt: skip
+#: Each number depends on all others along one dimension.
+ALONG = {"_log_softmax", "_softmax", "cummax", "cumprod", "cumsum", "logcumsumexp", "sort"}
+
+
+def operation_name(func: Any) -> str:
+    """An operation's name in ATen, the same for one in place."""
+    name = func._schema.name.removeprefix("aten::")
+    return name if name.startswith("__") else name.rstrip("_")
+
+
+def follow(trace: Trace, func: Any, args: Any, kwargs: Any, inputs: list[Tensor], outputs: Any) -> None:
+    """Label what an operation has put out, as far as anything that it read has labels."""
+    name = operation_name(func)
+    bound = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs
+    results = outputs if isinstance(outputs, tuple | list) else [outputs]
+    results = [value for value in results if isinstance(value, Tensor)]
+    if name.startswith("new_"):
+        return  # a constant, of a size that was given
+    for result in results:
+        if all(result is not tensor for tensor in inputs):  # as it is of an operation in place
+            trace.set(result, (None,) * result.dim())
+    labelled = any(labels is not None for tensor in inputs for labels in trace.axes(tensor) or ())
+    if not labelled or not results:
+        return
+    if torch.Tag.pointwise in func.tags or name in POINTWISE or name.endswith("_like"):
+        weighted.pointwise(trace, inputs, results[0])
+    elif name in MOVING:
+        _move(trace, name, func, args, kwargs, results)
+    elif name in ("cat", "stack"):
+        _join(trace, bound["tensors"], bound.get("dim", 0), results[0], name == "stack")
+    elif name == "convolution":
+        weighted.convolve(trace, bound, results[0])
+    elif name in ("mm", "bmm", "addmm", "baddbmm"):
+        weighted.multiply(trace, bound, results[0])
+    elif "batch_norm" in name:
+        weighted.batch_norm(trace, bound, inputs, results[0])
+    elif name == "native_group_norm":
+        weighted.group_norm(trace, bound, results[0])
+    elif name == "native_layer_norm":
+        weighted.layer_norm(trace, bound, inputs, results[0])
+    elif spatial := SPATIAL.match(name):
+        source = inputs[0]
+        dims = range(source.dim() - int(spatial[2]), source.dim())
+        _pass_on(trace, source, results, dims, f"{name} mixes them")
+    elif name in REDUCING and "dim" in bound:
+        _reduce(trace, name, inputs[0], bound, results)
+    elif name in ALONG:
+        _pass_on(trace, inputs[0], results, [bound.get("dim", -1)], f"{name.strip('_')} takes them together")
+    elif name == "copy":
+        _copy(trace, *args[:2])
+    elif name == "glu":
+        _gate(trace, inputs[0], bound.get("dim", -1), results[0])
+    elif name == "_weight_norm_interface":
+        weighted.weight_norm(trace, bound, results[0])
+    else:
+        give_up(trace, func, inputs, results)
+
+
+def give_up(trace: Trace, func: Any, inputs: list[Tensor], results: list[Tensor]) -> None:
+    """Let all stay that an operation reads, and count nothing in what it puts out."""
+    name = operation_name(func)
+    reason = "attention mixes them" if "attention" in name else f"nothing is known of what {name} does with them"
+    for tensor in inputs:
+        trace.hold(tensor, range(tensor.dim()), reason)
+    for result in results:
+        trace.set(result, (None,) * result.dim())
+
+
+def _move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: list[Tensor]) -> None:
+    """Do with the labels along each dimension what is done with the numbers."""
+    source, *rest = args
+    axes: list[list[Tensor | None]] = [[None] * result.dim() for result in results]
+    if name == "constant_pad_nd":
+        rest = [rest[0], NONE]
+    for dim, labels in enumerate(trace.axes(source) or ()):
+        if labels is None:
+            continue
+        spread = labels.view([-1 if other == dim else 1 for other in range(source.dim())]).expand(source.shape)
+        moved = func(spread.to(source.device).contiguous(), *rest, **kwargs)
+        if "channel_shuffle" in name and dim == source.dim() - 3:
+            _lies_along(trace, labels.view(rest[0], -1), None)
+        pieces = []
+        for number, piece in enumerate(moved if isinstance(moved, tuple | list) else [moved]):
+            place = dim if piece.dim() == source.dim() else None
+            stays = place if name in IN_PLACE or (place is not None and piece.shape[dim] == 1) else None
+            where, along = _lies_along(trace, piece.cpu(), place, stays)
+            if where is None:
+                continue
+            pieces.append(along)
+            if axes[number][where] is not None:
+                trace.labels.hold(axes[number][where], f"{name} mixes them")
+                trace.labels.hold(along, f"{name} mixes them")
+            axes[number][where] = along
+        if len(labels) > 1:
+            _divide(trace, name, labels, pieces)
+    for result, found in zip(results, axes, strict=True):
+        trace.set(result, tuple(found))
+
+
+def _lies_along(
+    trace: Trace, spread: Tensor, prefer: int | None, stays: int | None = None
+) -> tuple[int | None, Tensor]:
+    """Find the dimension of a tensor along which its labels differ; returns it, and the labels along it.
+
+    Where they differ along several, as channels do that are seen as groups, one is left, and those that stand in one
+    place of it go together: the dimension `prefer`, or the largest, whose size is the one that was not given. Labels
+    that do not differ at all are those along `stays`, if that is known.
+    """
+    varying = [
+        dim
+        for dim, size in enumerate(spread.shape)
+        if size > 1 and spread.numel() and bool((spread != spread.narrow(dim, 0, 1)).any())
+    ]
+    if not varying:
+        there = spread.flatten()[:1]
+        return (None, there) if stays is None or not spread.numel() else (stays, there.expand(spread.shape[stays]))
+    where = prefer if prefer in varying else max(varying, key=lambda dim: (spread.shape[dim], dim))
+    for dim in range(spread.dim()):
+        if dim not in varying:
+            spread = spread.narrow(dim, 0, 1)
+    rows = spread.movedim(where, -1).flatten(0, -2) if spread.dim() > 1 else spread.unsqueeze(0)
+    for row in rows[1:]:
+        trace.labels.couple(rows[0], row, MEET)
+    return where, rows[0]
+
+
+def _divide(trace: Trace, name: str, labels: Tensor, pieces: list[Tensor]) -> None:
+    """Couple what stands in one place of parts of one size; hold what is cut otherwise, or taken by its number."""
+    if not pieces:
+        trace.labels.hold(labels, PICKED)
+        return
+    for piece in pieces:
+        size = len(piece)
+        if torch.equal(piece, labels) or size > len(labels) or name == "constant_pad_nd":
+            continue
+        if name in BY_NUMBER:
+            trace.labels.hold(labels, PICKED)
+        elif size == len(labels) or name in ("t", "transpose", "permute", "view", "_unsafe_view"):
+            continue
+        elif len(labels) % size == 0 and bool((labels.view(-1, size) == piece).all(1).any()):
+            for part in labels.view(-1, size)[1:]:
+                trace.labels.couple(labels[:size], part, CUT)
+        elif name not in ("channel_shuffle", "native_channel_shuffle", "pixel_shuffle"):
+            trace.labels.hold(labels, CUT)
+
+
+def _join(trace: Trace, tensors: list[Tensor], dim: int, result: Tensor, stacked: bool) -> None:
+    """One behind the other, or along a new dimension; the other dimensions meet."""
+    dim %= result.dim()
+    # Before tensors of many dimensions torch lets an empty one stand for nothing.
+    tensors = [tensor for tensor in tensors if stacked or tensor.dim() == result.dim()]
+    known = [list(trace.axes(tensor) or [None] * tensor.dim()) for tensor in tensors]
+    if stacked:
+        for axes in known:
+            axes.insert(dim, None)
+    found: list[Tensor | None] = []
+    for place in range(result.dim()):
+        along = [axes[place] for axes in known]
+        if place == dim:
+            sizes = [1 if stacked else tensor.shape[place] for tensor in tensors]
+            parts = [
+                torch.full((size,), NONE) if labels is None else labels
+                for labels, size in zip(along, sizes, strict=True)
+            ]
+            found.append(torch.cat(parts) if any(labels is not None for labels in along) else None)
+            continue
+        labels = along[0]
+        for others in along[1:]:
+            labels = trace.couple(labels, others)
+        found.append(labels)
+    trace.set(result, tuple(found))
+
+
+def _copy(trace: Trace, into: Tensor, source: Tensor) -> None:
+    """Write into a tensor, or into a part of one that keeps the channels whole, as circular padding does."""
+    whole = into if into._base is None or into._base.dim() != into.dim() else into._base
+    axes = list(trace.known(whole))
+    for behind, labels in enumerate(reversed(trace.known(source)), start=1):
+        if labels is not None and whole.shape[-behind] == len(labels):
+            axes[-behind] = labels if axes[-behind] is None else trace.couple(axes[-behind], labels)
+        elif labels is not None:
+            trace.labels.hold(labels, CUT)
+    trace.set(whole, tuple(axes))
+    trace.set(into, tuple(labels if into.shape[dim] == whole.shape[dim] else None for dim, labels in enumerate(axes)))
+
+
+def _pass_on(trace: Trace, source: Tensor, results: list[Tensor], dims: Any, reason: str) -> None:
+    """All but some dimensions are as they were; what the others count is held."""
+    axes = list(trace.known(source))
+    trace.hold(source, dims, reason)
+    for dim in dims:
+        axes[dim] = None
+    for result in results:
+        if result.dim() == len(axes):
+            trace.set(result, tuple(axes))
+
+
+def _reduce(trace: Trace, name: str, source: Tensor, bound: dict[str, Any], results: list[Tensor]) -> None:
+    dims = bound["dim"]
+    dims = list(range(source.dim())) if dims in (None, []) else [dims] if isinstance(dims, int) else dims
+    dims = {dim % source.dim() for dim in dims}
+    if name != "sum":
+        trace.hold(source, dims, f"{name} takes them together")
+    axes = trace.known(source)
+    keep = results[0].dim() == source.dim()
+    left = [None if dim in dims else labels for dim, labels in enumerate(axes) if keep or dim not in dims]
+    for result in results:
+        trace.set(result, tuple(left))
+
+
+def _gate(trace: Trace, source: Tensor, dim: int, result: Tensor) -> None:
+    """One half of a dimension multiplies the other."""
+    axes = list(trace.known(source))
+    if axes[dim] is not None:
+        one, other = axes[dim].chunk(2)
+        axes[dim] = trace.couple(one, other)
+    trace.set(result, tuple(axes))

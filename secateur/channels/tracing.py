@@ -1,0 +1,184 @@
+"""Follows the channels of a network through every operation of one forward pass.
+
+Each index of each dimension of a parameter or buffer has a label. Operations hand labels on, couple those that meet,
+and hold those that they mix; `secateur.channels.operations` knows how. What an operation does that is not known there
+holds all that it touches. Whether a tensor needs gradients makes no difference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from secateur.channels.labels import MEET, NONE, Labels
+from secateur.channels.operations import follow, give_up, operation_name
+from secateur.utils.modes import evaluation_mode
+
+#: The labels along each dimension of a tensor; None where channels are not counted there.
+Axes = tuple[Tensor | None, ...]
+#: Modules that count the channels of what they read.
+COUNTING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm)
+
+
+@dataclass(eq=False)
+class Operation:
+    """An operation that depends on the image: its name in ATen, the module whose weight it uses, what reads it."""
+
+    name: str
+    module: str | None
+    outputs: list[Operation] = field(default_factory=list)
+
+
+class Trace(TorchDispatchMode):
+    """The labels of all tensors while the network runs, and what is known afterwards."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.labels = Labels()
+        #: By the name of a parameter or buffer.
+        self.tensors: dict[str, Axes] = {}
+        #: By the name of a module that counts channels: the labels of the channels that it reads.
+        self.reads: dict[str, Tensor] = {}
+        #: By the name of a Linear layer or a convolution: the labels of its outputs.
+        self.makes: dict[str, Tensor] = {}
+        #: By the name of a module with a weight: the operations that use it.
+        self.uses: dict[str, list[Operation]] = {}
+        # Tensors are kept, so that no other gets their id.
+        self._axes: dict[int, tuple[Tensor, Axes]] = {}
+        self._owner: dict[int, str] = {}
+        self._made_by: dict[int, Operation] = {}
+        for name, tensor in tensors_of(network):
+            self.tensors[name] = tuple(self.labels.new(size) for size in tensor.shape)
+            self.set(tensor, self.tensors[name])
+            self._owner[id(tensor)] = name.rpartition(".")[0]
+
+    def axes(self, tensor: Tensor) -> Axes | None:
+        """The labels of a tensor; None for one that depends neither on the image nor on the network's tensors."""
+        known = self._axes.get(id(tensor))
+        return known[1] if known else None
+
+    def set(self, tensor: Tensor, axes: Axes) -> None:
+        """Label a tensor."""
+        self._axes[id(tensor)] = (tensor, axes)
+
+    def known(self, tensor: Tensor | None) -> Axes:
+        """The labels of a tensor, or that there are none."""
+        return (None,) if tensor is None else self.axes(tensor) or (None,) * tensor.dim()
+
+    def hold(self, tensor: Tensor, dims: Iterable[int], reason: str) -> None:
+        """Let all that is counted along some dimensions of a tensor stay."""
+        axes = self.known(tensor)
+        for dim in dims:
+            if axes[dim] is not None:
+                self.labels.hold(axes[dim], reason)
+
+    def couple(self, labels: Tensor | None, others: Tensor | None, reason: str = MEET) -> Tensor | None:
+        """Let two dimensions meet, number by number; returns the labels along both."""
+        if labels is None or others is None:
+            left = others if labels is None else labels
+            if left is not None:
+                self.labels.hold(left, reason)
+            return left
+        self.labels.couple(labels, others, reason)
+        return torch.where(labels == NONE, others, labels)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and follow what it does."""
+        kwargs = kwargs or {}
+        outputs = func(*args, **kwargs)
+        inputs = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
+        made = [value for value in tree_flatten(outputs)[0] if isinstance(value, Tensor)]
+        if any(id(tensor) in self._axes for tensor in inputs):
+            try:
+                follow(self, func, args, kwargs, inputs, outputs)
+            except (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError):
+                give_up(self, func, inputs, made)  # a form of it that nobody has thought of
+            self._connect(func, inputs, made)
+        return outputs
+
+    def _connect(self, func: Any, inputs: list[Tensor], made: list[Tensor]) -> None:
+        owners = [self._owner[id(tensor)] for tensor in inputs if id(tensor) in self._owner]
+        sources = [self._made_by[id(tensor)] for tensor in inputs if id(tensor) in self._made_by]
+        if not sources:  # it depends on the network's tensors alone
+            self._owner |= {id(tensor): owner for owner in owners[:1] for tensor in made}
+            return
+        operation = Operation(operation_name(func), owners[0] if owners else None)
+        for source in dict.fromkeys(sources):
+            source.outputs.append(operation)
+        if owners:
+            self.uses.setdefault(owners[0], []).append(operation)
+        self._made_by |= {id(tensor): operation for tensor in made}
+
+    def _read(self, name: str, module: nn.Module, tensor: Tensor) -> None:
+        """Note which channels a module reads."""
+        labels = self._along_channels(module, tensor)
+        if labels is not None and name in self.reads:
+            self.labels.couple(self.reads[name], labels, "a layer that is used twice reads them beside others")
+        if labels is not None:
+            self.reads.setdefault(name, labels)
+
+    def _make(self, name: str, module: nn.Module, tensor: Tensor) -> None:
+        """Note which channels a layer puts out."""
+        labels = self._along_channels(module, tensor)
+        if labels is not None:
+            self.makes.setdefault(name, labels)
+
+    def _along_channels(self, module: nn.Module, tensor: Any) -> Tensor | None:
+        axes = self.axes(tensor) if isinstance(tensor, Tensor) else None
+        if isinstance(module, nn.Linear):
+            behind = 1
+        else:
+            behind = len(module.kernel_size) + 1 if isinstance(module, _ConvNd) else len(axes or ()) - 1
+        return axes[-behind] if axes and 0 < behind <= len(axes) else None
+
+    @contextlib.contextmanager
+    def watching(self, network: nn.Module) -> Iterator[None]:
+        """Note what the modules of a network read and put out, while it runs."""
+        handles = []
+        for name, module in network.named_modules():
+            if isinstance(module, COUNTING):
+                look = lambda module, inputs, name=name: self._read(name, module, inputs[0]) if inputs else None  # noqa: E731
+                handles.append(module.register_forward_pre_hook(look))
+            if isinstance(module, nn.Linear | _ConvNd):
+                look = lambda module, _inputs, output, name=name: self._make(name, module, output)  # noqa: E731
+                handles.append(module.register_forward_hook(look))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+@torch.no_grad()
+def trace(network: nn.Module, example: Tensor) -> Trace:
+    """Follow the channels of a network while it runs on `example`, an image (1, C, H, W), in evaluation mode."""
+    found = Trace(network)
+    found.set(example, (None,) * example.dim())
+    found._made_by[id(example)] = Operation("image", None)
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole block, which nobody can see into
+    try:
+        with evaluation_mode(network), found.watching(network), found:
+            outputs = network(example)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    for output in tree_flatten(outputs)[0]:
+        for labels in (isinstance(output, Tensor) and found.axes(output)) or ():
+            if labels is not None:
+                found.labels.hold(labels, "they are the network's outputs")
+    return found
+
+
+def tensors_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and floating-point buffers that channels are counted in, by name."""
+    yield from network.named_parameters()
+    yield from ((name, buffer) for name, buffer in network.named_buffers() if buffer.is_floating_point())

@@ -1,0 +1,127 @@
+"""What operations with weights do with channels, and what numbers that meet one by one do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from secateur.channels.labels import MEET
+
+if TYPE_CHECKING:
+    from secateur.channels.tracing import Trace
+
+
+def pointwise(trace: Trace, inputs: list[Tensor], result: Tensor) -> None:
+    """Dimensions of one size meet; a single number is there for all of the others."""
+    found: list[Tensor | None] = [None] * result.dim()
+    known = [(tensor, trace.axes(tensor)) for tensor in inputs]
+    for behind in range(1, result.dim() + 1):
+        size = result.shape[-behind]
+        meeting = []
+        for tensor, axes in known:
+            if axes is None or tensor.dim() < behind:
+                continue
+            if tensor.shape[-behind] == size:
+                meeting.append(axes[-behind])
+            elif axes[-behind] is not None:
+                trace.labels.hold(axes[-behind], "it is one for all channels of others")
+        if size == 1:  # whether it is there for the batch, a map or a channel cannot be seen
+            meeting = [labels for labels in meeting if labels is not None]
+        if meeting:
+            labels = meeting[0]
+            for others in meeting[1:]:
+                labels = trace.couple(labels, others)
+            found[-behind] = labels
+    trace.set(result, tuple(found))
+
+
+def convolve(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
+    """The channels that are read meet the weight's inputs; what comes out is counted as its outputs are."""
+    source, weight, groups = bound["input"], bound["weight"], bound["groups"]
+    image, (outputs, inputs) = list(trace.known(source)), trace.known(weight)[:2]
+    if bound["transposed"]:
+        outputs, inputs = inputs, outputs
+    read = image[1]
+    trace.hold(source, range(2, source.dim()), "convolution mixes them")
+    number = source.shape[1]
+    if groups == 1:
+        trace.couple(read, inputs)
+    elif groups < number or (read is None and groups < result.shape[1]):
+        # Each group keeps as many as the others: what stands in one place of each goes together.
+        for labels in (read, inputs if bound["transposed"] else outputs):
+            for part in labels.view(groups, -1)[1:] if labels is not None else ():
+                trace.labels.couple(labels[: len(part)], part, MEET)
+        if bound["transposed"]:
+            trace.couple(read, inputs)
+            outputs = None if outputs is None else outputs.repeat(groups)
+        else:
+            trace.couple(read, None if inputs is None else inputs.repeat(groups))
+    else:
+        # Each channel by itself, with one output or several.
+        multiplier = result.shape[1] // number
+        if bound["transposed"]:
+            read = outputs = trace.couple(read, inputs)
+        spread = None if read is None else read.repeat_interleave(multiplier)
+        outputs = spread if bound["transposed"] else trace.couple(spread, outputs)
+    if bound.get("bias") is not None:
+        trace.couple(outputs, trace.known(bound["bias"])[0])
+    trace.set(result, (image[0], outputs, *[None] * (result.dim() - 2)))
+
+
+def multiply(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
+    """Matrices (..., N, K) and (..., K, M): the dimension that is summed over meets itself."""
+    left = bound.get("mat1", bound.get("batch1", bound.get("self")))
+    right = bound.get("mat2", bound.get("batch2"))
+    one, other = trace.known(left), trace.known(right)
+    trace.couple(one[-1], other[-2])
+    batch = [trace.couple(first, second) for first, second in zip(one[:-2], other[:-2], strict=True)]
+    trace.set(result, (*batch, one[-2], other[-1]))
+    if left is not bound["self"]:
+        product = torch.empty_like(result)
+        trace.set(product, trace.axes(result))
+        pointwise(trace, [product, bound["self"]], result)
+
+
+def batch_norm(trace: Trace, bound: dict[str, Any], inputs: list[Tensor], result: Tensor) -> None:
+    """Each channel by itself, with a number in each of the norm's tensors."""
+    source = bound["input"]
+    axes = list(trace.known(source))
+    if bound.get("training"):  # the statistics are those of what comes in
+        trace.hold(source, [dim for dim in range(len(axes)) if dim != 1], "a norm takes its statistics over them")
+    for tensor in inputs[1:]:
+        axes[1] = trace.couple(axes[1], trace.known(tensor)[0])
+    trace.set(result, tuple(axes))
+
+
+def group_norm(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
+    """Each channel by itself where each is a group; else the statistics are those of several."""
+    source = bound["input"]
+    axes = list(trace.known(source))
+    for tensor in (bound["weight"], bound["bias"]):
+        if tensor is not None:
+            axes[1] = trace.couple(axes[1], trace.known(tensor)[0])
+    if bound["group"] < source.shape[1]:
+        trace.hold(source, [1], "a GroupNorm takes its statistics over several of them")
+        if axes[1] is not None:
+            trace.labels.hold(axes[1], "a GroupNorm takes its statistics over several of them")
+    trace.set(result, tuple(axes))
+
+
+def layer_norm(trace: Trace, bound: dict[str, Any], inputs: list[Tensor], result: Tensor) -> None:
+    """The statistics are those of all channels together."""
+    source, number = bound["input"], len(bound["normalized_shape"])
+    for tensor in inputs:
+        last = range(tensor.dim() - number, tensor.dim())
+        trace.hold(tensor, last, "a LayerNorm takes its statistics over them")
+    trace.set(result, trace.known(source))
+
+
+def weight_norm(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
+    """Each index of one dimension is scaled to a length of its own, taken over all others."""
+    source, own = bound["v"], bound.get("dim", 0) % bound["v"].dim()
+    others = [other for other in range(source.dim()) if other != own]
+    trace.hold(source, others, "a weight is normalised over them")
+    trace.set(result, tuple(None if dim in others else labels for dim, labels in enumerate(trace.known(source))))
+    trace.couple(trace.known(source)[own], trace.known(bound["g"])[own])
