@@ -68,11 +68,9 @@ class Pruner(Configurable):
         0, "epochs trained at that state; 0: initialisation", low=0, also=("rewind_epoch",), metavar="EPOCH", smoke=1
     )
     rewind_weights_only: bool = option(
-        False, "rewind the prunable weights alone: no biases, norms, optimizer or schedule"
+        False, "rewind only the prunable weights: no biases, norms, optimizer or schedule"
     )
-    reinitialise: bool = option(
-        False, "sanity check: draw the weights anew after the last pruning step (Frankle et al., 2020)"
-    )
+    reinitialise: bool = option(False, "sanity check: new weights after the last pruning step (Frankle et al., 2020)")
 
     def __init__(
         self,
@@ -115,18 +113,15 @@ class Pruner(Configurable):
         self.dense: Sparsity = measure_sparsity(network)
         if steps_per_epoch is None:
             steps_per_epoch = len(batches) if hasattr(batches, "__len__") and len(batches) else 1
-        self.timeline = Timeline(
-            pre_epochs, epochs, criterion.prune_delay, criterion.prune_freq, steps_per_epoch, at_once
-        )
+        delay, frequency = criterion.prune_delay, criterion.prune_freq
+        self.timeline = Timeline(pre_epochs, epochs, delay, frequency, steps_per_epoch, at_once)
         self.plan: Plan = criterion.plan(self.timeline) if planned else Plan(0)
         #: Steps of training -> the sparsities to approach then, that are still to come.
         self.pruning_steps = dict(self.plan.pruning_steps)
         #: What each pruning step did, without the tensors.
         self.steps: list[PruningStep] = []
-        #: How many there were, those before an interruption included.
-        self.steps_done = 0
-        #: Steps of training finished.
-        self.step = 0
+        #: Steps of training finished, and pruning steps done, those before an interruption included.
+        self.step = self.steps_done = 0
         #: The channels that were removed, step by step, which repeats it on a fresh network.
         record = record_of(network)
         self.removed: list[list[Removal]] = [*record.removed] if record else []
