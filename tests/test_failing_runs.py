@@ -93,7 +93,7 @@ def test_a_bug_leaves_its_traceback_in_the_log(run, tmp_path, monkeypatch):
 
 
 def test_a_picture_that_cannot_be_drawn_ends_nothing_but_a_full_disk_is_told(run, monkeypatch):
-    command = f"--model LogisticRegression --epochs 1 --N 64 {QUICK}"
+    command = f"--model LogisticRegression --epochs 1 --N 64 {QUICK.replace('--disable_curves', '')}"
 
     def fail(error):
         def draw(*_):

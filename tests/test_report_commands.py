@@ -64,7 +64,7 @@ def test_a_report_is_one_page_with_its_pictures_and_tables(run, make_run_folder,
     captions = re.findall("<caption>([^<]*)", text)
     assert [caption.strip() for caption in captions] == [
         "accuracy [%]", "time of testing the whole set [s]", "latency of 1 image [ms]", "latency of 64 images [ms]",
-        "FLOPs of an image, zeros free [millions]", "mean ± standard deviation (number of runs)", "all runs",
+        "effective FLOPs of an image [millions]", "mean ± standard deviation (number of runs)", "all runs",
         f"{hostile.name}/output/compared.csv".replace("<", "&lt;").replace(">", "&gt;"),
     ]  # fmt: skip
     layers = list(csv.DictReader((outcome.folder / "layers.csv").read_text().splitlines()))

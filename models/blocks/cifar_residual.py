@@ -22,7 +22,8 @@ class PaddedShortcut(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W) to (N, C + extra, H / stride, W / stride)."""
         features = features[:, :, :: self.stride, :: self.stride]
-        zeros = self.zeros.to(features.dtype).expand(len(features), -1, *features.shape[2:])
+        number, _, height, width = features.shape
+        zeros = self.zeros.to(features.dtype).expand(number, -1, height, width)
         return torch.cat([features, zeros], 1)
 
 

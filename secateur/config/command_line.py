@@ -128,7 +128,7 @@ def read(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> Re
         if one.option.stands_for and not one.option.is_switch and reading.typed.get(one.option.flag) is not None:
             flag, name = one.option.stands_for
             reading.defaults[flag] = name
-    reading.defaults |= _implied(_named(reading, registry).values(), reading.typed)
+    reading.defaults |= _implied(_named(reading, registry).values(), reading)
     named = _named(reading, registry)
     own = [(flag, one) for flag, component in named.items() for one in component.declared()]
     again = _read(argv, [*parser.declared.values(), *(one for _, one in own), *usual, *others])
@@ -217,14 +217,21 @@ def _named(reading: Reading, registry: Registry) -> dict[str, Component]:
     return {flag: registry.find(kind, reading.value(flag)) for flag, kind in kinds.items()}
 
 
-def _implied(components: Iterable[Component], typed: dict[str, Any]) -> dict[str, str]:
+def _implied(components: Iterable[Component], reading: Reading) -> dict[str, str]:
     """What components set in place of flags that are not typed: their class attribute `implies`."""
-    implied: dict[str, str] = {}
+    switches = {
+        one.option.stands_for[1]: f"--{flag}"
+        for flag, one in reading.parser.declared.items()
+        if one.option.stands_for and flag in reading.typed
+    }
+    implied: dict[str, tuple[str, str]] = {}
     for component in components:
+        who = switches.get(component.name, component.name)
         for flag, value in component.implies.items():
-            if implied.setdefault(flag, value) != value and flag not in typed:
-                raise UserError(f"{component.name} wants --{flag} {value}, another wants {implied[flag]}: name one")
-    return {flag: value for flag, value in implied.items() if flag not in typed}
+            first, other = implied.setdefault(flag, (value, who))
+            if first != value and flag not in reading.typed:
+                raise UserError(f"{who} wants --{flag} {value}, and {other} wants {first}: name one")
+    return {flag: value for flag, (value, _) in implied.items() if flag not in reading.typed}
 
 
 def _check_names(settings: Settings, registry: Registry) -> None:

@@ -15,8 +15,7 @@ from secateur.channels.surgery import replay
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
 from secateur.runs.files import checksum_of, parse_json, read_checksummed, write_checksummed
-from secateur.runs.packing import pack, unpack
-from secateur.runs.tensor_file import write_tensor_file
+from secateur.runs.tensor_file import pack, unpack, write_tensor_file
 from secateur.utils.errors import UserError, one_line
 from secateur.utils.memory import free_memory
 

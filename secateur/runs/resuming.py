@@ -125,11 +125,14 @@ def _latest(results: Path) -> Path:
     begun, unread = _begun(results)
     for folder in begun:
         with contextlib.suppress(UserError):  # what cannot be read is not meant
-            settings = _settings(folder)
-            trains = not (settings.get("eval") or settings.get("smoke"))
-            if trains and not has_finished(folder) and not _is_running(folder):
+            if not has_finished(folder) and _trains(_settings(folder)) and not _is_running(folder):
                 return folder
     raise UserError(f"--resume latest: there is no interrupted run in {results}{f'; {unread[0]}' if unread else ''}")
+
+
+def _trains(settings: dict[str, Any]) -> bool:
+    """Whether they are those of a training that is worth going on with."""
+    return not (settings.get("eval") or settings.get("smoke"))
 
 
 def _begun(results: Path) -> tuple[list[Path], list[str]]:

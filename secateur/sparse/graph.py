@@ -179,7 +179,9 @@ class Rewriter:
             if self.blocks:
                 node.args = tuple(self._blocked(value, node) for value in node.args)
                 self.in_blocks.add(node)
-        elif not any(value in self.in_blocks for value in arguments):
+        elif not any(value in self.in_blocks for value in arguments) or (
+            kind is getattr and self._tells_of_blocks(node)
+        ):
             return
         elif kind in _ELEMENTWISE and self._alike(node):
             node.args = fx.map_arg(node.args, lambda value: self._blocked(value, node))
@@ -232,6 +234,21 @@ class Rewriter:
             return False
         before = self._shape(node.args[0])
         return len(shape) == 2 and len(before) in (2, 4) and shape[0] == before[0]
+
+    def _tells_of_blocks(self, node: fx.Node) -> bool:
+        """Let a node that asks blocks for their type or their sizes be answered as of images, where that can be."""
+        dimensions = len(self._shape(node.args[0]) or ())
+        if node.args[1] != "shape":
+            return node.args[1] in ("dtype", "device")
+        users = [user for user in node.users if user.target is operator.getitem and isinstance(user.args[1], int)]
+        if dimensions != 4 or len(users) < len(node.users):
+            return False
+        for user in users:
+            place = user.args[1] % dimensions
+            user.args = (node, place)
+            if place == 0:
+                user.replace_all_uses_with(self.number)
+        return True
 
     def _over_plane(self, node: fx.Node) -> bool:
         dimensions, shape = _option(node, 1, "dim", None), self._shape(node.args[0])

@@ -4,14 +4,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from secateur.reports.collect import collect
+from secateur.reports.collect import MOST_ROWS, collect
 from secateur.reports.figures import draw
 from secateur.reports.groups import group
 from secateur.reports.layer_figures import layer_densities, weight_histograms
 from secateur.reports.measure_figures import measure_lines, pareto
 from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, SPEED_UP
 from secateur.reports.panels import ACCURACY_TICKS, by_error, line_names, logarithmic, panel_grid, spaced, targets_of
-from secateur.reports.tables import all_groups, all_runs, as_rows, compared, layers, of_testers
+from secateur.reports.tables import all_groups, all_runs, compared, layers, of_testers
 from secateur.reports.training_figures import training_curves
 from secateur.utils.drawing import COLOURS
 
@@ -36,6 +36,11 @@ def groups(make_run_folder, tmp_path):
     dense = {"weight_sparsity": 0.0, "flops_effective": 1000, "layer_densities": {"first": 1.0, "last": 1.0}}
     make_run_folder("EmptyCrit", 1, 0.9, dense)
     return group(collect([tmp_path])[0])
+
+
+def as_rows(table):
+    """What a person reads."""
+    return [dict(zip(table.columns, (cell.text for cell in row), strict=True)) for row in table.rows]
 
 
 def points(line):
@@ -109,7 +114,7 @@ def test_training_is_drawn_beside_that_of_the_dense_network(groups):
 
 
 def test_all_figures_there_are_data_for_are_drawn(groups):
-    assert [picture.name for picture in draw(groups)] == [
+    assert [picture.name for picture in draw(groups, [])] == [
         "accuracy_by_compression",
         "testing_time_by_compression",
         "latency_batch_1_by_compression",
@@ -169,14 +174,15 @@ def test_a_test_of_a_network_is_listed_as_one_and_is_no_training(make_run_folder
 
 def test_long_tables_of_testers_are_cut_off_and_their_numbers_shortened(make_run_folder, tmp_path):
     folder = make_run_folder("SNIP", 1)
-    rows = "".join(f"{number},0.1234567890123,name\n" for number in range(4))
+    rows = "".join(f"{number},0.1234567890123,name\n" for number in range(MOST_ROWS + 1))
     (folder / "output" / "compared.csv").write_text(f"number,share,word\n{rows}")
-    (table,) = of_testers(collect([tmp_path])[0], most_rows=3)
-    assert table.title.endswith("output/compared.csv, the first 3 of 4 rows")
-    assert [[cell.text for cell in row] for row in table.rows] == [[str(n), "0.123457", "name"] for n in range(3)]
+    (table,), left = of_testers(collect([tmp_path])[0])
+    assert left == 0
+    assert table.title.endswith(f"output/compared.csv, the first {MOST_ROWS} of {MOST_ROWS + 1} rows")
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        [str(number), "0.123457", "name"] for number in range(MOST_ROWS)
+    ]
     assert [cell.value for cell in table.rows[2]] == [2, 0.1234567890123, None]
-    (whole,) = of_testers(collect([tmp_path])[0], most_rows=4)
-    assert whole.title.endswith("output/compared.csv")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +246,7 @@ def test_weights_are_drawn_where_most_lines_meet(make_run_folder, tmp_path):
         (folder / "models").mkdir()
         weights = {"first.weight": torch.tensor([[0.0, 1.0, -1.0]]), "last.weight": torch.zeros(2, 2)}
         save_file(weights, folder / "models" / "LeNet300_finished.safetensors")
-    (picture,) = weight_histograms("panel", group(collect([tmp_path])[0]), STYLES, 3)
+    (picture,) = weight_histograms("panel", group(collect([tmp_path])[0]), STYLES, 3, [])
     assert picture.name == "weights_3"
     assert "at 20x, of one run of each line (seed 1)" in picture.caption  # of 20x and 50x the nearer to 10x
     first, last = picture.figure.axes
@@ -253,7 +259,7 @@ def test_weights_are_drawn_where_most_lines_meet(make_run_folder, tmp_path):
 def test_lines_are_dashed_where_colours_come_round_again(make_run_folder, tmp_path):
     for number in range(2 * len(COLOURS) + 1):
         make_run_folder(f"Criterion{number:02d}", 1)
-    figure = next(iter(draw(group(collect([tmp_path])[0])))).figure
+    figure = next(iter(draw(group(collect([tmp_path])[0]), []))).figure
     lines = [container.lines[0] for container in figure.axes[0].containers]
     assert [lines[number * len(COLOURS)].get_linestyle() for number in range(3)] == ["-", "--", ":"]
     assert lines[0].get_color() == lines[len(COLOURS)].get_color() != lines[1].get_color()

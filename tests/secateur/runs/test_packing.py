@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import secateur
 from secateur.models.LeNet300 import LeNet300
 from secateur.runs.checkpoint import read_tensors, write_tensors
-from secateur.runs.packing import RECORD, pack, unpack
+from secateur.runs.tensor_file import RECORD, pack, unpack
 
 
 @settings(deadline=None, max_examples=40)
