@@ -86,7 +86,7 @@ def _kept_weights(run: RunRecord) -> dict[str, np.ndarray]:
             found = {
                 layer: file.get_tensor(name)
                 for layer in run.densities
-                for name in (f"{layer}.weight", f"{layer}.weight/values")  # as it is, or packed: see runs/packing.py
+                for name in (f"{layer}.weight", f"{layer}.weight/values")  # as it is, or packed: see pruning/masks.py
                 if name in names
             }
     except (OSError, SafetensorError, TypeError, ValueError):

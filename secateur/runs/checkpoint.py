@@ -12,10 +12,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from secateur.channels.surgery import replay
-from secateur.pruning.masks import Masks
+from secateur.pruning.masks import Masks, pack, unpack
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
 from secateur.runs.files import checksum, checksum_of, read_checksummed, write_atomically, write_checksummed
-from secateur.runs.packing import pack, unpack
 from secateur.utils.errors import UserError, one_line
 
 MASK_PREFIX = "masks/"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import secateur
 from secateur.models.LeNet300 import LeNet300
+from secateur.pruning.masks import RECORD, pack, unpack
 from secateur.runs.checkpoint import read_tensors, write_tensors
-from secateur.runs.packing import RECORD, pack, unpack
 
 
 @settings(deadline=None, max_examples=40)
