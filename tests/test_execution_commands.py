@@ -54,6 +54,12 @@ def test_attacks_search_by_the_executed_network(run):
         assert other["robust"] == pytest.approx(one["robust"], abs=1 / 32)
 
 
+def test_compiling_is_refused_beside_it(run):
+    status, _, err, folder = run(f"{PRUNED} --execution sparse --compile")
+    assert (status, folder) == (2, None)
+    assert "--compile compiles the dense network" in err
+
+
 def test_other_precisions_run_dense(run):
     found = run(f"{PRUNED} --execution sparse --precision bf16")
     assert found.status == 0, found.err

@@ -99,10 +99,7 @@ def _kept_weights(run: RunRecord, problems: list[str]) -> dict[str, np.ndarray]:
             found = {
                 layer: file.get_tensor(name)
                 for layer in run.densities
-                for name in (
-                    f"{layer}.weight",
-                    f"{layer}.weight/values",
-                )  # or packed: runs/tensor_file.py
+                for name in (f"{layer}.weight", f"{layer}.weight/values")  # these are packed: runs/tensor_file.py
                 if name in names
             }
     except (OSError, SafetensorError, TypeError, ValueError) as error:

@@ -45,6 +45,8 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     Raises `UserError` where something is missing or does not fit.
     """
     options, machine = settings.section(RunOptions), settings.section(MachineOptions)
+    if machine.compile and machine.execution != "dense":
+        raise UserError(f"--compile compiles the dense network: leave it out, or --execution {machine.execution}")
     start, checkpoint = settings.section(CheckpointOptions), settings.checkpoint
     device = _prepare_torch(options.seed, machine)
     found = {flag: component.load() for flag, component in settings.components.items()}

@@ -71,7 +71,8 @@ def accelerate(
 class Accelerated(nn.Module):
     """A network and the ways in which it is run; see `accelerate`.
 
-    A network with forward hooks is run as it is: they would see images in another layout, or none.
+    A network with forward hooks is run as it is: they would see images in another layout, or none. So is one that
+    trains under masks that are not held, all of whose weights train.
     """
 
     def __init__(
@@ -110,6 +111,8 @@ class Accelerated(nn.Module):
             return False
         if torch.is_autocast_enabled("cpu") or (self.network.training and not self.trains) or size() > 1:
             return False
+        if self.trains and self.masks is not None and not self.masks.hold:
+            return False  # every weight trains, those that were pruned too
         return not any(
             module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
             for module in self.network.modules()

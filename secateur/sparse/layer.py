@@ -145,17 +145,14 @@ class Lists:
         return self._walks[kind, size]
 
 
-def _as_images(features: Tensor) -> tuple[Tensor, bool]:
-    """Blocks (B, C, H, W, 16) of which a kernel makes the most, and whether they were of a linear layer, (B, F, 16)."""
-    if features.dim() == 5:
-        return features, False
-    return features.permute(1, 0, 2)[None, :, None], True  # the blocks as columns of one row
+def _as_images(features: Tensor) -> Tensor:
+    """Blocks (B, C, H, W, 16); of a linear layer, (B, F, 16), the blocks as columns of one row, (1, F, 1, B, 16)."""
+    return features if features.dim() == 5 else features.permute(1, 0, 2)[None, :, None]
 
 
 def _convolve(walk: Walk, inputs: Tensor, weights: Tensor, outputs: Tensor, added: Tensor | None, **rest: Any) -> None:
-    inputs, _ = _as_images(inputs)
-    outputs, _ = _as_images(outputs)
-    convolve_blocks(walk, inputs, weights, outputs, added=None if added is None else _as_images(added)[0], **rest)
+    more = None if added is None else _as_images(added)
+    convolve_blocks(walk, _as_images(inputs), weights, _as_images(outputs), added=more, **rest)
 
 
 class _Product(torch.autograd.Function):
@@ -281,7 +278,7 @@ class SparseLayer(nn.Module):
             return self._dense_gradient(inputs, weight, gradients)
         walk = self._forward_walk(inputs)
         found = torch.zeros_like(weight)
-        sums = weight_gradients(walk, _as_images(inputs.contiguous())[0], _as_images(gradients)[0])
+        sums = weight_gradients(walk, _as_images(inputs.contiguous()), _as_images(gradients))
         found.view(-1)[walk.places] = sums
         return found
 

@@ -277,6 +277,15 @@ def test_layers_that_become_sparse_are_chosen_anew():
     assert list(fast._ways.values()) == [way], "other masks of the same layers make new lists alone"
 
 
+def test_pruned_weights_that_no_mask_holds_train_on():
+    network, images = LeNet300((1, 8, 8), 5), torch.randn(16, 1, 8, 8)
+    masks = Masks(network, hold=False)
+    masks.set({name: torch.rand_like(weight) < 0.1 for name, weight in masks.weights.items()})
+    fast = secateur.accelerate(network, images, execution="sparse", training=True, masks=masks)
+    fast(images).square().sum().backward()
+    assert network.classifier.weight.grad[network.classifier.weight == 0].any()
+
+
 def test_an_unknown_way_is_refused_by_name():
     with pytest.raises(ValueError, match="'fast' is not one of dense, sparse, auto"):
         secateur.accelerate(LeNet300((1, 8, 8), 5), torch.rand(1, 1, 8, 8), execution="fast")
