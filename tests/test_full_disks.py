@@ -77,7 +77,7 @@ def test_a_network_that_cannot_be_written_into_its_folder_is_written_elsewhere(
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
         return write(path, content)
 
-    monkeypatch.setattr("secateur.runs.checkpoint.write_atomically", full)
+    monkeypatch.setattr("secateur.runs.tensor_file.write_atomically", full)
     made = run(f"--model LogisticRegression --epochs 1 {SMALL}")
     if there_is_room:
         assert made.status == 0, made.err
@@ -107,7 +107,7 @@ def test_a_disk_that_is_read_only_at_the_end_loses_no_network(run, monkeypatch, 
         unlink(path, **options)
 
     def conclude(self):
-        monkeypatch.setattr("secateur.runs.checkpoint.write_atomically", read_only)
+        monkeypatch.setattr("secateur.runs.tensor_file.write_atomically", read_only)
         monkeypatch.setattr(files, "write_atomically", read_only)
         monkeypatch.setattr(Path, "unlink", stays)
         return finished(self)

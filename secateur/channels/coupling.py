@@ -96,8 +96,9 @@ class Coupling:
             gone[numbers] = True
         tensors, kept_in_state, changed = dict(tensors_of(network)), network.state_dict().keys(), {}
         kept = {name: [_staying(labels, gone) for labels in axes] for name, axes in self._tensors.items()}
-        for name, axes in kept.items():
-            if any(len(left) == 0 < len(labels) for left, labels in zip(axes, self._tensors[name], strict=True)):
+        for name, _ in network.named_parameters():  # of buffers, as the zeros of a shortcut, all may go
+            axes = zip(kept.get(name, ()), self._tensors.get(name, ()), strict=True)
+            if any(len(left) == 0 < len(labels) for left, labels in axes):
                 raise IndexError(f"the last channels of {name} would go")
         for name, axes in kept.items():
             tensor = tensors[name]
@@ -107,7 +108,12 @@ class Coupling:
             if name in kept_in_state:
                 places = _taken(torch.arange(tensor.numel()).view(tensor.shape), axes) if indices else torch.empty(0)
                 changed[name] = places.to(tensor.device)
-            tensor.data = _taken(tensor.data, [left.to(tensor.device) for left in axes])
+            left = _taken(tensor.data, [left.to(tensor.device) for left in axes])
+            if tensor.requires_grad:
+                # Where a graph of the last step is alive, what collects the gradient knows the old shape: torch makes
+                # it anew where the type changes.
+                tensor.data = torch.empty(0, dtype=torch.float32 if tensor.dtype == torch.float64 else torch.float64)
+            tensor.data = left
         for name, module in network.named_modules():
             # A weight that is computed would be computed once more, which a spectral norm remembers.
             if isinstance(module, COUNTING) and "weight" in module._parameters:

@@ -72,6 +72,9 @@ class Parser(argparse.ArgumentParser):
     def typed(self, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
         """Return the values that were typed, by flag, and the words that belong to no flag that is known."""
         namespace, unknown = self.parse_known_args(argv)
+        for flag, value in vars(namespace).items():
+            if value == [] and not self.declared[flag].option.many:  # what argparse makes of `--flag --`
+                raise UserError(f"--{flag}: expected one argument")
         return vars(namespace), unknown
 
     def format_help(self) -> str:

@@ -184,7 +184,7 @@ class StructuredCriterion(Criterion):
         self.masks.keep_indices(changed)
         return PruningStep(
             epoch,
-            sparsity if self.has_limit else 1 - kept / self.dense_nodes,
+            sparsity if self.has_limit or not self.dense_nodes else 1 - kept / self.dense_nodes,
             self.dense_nodes,
             kept,
             scores,

@@ -5,12 +5,12 @@ import csv
 import pytest
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
 from secateur.measuring.charts import masks as charts
 from secateur.pruning.class_masks import snip_masks
+from secateur.runs.checkpoint import read_tensors
 from secateur.testers.MaskPictures import MaskPictures
 from tests.commands import QUICK
 
@@ -91,7 +91,7 @@ def test_pixels_read_and_classes_of_a_linear_first_layer(run, drawn):
     command = f"--eval --test_scheme MaskPictures --mask_sparsities 0.5,0.95 --mask_images 20 {QUICK}"
     tested = run(f"{command} --checkpoint_name {sparse.name},{plain.name}")
     assert tested.status == 0, tested.err
-    weights = load_file(sparse / "models" / "LeNet300_finished.safetensors")["features.1.weight"]
+    weights = read_tensors(sparse / "models" / "LeNet300_finished", {})["features.1.weight"]
     read = (weights != 0).sum(0)
     first, second = tested.results["first_layers"]
     assert (first["network"], first["layer"], first["shape"]) == ("sparse", "features.1", "300x64")

@@ -222,11 +222,11 @@ def test_what_was_pruned_ranks_behind_the_worst_score(invert):
     assert criterion.prune(0.5, []).kept == 2
 
 
-def test_a_weight_that_is_not_trained_is_not_pruned():
+def test_a_layer_that_is_ignored_is_not_pruned():
     network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    network[0].weight.requires_grad_(False)
+    options = {"ignore_layers": ["0"]}
     example = torch.zeros(1, 4)
-    criterion = build_criterion(Magnitude, network, Masks(network), None, example, True, seed=0, options={})
+    criterion = build_criterion(Magnitude, network, Masks(network), None, example, True, seed=0, options=options)
     assert list(criterion.weights) == ["1"]
     assert criterion.prune(0.5, []).kept == 8
     assert int(network[0].weight.count_nonzero()) == 16
