@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
@@ -68,6 +71,7 @@ class StreamedImages:
             sampler=[positions[start:stop].tolist() for start, stop in spans],
             num_workers=workers,
             multiprocessing_context=_start_method() if workers else None,
+            worker_init_fn=_EndWith(os.getpid()) if size() == 1 else None,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # else it would draw from the global one
         )
@@ -89,6 +93,22 @@ class _Decoded(Dataset):
         except UserError as error:
             # An error that is raised arrives with a traceback in its message; one that is returned stays one line.
             return UserError(str(error))
+
+
+@dataclass
+class _EndWith:
+    """Ends a process that decodes with the run that started it.
+
+    torch looks whether the parent of then is still there, and a run that was killed before has handed its children on.
+    """
+
+    parent: int
+
+    def __call__(self, _worker: int) -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: the kernel tells of a death from now on
+        if os.getppid() != self.parent:
+            os._exit(1)
 
 
 def _start_method() -> BaseContext | None:
