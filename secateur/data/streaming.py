@@ -71,7 +71,7 @@ class StreamedImages:
             sampler=[positions[start:stop].tolist() for start, stop in spans],
             num_workers=workers,
             multiprocessing_context=_start_method() if workers else None,
-            worker_init_fn=_EndWith(os.getpid()) if size() == 1 else None,
+            worker_init_fn=_EndWith(os.getpid()) if _forks() else None,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # else it would draw from the global one
         )
@@ -122,6 +122,11 @@ def _start_method() -> BaseContext | None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context
+
+
+def _forks() -> bool:
+    """Whether they are children of this process: those of a grid's runs come from the server that forked these."""
+    return size() == 1 and multiprocessing.get_start_method() == "fork"
 
 
 def _cores() -> int:
