@@ -228,8 +228,9 @@ def _decoded(value: Any, tensors: dict[str, Tensor], device: torch.device) -> An
         return value
     if "tensor" in value:
         # In memory of its own, which torch aligns: products of matrices may depend on that in their last bits.
-        form = torch.channels_last if value["channels_last"] else torch.contiguous_format
         tensor = tensors[value["tensor"]]
+        last = value["channels_last"] and tensor.dim() == 4  # an altered state may say so of any
+        form = torch.channels_last if last else torch.contiguous_format
         # A single number on the CPU is the count of an optimizer, which would wait for the device at each step.
         place = "cpu" if value["on_cpu"] and not tensor.dim() else device
         return tensor.to(place, copy=True, memory_format=form)

@@ -1,8 +1,9 @@
 """The number that says how the states of an interrupted run are laid out."""
 
 import pytest
+import torch
 
-from secateur.runs.checkpoint import read_last_state, write_state
+from secateur.runs.checkpoint import _decoded, read_last_state, write_state
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, other_format
 from secateur.runs.files import write_checksummed
 from secateur.utils.errors import UserError
@@ -49,3 +50,8 @@ def test_where_no_state_says_it_there_is_no_other(write, tmp_path):
     assert other_format(tmp_path) is None
     assert other_format(tmp_path / "nowhere") is None
     assert other_format(write(1, epoch=3)) is None
+
+
+def test_a_layout_that_a_tensor_cannot_have_is_not_taken():
+    said = {"tensor": "0", "on_cpu": True, "channels_last": True}
+    assert _decoded(said, {"0": torch.ones(3)}, torch.device("cpu")).equal(torch.ones(3))
