@@ -13,7 +13,7 @@ from secateur.pruning.build import split_options
 from secateur.pruning.masks import Masks
 from secateur.pruning.plan import Plan, PruningStep, Timeline
 from secateur.pruning.saliency import Batch, LossFunction
-from secateur.pruning.selection import keep_largest
+from secateur.pruning.selection import count_true, keep_largest
 
 
 class CNIP(SNAP):
@@ -68,7 +68,7 @@ class CNIP(SNAP):
         of_weights = torch.cat(list(alive.values()))
         of_nodes = torch.cat([score.repeat_interleave(self.groups[root].nodes) for root, score in nodes.items()])
         keep = round((1 - sparsity) * (self.dense_weight_count + self.dense_nodes))
-        left = sum(int(mask.sum()) for mask in kept.values()) + len(of_nodes)
+        left = sum(count_true(mask) for mask in kept.values()) + len(of_nodes)
         stays = keep_largest(torch.cat([of_weights, of_nodes.to(of_weights.device)]), min(keep, left))
-        weights_stay, nodes_stay = (int(part.sum()) for part in stays.split([len(of_weights), len(of_nodes)]))
+        weights_stay, nodes_stay = (count_true(part) for part in stays.split([len(of_weights), len(of_nodes)]))
         return 1 - weights_stay / len(of_weights), 1 - nodes_stay / self.dense_nodes

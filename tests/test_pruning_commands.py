@@ -1,27 +1,21 @@
 """The commands of the systems that this one continues, as they are written there, on the data that is at hand."""
 
 import itertools
-import json
 
 import pytest
 
-from secateur import cli
 from tests.commands import QUICK
 
 SMALL = f"--epochs 2 --N 96 --batch_size 32 --eval_freq 0 {QUICK}"
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
+def run(run):
     """Call main.main; returns the results and the output, or the status and the error."""
 
     def start(command):
-        status = cli.main([*command.split(), "--results_dir", str(tmp_path)])
-        out, err = capsys.readouterr()
-        if status:
-            return status, err
-        newest = max(tmp_path.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
-        return json.loads(newest.read_text()), out
+        outcome = run(command)
+        return (outcome.status, outcome.err) if outcome.status else (outcome.results, outcome.out)
 
     return start
 

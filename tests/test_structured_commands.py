@@ -1,10 +1,7 @@
 """The structured commands of SNIP-it's program, as they are written there but in small; each network is reloaded."""
 
-import json
-
 import pytest
 
-from secateur import cli
 from tests.commands import QUICK
 
 # VGG11 for VGG16, DIGITS for CIFAR10, fewer epochs of fewer images
@@ -13,15 +10,13 @@ PARAMETERS = 9_229_962
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
-    """Call main.main; returns the newest run folder, its results and the output."""
+def run(run):
+    """Call main.main; returns the run folder, its results and the output."""
 
     def start(command):
-        status = cli.main([*command.split(), "--results_dir", str(tmp_path)])
-        out, err = capsys.readouterr()
-        assert status == 0, err
-        newest = max(tmp_path.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
-        return newest.parent.parent, json.loads(newest.read_text()), out
+        outcome = run(command)
+        assert outcome.status == 0, outcome.err
+        return outcome.folder, outcome.results, outcome.out
 
     return start
 

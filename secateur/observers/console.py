@@ -15,6 +15,7 @@ from secateur.hooks import hookimpl
 from secateur.measuring.evaluation import Evaluation
 from secateur.measuring.sparsity import shown_left, shown_share
 from secateur.pruning.plan import PruningStep
+from secateur.pruning.selection import count_true
 from secateur.runs.log import StreamLog, escape_commands
 from secateur.runs.run import Run
 from secateur.training.means import RunningMeans
@@ -216,7 +217,7 @@ class Console:
 
 
 def _what_is_left(step: PruningStep) -> str:
-    regrown = sum(int(mask.sum()) for mask in step.regrown.values())
+    regrown = sum(map(count_true, step.regrown.values()))
     return (
         f"{shown_share(1 - step.kept / step.candidates)}: {step.kept:,} of {step.candidates:,} prunable "
         f"{step.unit} kept{f', {regrown:,} of them regrown' if regrown else ''}"

@@ -12,7 +12,7 @@ from secateur.pruning.criterion import Criterion
 from secateur.pruning.plan import Plan, Timeline
 from secateur.pruning.saliency import Batch
 from secateur.pruning.scores import random_scores
-from secateur.pruning.selection import keep_largest
+from secateur.pruning.selection import count_true, keep_largest
 from secateur.utils.errors import UserError
 
 #: The fraction of training from which on nothing is exchanged any more.
@@ -108,7 +108,7 @@ class DynamicSparse(Criterion):
         return {name: self._exchange(mask, self.weights[name], scores[name]) for name, mask in self.kept().items()}
 
     def _exchange(self, kept: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
-        number = int(kept.sum())
+        number = count_true(kept)
         dropped = self.dropped(number)
         rate = self.growing_rate
         room = kept.numel() - number + dropped

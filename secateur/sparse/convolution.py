@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from secateur.sparse.kernels import compiled, convolve, convolve_planes
+from secateur.sparse.kernels import address_of, convolve, convolve_planes
 from secateur.sparse.lists import PlaneWalk, Walk
-from secateur.sparse.threads import number_of_threads, on_all_threads
+from secateur.sparse.threads import number_of_threads, run
 from secateur.sparse.vectors import LANES, WIDE
 
 _held = threading.local()
@@ -26,9 +25,7 @@ def _aligned(length: int) -> int:
 
 
 def _run(kernel: Any, walk: Walk | PlaneWalk, tasks: int, **fields: Any) -> None:
-    job = walk.job.filled(tasks=tasks, **fields)
-    job.here = ctypes.addressof(job)
-    on_all_threads(compiled(kernel), job.here, min(number_of_threads(), tasks))
+    run(kernel, walk.job.filled(tasks=tasks, **fields))
 
 
 def _run_blocks(walk: Walk, blocks: int, bands: int, parts: int, **fields: Any) -> None:
@@ -75,8 +72,8 @@ def convolve_blocks(
         inputs=inputs.data_ptr(),
         outputs=outputs.data_ptr(),
         weights=weights.data_ptr(),
-        bias=0 if bias is None else bias.data_ptr(),
-        added=0 if added is None else added.data_ptr(),
+        bias=address_of(bias),
+        added=address_of(added),
         relu=int(relu),
         **_strides(inputs, _IN),
         **_strides(outputs, _OUT),
@@ -105,8 +102,8 @@ def convolve_images(
         number * parts,
         outputs=outputs.data_ptr(),
         weights=weights.data_ptr(),
-        bias=0 if bias is None else bias.data_ptr(),
-        added=0 if added is None else added.data_ptr(),
+        bias=address_of(bias),
+        added=address_of(added),
         relu=int(relu),
         **fields,
         **_strides(outputs, _OUT),

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, from_dtype, njit, types
+from torch import Tensor
 
 from secateur.sparse import vectors
 from secateur.sparse.vectors import (
@@ -48,6 +49,11 @@ FIELDS = """
     blocks gamma beta eps means variances gradients
 """.split()  # noqa: SIM905 - a table to read
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
+
+
+def address_of(tensor: Tensor | None) -> int:
+    """Where a tensor begins, as a `Job` is told it: 0 where there is none."""
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 class Job(ctypes.Structure):

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from secateur.sparse import norm_kernels
-from secateur.sparse.kernels import Job, compiled
-from secateur.sparse.threads import number_of_threads, on_all_threads
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+from secateur.sparse.kernels import Job, address_of
+from secateur.sparse.threads import run
 
 
 def _run(kernel: Any, blocks: Tensor, eps: float, **fields: int) -> None:
-    channels = blocks.shape[1]
     margin = torch.tensor([eps], dtype=torch.float32)
     job = Job(
-        tasks=channels,
+        tasks=blocks.shape[1],
         blocks=len(blocks),
         width=blocks[0, 0].numel(),
         in_block=4 * blocks.stride(0),
@@ -30,8 +24,7 @@ def _run(kernel: Any, blocks: Tensor, eps: float, **fields: int) -> None:
         eps=margin.data_ptr(),
         **fields,
     )
-    job.here = ctypes.addressof(job)
-    on_all_threads(compiled(kernel), job.here, min(number_of_threads(), channels))
+    run(kernel, job)
 
 
 def normalise(
@@ -48,9 +41,9 @@ def normalise(
         blocks,
         eps,
         outputs=outputs.data_ptr(),
-        gamma=_address(weight),
-        beta=_address(bias),
-        added=_address(added),
+        gamma=address_of(weight),
+        beta=address_of(bias),
+        added=address_of(added),
         relu=int(relu),
         means=means.data_ptr(),
         variances=variances.data_ptr(),
@@ -77,14 +70,14 @@ def normalise_backward(
         blocks,
         eps,
         gradients=gradients.data_ptr(),
-        outputs=_address(blocks if outputs is None else outputs),
+        outputs=address_of(blocks if outputs is None else outputs),
         relu=int(outputs is not None),
-        gamma=_address(weight),
+        gamma=address_of(weight),
         means=means.data_ptr(),
         variances=variances.data_ptr(),
         results=found.data_ptr(),
         weights=of_weight.data_ptr(),
         bias=of_bias.data_ptr(),
-        added=_address(passed_on),
+        added=address_of(passed_on),
     )
     return found, of_weight, of_bias, passed_on

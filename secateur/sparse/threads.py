@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from secateur.sparse.kernels import Job, compiled
+
 
 @cache
 def _openmp() -> Any:
@@ -35,6 +37,12 @@ def on_all_threads(kernel: Any, address: int, threads: int) -> None:
         _openmp()(kernel.address, address, threads, 0)
     else:
         list(_pool(threads).map(kernel.ctypes, [address] * threads))
+
+
+def run(kernel: Any, job: Job) -> None:
+    """Run a kernel for one job, whose tasks the threads share."""
+    job.here = ctypes.addressof(job)
+    on_all_threads(compiled(kernel), job.here, min(number_of_threads(), job.tasks))
 
 
 def number_of_threads() -> int:

@@ -14,6 +14,7 @@ from secateur.criterions.TaylorFO import TaylorFO
 from secateur.measuring.sparsity import layer_outputs
 from secateur.pruning.plan import Timeline
 from secateur.utils.errors import UserError
+from tests.secateur.channels.networks import Joined
 
 
 @pytest.fixture
@@ -255,19 +256,6 @@ def test_grouped_convolutions_lose_a_channel_of_each_group(traced):
     assert (step.candidates, step.kept) == (8, 6)
     assert layer.weight.flatten().tolist() == [1, 3, 4, 8, 1, 1]
     assert network(torch.ones(1, 2, 1, 1)).shape == (1, 2)
-
-
-class Joined(nn.Module):
-    """A depthwise convolution behind the concatenation of two layers."""
-
-    def __init__(self):
-        super().__init__()
-        self.left, self.right = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1)
-        self.depthwise, self.classifier = nn.Conv2d(4, 4, 1, groups=4), nn.Linear(4, 2)
-
-    def forward(self, images):
-        joined = torch.cat([self.left(images), self.right(images)], 1).relu()
-        return self.classifier(self.depthwise(joined).flatten(1))
 
 
 def test_behind_a_concatenation_too_every_layer_keeps_a_channel(traced):

@@ -63,3 +63,16 @@ class Wired(nn.Module):
 def wired():
     torch.manual_seed(0)
     return scattered(Wired()), torch.zeros(1, 2, 4, 4)
+
+
+class Joined(nn.Module):
+    """A depthwise convolution behind the concatenation of two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1)
+        self.depthwise, self.classifier = nn.Conv2d(4, 4, 1, groups=4), nn.Linear(4, 2)
+
+    def forward(self, images):
+        joined = torch.cat([self.left(images), self.right(images)], 1).relu()
+        return self.classifier(self.depthwise(joined).flatten(1))

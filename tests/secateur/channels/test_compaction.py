@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from tests.secateur.channels.compacted import compacted, same
+from tests.secateur.channels.networks import Joined
 
 
 def mlp(first, first_bias, second, second_bias):
@@ -89,19 +90,6 @@ def test_a_layer_that_has_collapsed_keeps_one_neuron_that_nobody_reads():
     assert result.network(torch.randn(5, 1)).flatten().tolist() == [2.5] * 5  # 0.5 * (3 + 1) + 0.5
     assert result.network[4].weight.item() == 0
     assert not result.masks.kept["4"].any()
-
-
-class Joined(nn.Module):
-    """A depthwise convolution behind the concatenation of two layers."""
-
-    def __init__(self):
-        super().__init__()
-        self.left, self.right = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1)
-        self.depthwise, self.classifier = nn.Conv2d(4, 4, 1, groups=4), nn.Linear(4, 2)
-
-    def forward(self, images):
-        joined = torch.cat([self.left(images), self.right(images)], 1).relu()
-        return self.classifier(self.depthwise(joined).flatten(1))
 
 
 def test_of_layers_that_are_joined_too_each_keeps_a_channel_that_nobody_reads():

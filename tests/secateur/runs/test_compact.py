@@ -1,10 +1,7 @@
 """Runs keep the compacted network beside the finished one."""
 
-import json
-
 import pytest
 
-from secateur import cli
 from secateur.runs.checkpoint import read_tensors
 from tests.commands import QUICK
 
@@ -12,13 +9,13 @@ SMALL = f"--N 96 --batch_size 32 --eval_freq 0 {QUICK}"
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
+def run(run):
     """Call main.main; returns the results, the run folder and the output."""
 
     def start(command):
-        assert cli.main([*f"{command} {SMALL}".split(), "--results_dir", str(tmp_path)]) == 0
-        newest = max(tmp_path.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
-        return json.loads(newest.read_text()), newest.parents[1], capsys.readouterr().out
+        outcome = run(f"{command} {SMALL}")
+        assert outcome.status == 0, outcome.err
+        return outcome.results, outcome.folder, outcome.out
 
     return start
 

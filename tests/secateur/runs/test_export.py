@@ -1,12 +1,10 @@
 """Exported networks compute the same, for any number of images; what cannot be exported is told."""
 
 import importlib.util
-import json
 
 import pytest
 import torch
 
-from secateur import cli
 from secateur.runs import export as exporting
 from secateur.runs.export import check_packages
 from secateur.utils.errors import UserError
@@ -16,16 +14,14 @@ SMALL = f"--data_set DIGITS --N 32 --batch_size 16 --epochs 0 {QUICK}"
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
-    """Call the command line; returns the newest run folder's output/ and the results, or the status and the error."""
+def run(run):
+    """Call main.main; returns the run folder's output/, the results and what was said, or the status and the error."""
 
     def start(command):
-        status = cli.main([*command.split(), "--results_dir", str(tmp_path)])
-        out, err = capsys.readouterr()
-        if status:
-            return status, err
-        newest = max(tmp_path.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
-        return newest.parent, json.loads(newest.read_text()), out
+        outcome = run(command)
+        if outcome.status:
+            return outcome.status, outcome.err
+        return outcome.folder / "output", outcome.results, outcome.out
 
     return start
 
