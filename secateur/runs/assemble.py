@@ -23,7 +23,7 @@ from secateur.data.options import DataOptions
 from secateur.data.prepare import Data, prepare_data
 from secateur.measuring.flops import Flops, count_flops
 from secateur.measuring.sparsity import Sparsity, layer_outputs, measure_sparsity
-from secateur.parallel.collectives import first_of_each_machine_first, size
+from secateur.parallel.collectives import first_of_each_machine_first, gathered, size
 from secateur.pruning.build import build_criterion
 from secateur.pruning.masks import Masks
 from secateur.pruning.pruner import Pruner
@@ -35,7 +35,7 @@ from secateur.runs.notices import notices_of
 from secateur.runs.options import CheckpointOptions, MachineOptions, RunOptions
 from secateur.runs.run import Run
 from secateur.training.loss import Loss
-from secateur.training.precision import Precision, choose_device, spare_memory, tune_cpu
+from secateur.training.precision import Precision, choose_device, choose_precision, spare_memory, tune_cpu
 from secateur.utils.errors import UserError
 
 
@@ -49,6 +49,13 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
         raise UserError(f"--compile compiles the dense network: leave it out, or --execution {machine.execution}")
     start, checkpoint = settings.section(CheckpointOptions), settings.checkpoint
     device = _prepare_torch(options.seed, machine)
+    chosen = []
+    if machine.precision == "auto":
+        precision, reason = gathered(choose_precision(device, machine.execution))[0]  # one for all processes
+        # Recorded as if it had been typed: whatever goes on with the run or tests it computes in the same.
+        settings = settings.with_values(precision=precision)
+        machine = settings.section(MachineOptions)
+        chosen = [f"--precision auto: {precision}, as {reason}"]
     found = {flag: component.load() for flag, component in settings.components.items()}
     names = {flag: component.name for flag, component in settings.components.items()}
     with first_of_each_machine_first():
@@ -119,7 +126,7 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     )
     if checkpoint and (start.eval or "prune_criterion" not in settings.given):
         run.model_spec |= _came_about(checkpoint)
-    run.notices = data.notices + loaded + notices_of(run, data_set)
+    run.notices = chosen + data.notices + loaded + notices_of(run, data_set)
     if start.eval:
         external = settings.external_weights
         run.compared = {external.name: run} if external else _compared(run, registry, found["loss"])

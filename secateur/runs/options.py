@@ -116,8 +116,8 @@ class MachineOptions(Section):
     )
     precision: str = option(
         "float32",
-        "float32, bf16 or fp16 by autocast",
-        choices=("float32", "bf16", "fp16"),
+        "float32, bf16 or fp16 by autocast; auto takes bf16 where it is faster here, and records what it took",
+        choices=("float32", "bf16", "fp16", "auto"),
         metavar="TYPE",
     )
     execution: str = option(

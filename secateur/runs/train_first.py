@@ -72,8 +72,9 @@ def finished_run(training: Settings) -> Path | None:
         for flag, one in training.declared.items()
         if flag in BEGINNING or (one.option.changes_numbers and one.title != GridOptions.title)
     }
-    if training["batch_size"] is None:
-        del wanted["batch_size"]  # what the data set suggests stands in the file
+    for flag, left_open in (("batch_size", None), ("precision", "auto")):
+        if training[flag] == left_open:
+            del wanted[flag]  # what was chosen stands in the file
     wanted = json.loads(json.dumps(wanted, default=str))
     finished = sorted(
         training["results_dir"].glob("*/models/*_finished.json"), key=lambda path: path.stat().st_mtime_ns

@@ -1,9 +1,12 @@
+import json
+
 import pytest
 import torch
 
 from secateur.training import precision
 from secateur.training.precision import Precision, choose_device
 from secateur.utils.errors import UserError
+from tests.commands import QUICK
 
 
 def test_auto_takes_the_cpu_where_there_is_nothing_else(monkeypatch):
@@ -74,3 +77,42 @@ def test_bf16_on_a_cpu_without_it_is_warned_of(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert Precision("bf16", torch.device("cpu")).warning() is None
     assert [Precision(name, torch.device("meta")).warning() for name in ("fp16", "bf16")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("device", "execution", "has", "times", "expected", "said"),
+    [
+        ("cpu", "dense", True, {"float32": 2.0, "bf16": 1.0}, "bf16", "1/2.0 of float32's time"),
+        ("cpu", "dense", True, {"float32": 1.1, "bf16": 1.0}, "float32", "1/1.1 of float32's time"),
+        ("cpu", "dense", False, None, "float32", "this CPU has no instructions"),
+        ("cpu", "sparse", True, None, "float32", "--execution sparse skips zeros in float32"),
+        ("mps", "dense", True, None, "float32", "not tried on mps"),
+        ("cuda:0", "dense", True, None, "bf16", "cuda:0 computes in it"),
+        ("cuda:0", "dense", False, None, "float32", "cuda:0 has no instructions"),
+    ],
+)
+def test_auto_takes_bf16_where_a_trial_is_faster(monkeypatch, device, execution, has, times, expected, said):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
+    monkeypatch.setattr(precision, "_trial_times", lambda: times)
+    found, reason = precision.choose_precision(torch.device(device), execution)
+    assert found == expected
+    assert said in reason
+
+
+def test_the_trial_draws_no_random_numbers_and_times_both():
+    before = torch.get_rng_state()
+    assert set(precision._trial_times()) == {"float32", "bf16"}
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("faster", ["bf16", "float32"])
+def test_what_auto_took_is_recorded(run, monkeypatch, faster):
+    times = {"float32": 1.0, "bf16": 1.0, faster: 0.1}
+    monkeypatch.setattr(precision, "_trial_times", lambda: times)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    found = run(f"--model LeNet300 --data_set DIGITS --N 64 --epochs 1 --precision auto {QUICK}")
+    assert found.status == 0
+    recorded = json.loads((found.folder / "output" / "arguments.json").read_text())
+    assert recorded["precision"] == faster
+    assert any(notice.startswith(f"--precision auto: {faster}, as ") for notice in found.results["notices"])
