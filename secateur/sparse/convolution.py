@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from secateur.sparse.kernels import address_of, convolve, convolve_planes
+from secateur.sparse.kernels import Job, address_of, convolve, convolve_planes
 from secateur.sparse.lists import PlaneWalk, Walk
-from secateur.sparse.threads import number_of_threads, run
+from secateur.sparse.threads import number_of_threads, run, run_jobs
 from secateur.sparse.vectors import LANES, WIDE
 
 _held = threading.local()
@@ -24,14 +26,10 @@ def _aligned(length: int) -> int:
     return -(-held.data_ptr() // WIDE) * WIDE
 
 
-def _run(kernel: Any, walk: Walk | PlaneWalk, tasks: int, **fields: Any) -> None:
-    run(kernel, walk.job.filled(tasks=tasks, **fields))
-
-
 def _run_blocks(walk: Walk, blocks: int, bands: int, parts: int, **fields: Any) -> None:
     tasks = blocks * bands * parts
     scratch = _aligned(min(number_of_threads(), tasks) * walk.scratch_bytes)
-    _run(convolve, walk, tasks, bands=bands, parts=parts, scratch=scratch, **fields)
+    run(convolve, walk.job.filled(tasks=tasks, bands=bands, parts=parts, scratch=scratch, **fields))
 
 
 def _strides(tensor: Tensor, names: tuple[str, ...]) -> dict[str, int]:
@@ -80,34 +78,40 @@ def convolve_blocks(
     )
 
 
-def convolve_images(
-    walk: PlaneWalk,
-    inputs: Tensor,
-    weights: Tensor,
-    outputs: Tensor,
-    bias: Tensor | None = None,
-    added: Tensor | None = None,
-    relu: bool = False,
-) -> None:
-    """Do what `convolve_blocks` does for images as they are, (N, C, H, W), whose rows are contiguous."""
-    number, threads = len(inputs), number_of_threads()
-    planes = number * walk.image_bytes + WIDE * 8
-    address = _aligned(planes + threads * walk.results_bytes)
-    parts = -(-4 * threads // number)
-    fields = {"parts": parts, "scratch": address, "results": address + planes, **_strides(inputs, _IN)}
-    _run(convolve_planes, walk, number * parts, copying=1, inputs=inputs.data_ptr(), **fields)
-    _run(
-        convolve_planes,
-        walk,
-        number * parts,
-        outputs=outputs.data_ptr(),
-        weights=weights.data_ptr(),
-        bias=address_of(bias),
-        added=address_of(added),
-        relu=int(relu),
-        **fields,
-        **_strides(outputs, _OUT),
-    )
+class PlaneJobs:
+    """Layers of images as they are, (N, C, H, W), contiguous, computed one after the other in one call of the kernel.
+
+    Parameters: `walks`, one for each layer; `number`, how many images.
+    """
+
+    def __init__(self, walks: Sequence[PlaneWalk], number: int) -> None:
+        self.walks, self.number, self.threads = list(walks), number, number_of_threads()
+        parts = -(-4 * self.threads // number)
+        fields = {"parts": parts, "tasks": number * parts}
+        steps = [walk.job.filled(copying=copying, **fields) for walk in walks for copying in (1, 0)]
+        steps[0].jobs = len(steps)
+        self._steps = (Job * len(steps))(*steps)
+        self._planes = max(walk.image_bytes for walk in walks) * number + WIDE * 8
+        self._results = max(walk.results_bytes for walk in walks)
+
+    def fit(self, walks: Sequence[PlaneWalk], number: int) -> bool:
+        """Whether they are those of these layers and so many images."""
+        same = len(walks) == len(self.walks) and all(map(operator.is_, walks, self.walks))
+        return same and (number, number_of_threads()) == (self.number, self.threads)
+
+    def run(self, layers: Iterable[tuple[int, int, int, int, int, bool]]) -> None:
+        """Compute; of each layer are given the addresses of inputs, outputs, weights, bias and what is added; and ReLU.
+
+        An address is 0 where there is no such thing.
+        """
+        steps = type(self._steps).from_buffer_copy(self._steps)  # several threads may run the same
+        scratch = _aligned(self._planes + self.threads * self._results)
+        for place, (inputs, *rest) in enumerate(layers):
+            copying, computing = steps[2 * place], steps[2 * place + 1]
+            copying.inputs, copying.scratch = inputs, scratch
+            computing.outputs, computing.weights, computing.bias, computing.added, computing.relu = rest
+            computing.scratch, computing.results = scratch, scratch + self._planes
+        run_jobs(convolve_planes, steps)
 
 
 def weight_gradients(walk: Walk, inputs: Tensor, gradients: Tensor) -> Tensor:

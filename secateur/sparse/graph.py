@@ -21,6 +21,7 @@ from secateur.sparse.convolution import from_blocks, to_blocks
 from secateur.sparse.fusing import RELUS, SUMS, chain_from
 from secateur.sparse.layer import LAYERS, DenseLayer, SparseLayer
 from secateur.sparse.operations import BlockPooling, Norm
+from secateur.sparse.series import join
 
 _IN_PLACE = {operator.iadd, operator.imul}
 #: Operations on each number alone.
@@ -84,6 +85,8 @@ class Rewriter:
         for node in list(self.graph.nodes):
             self._place(node)
             self._forget_copies(node)
+        if not self.blocks:
+            join(self.graph, self._module, self._name)
         self.graph.eliminate_dead_code()
         self.graph.lint()
         root = nn.Module()

@@ -10,7 +10,9 @@ all threads share, split by the remainders of rows and columns by the stride, an
 the flattened plane. What is computed for the padding between two rows is thrown away.
 
 Each kernel is called by every thread with the address of one `JOB`, and takes tasks until there are none: a block of
-images, a band of output rows and a part of the output channels.
+images, a band of output rows and a part of the output channels. That for few images is given several jobs side by side,
+each begun once all tasks of the one before are done: of one image a layer takes less time than it takes to wake a
+thread.
 """
 
 from __future__ import annotations
@@ -26,22 +28,13 @@ import numpy as np
 from numba import carray, cfunc, from_dtype, njit, types
 from torch import Tensor
 
-from secateur.sparse import vectors
-from secateur.sparse.vectors import (
-    WIDE,
-    as_pointer,
-    finish_row,
-    inner_products,
-    move,
-    products,
-    read_float32,
-    read_int32,
-    take_number,
-)
+from secateur.sparse import addresses, vectors
+from secateur.sparse.addresses import as_pointer, read_float32, read_int32, take_number, wait_for
+from secateur.sparse.vectors import WIDE, finish_row, inner_products, move, products
 
 #: What a kernel is told, all int64; addresses and strides in bytes, sizes in vectors, rows or channels.
 FIELDS = """
-    threads next here weight_gradients copying tasks bands parts scratch scratch_bytes results
+    threads next here done jobs weight_gradients copying tasks bands parts scratch scratch_bytes results
     inputs outputs added bias relu offsets weights starts entries rings slots columns phase_columns
     channels height width in_block in_channel in_row in_column
     out_channels out_height out_width out_block out_channel out_row out_column
@@ -70,6 +63,8 @@ class Job(ctypes.Structure):
 
 
 _MOST = vectors.most_columns()
+#: Where a job counts its tasks that are done.
+_DONE = JOB.fields["done"][1]
 _LOWEST = np.float32(-np.inf)
 
 
@@ -152,21 +147,19 @@ def _copy_plane(job, source, target):  # noqa: ANN001, ANN202
         shift = phase % job.stride_x - job.left
         first = max(0, -(shift // job.stride_x))
         last = min(columns, -((shift - job.width) // job.stride_x))
-        plane = carray(as_pointer(target + phase * job.plane), rows * columns)
-        for row in range(rows):
-            here = plane[row * columns : (row + 1) * columns]
+        at = target + phase * job.plane
+        plane = carray(as_pointer(at), rows * columns)
+        plane[:] = 0
+        for row in range(rows if last > first else 0):
             above = phase // job.stride_x + row * job.stride_y - job.top
-            if above < 0 or above >= job.height or last <= first:
-                here[:] = 0
+            if above < 0 or above >= job.height:
+                continue
+            image = source + above * job.in_row
+            if job.stride_x == 1:  # slices of numba cost more than what they copy
+                finish_row(image + 4 * (first + shift), 0, _LOWEST, at + 4 * (row * columns + first), last - first)
             else:
-                image = carray(as_pointer(source + above * job.in_row), job.width)
-                here[:first] = 0
-                if job.stride_x == 1:
-                    here[first:last] = image[first + shift : last + shift]
-                else:
-                    for column in range(first, last):
-                        here[column] = image[column * job.stride_x + shift]
-                here[last:] = 0
+                for column in range(first, last):
+                    plane[row * columns + column] = read_float32(image + 4 * (column * job.stride_x + shift))
 
 
 @njit
@@ -181,6 +174,7 @@ def _take_planes(job):  # noqa: ANN001, ANN202
         for channel in range(job.channels * part // job.parts, job.channels * (part + 1) // job.parts):
             source = job.inputs + image * job.in_block + channel * job.in_channel
             _copy_plane(job, source, planes + channel * phases * job.plane)
+        take_number(job.here + _DONE)
 
 
 @njit
@@ -208,29 +202,37 @@ def _take_channels(job, results):  # noqa: ANN001, ANN202
                 added = job.added + at if job.added else 0
                 source = results + 4 * row * job.plane_columns
                 finish_row(source, added, low, job.outputs + at, job.out_width)
+        take_number(job.here + _DONE)
 
 
 def _kernels(version: str) -> tuple[Callable[..., None], Callable[..., None]]:
-    """What is compiled is found again on disk by this file's text, and by `version`, which stands for the other's."""
+    """What is compiled is found again on disk by this file's text, and by `version`, which stands for the others'."""
 
     def convolve(pointer):  # noqa: ANN001, ANN202
         if version:
             _take_tasks(carray(pointer, 1)[0])
 
     def convolve_planes(pointer):  # noqa: ANN001, ANN202
-        job = carray(pointer, 1)[0]
-        if version and job.copying:
-            _take_planes(job)
-        else:
-            _take_channels(job, job.results + take_number(job.here) * job.scratch_bytes)
+        first = carray(pointer, 1)[0]
+        thread = take_number(first.here)
+        jobs = carray(pointer, first.jobs)
+        for number in range(first.jobs):
+            job = jobs[number]
+            if version and job.copying:
+                _take_planes(job)
+            else:
+                _take_channels(job, job.results + thread * job.scratch_bytes)
+            wait_for(job.here + _DONE, job.tasks)
 
     return convolve, convolve_planes
 
 
 #: `convolve`: outputs from inputs and weights, plus `added`, with `relu`; or, with `weight_gradients` set, gradients of
 #: the weights, written to `weights`, a sum for each block and band, from inputs and the gradients at `outputs`.
-#: `convolve_planes`: first, with `copying` set, copies the planes of the inputs to `scratch`, then computes outputs.
-_VERSION = hashlib.sha256(Path(vectors.__file__).read_bytes()).hexdigest()
+#: `convolve_planes`: `jobs` of them; one with `copying` set copies the planes of the inputs to `scratch`, for the next,
+#: which computes outputs.
+_SOURCES = b"".join(Path(module.__file__).read_bytes() for module in (vectors, addresses))
+_VERSION = hashlib.sha256(_SOURCES).hexdigest()
 convolve, convolve_planes = _kernels(_VERSION)
 
 

@@ -11,7 +11,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from secateur.sparse.convolution import convolve_blocks, convolve_images, from_blocks, weight_gradients
+from secateur.sparse.convolution import PlaneJobs, convolve_blocks, from_blocks, weight_gradients
+from secateur.sparse.kernels import address_of
 from secateur.sparse.lists import PlaneWalk, Shape, Walk, backward_walks, forward_walk
 from secateur.sparse.vectors import LANES
 
@@ -213,14 +214,18 @@ class SparseLayer(nn.Module):
 
     def forward(self, inputs: Tensor, added: Tensor | None = None) -> Tensor:
         """Return relu(norm(layer(inputs)) + added), as far as there is each."""
-        self.lists.refresh()
-        weight, bias = (self.layer.weight, self.layer.bias) if self.trains else self.folded.tensors()
+        weight, bias = self.parameters_now()
         needed = (inputs, added, weight, bias)
         if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in needed):
             return _Product.apply(inputs, weight, bias, added, self, self.relu)
         return self.product(inputs, weight, bias, added, self.relu)
 
-    def _list_values(self, walk: Walk | PlaneWalk, weight: Tensor) -> Tensor:
+    def parameters_now(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias as they are now, with the norm folded in, and see to it that the lists are theirs."""
+        self.lists.refresh()
+        return (self.layer.weight, self.layer.bias) if self.trains else self.folded.tensors()
+
+    def list_values(self, walk: Walk | PlaneWalk, weight: Tensor) -> Tensor:
         """The weights in the order of the walk, taken anew where the weight has changed."""
         now = (weight.data_ptr(), weight._version)
         was = self._values.get(id(walk))
@@ -243,7 +248,7 @@ class SparseLayer(nn.Module):
         size = self.lists.shape.outputs_of(inputs.shape[2:4]) if inputs.dim() == 5 else ()
         outputs = inputs.new_empty(len(inputs), channels, *size, LANES)
         added = None if added is None else added.detach().contiguous()
-        _convolve(walk, inputs, self._list_values(walk, weight), outputs, added, bias=bias, relu=relu)
+        _convolve(walk, inputs, self.list_values(walk, weight), outputs, added, bias=bias, relu=relu)
         return outputs
 
     def _forward_walk(self, inputs: Tensor) -> Walk:
@@ -257,9 +262,9 @@ class SparseLayer(nn.Module):
         size = tuple(images.shape[2:])
         walk = self.lists.walk("planes", size)
         outputs = inputs.new_empty(len(images), len(weight), *self.lists.shape.outputs_of(size))
-        if added is not None:
-            added = added.detach().contiguous().view_as(outputs)
-        convolve_images(walk, images, self._list_values(walk, weight), outputs, bias, added, relu)
+        values, added = self.list_values(walk, weight), None if added is None else added.detach().contiguous()
+        parts = (images, outputs, values, bias, added)
+        PlaneJobs([walk], len(images)).run([(*map(address_of, parts), relu)])
         return outputs.flatten(1) if inputs.dim() == 2 else outputs
 
     def input_gradient(self, inputs: Tensor, weight: Tensor, gradients: Tensor) -> Tensor:
@@ -269,7 +274,7 @@ class SparseLayer(nn.Module):
         rows, columns = self.lists.shape.stride
         for (row, column), walk in self.lists.walk("backward", size):
             part = found[:, :, row::rows, column::columns] if inputs.dim() == 5 else found
-            _convolve(walk, gradients, self._list_values(walk, weight), part, None)
+            _convolve(walk, gradients, self.list_values(walk, weight), part, None)
         return found
 
     def weight_gradient(self, inputs: Tensor, weight: Tensor, gradients: Tensor) -> Tensor:

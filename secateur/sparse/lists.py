@@ -137,7 +137,14 @@ class PlaneWalk:
             width=size[1], out_channels=len(kept), out_height=outputs[0], out_width=outputs[1], stride_y=down,
             stride_x=right, top=shape.padding[0], left=shape.padding[1], plane=plane, plane_rows=tall,
             plane_columns=wide, image_bytes=self.image_bytes, scratch_bytes=self.results_bytes,
+            **_strides("in", channels, size), **_strides("out", len(kept), outputs),
         )  # fmt: skip
+
+
+def _strides(name: str, channels: int, size: tuple[int, int]) -> dict[str, int]:
+    """Bytes between images, channels and rows of (N, C, H, W), as a job is told them."""
+    row = 4 * size[1]
+    return {f"{name}_row": row, f"{name}_channel": row * size[0], f"{name}_block": row * size[0] * channels}
 
 
 def forward_walk(kept: Tensor, shape: Shape, size: tuple[int, int]) -> Walk:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import carray, njit
 
-from secateur.sparse.vectors import as_pointer, read_float32, take_number
+from secateur.sparse.addresses import as_pointer, read_float32, take_number
 
 # Sums may be taken in any order, which vectors need.
 _vectorised = njit(fastmath={"reassoc", "contract"})

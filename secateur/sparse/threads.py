@@ -45,6 +45,14 @@ def run(kernel: Any, job: Job) -> None:
     on_all_threads(compiled(kernel), job.here, min(number_of_threads(), job.tasks))
 
 
+def run_jobs(kernel: Any, jobs: ctypes.Array) -> None:
+    """Run a kernel for jobs of which each begins when all tasks of those before are done; the threads share them."""
+    address = ctypes.addressof(jobs)
+    for number, job in enumerate(jobs):
+        job.here = address + number * ctypes.sizeof(Job)
+    on_all_threads(compiled(kernel), address, number_of_threads())
+
+
 def number_of_threads() -> int:
     """As many as torch computes on."""
     return torch.get_num_threads()

@@ -19,8 +19,8 @@ LANES = 16
 #: Bytes of a vector.
 WIDE = 4 * LANES
 
-_FLOAT, _INT, _SHORT = ir.FloatType(), ir.IntType(64), ir.IntType(32)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
+FLOAT, INT, SHORT = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+_VECTOR = ir.VectorType(FLOAT, LANES)
 
 
 def most_columns() -> int:
@@ -29,7 +29,8 @@ def most_columns() -> int:
     return 8 if features.get("avx512f") or features.get("neon") else 6
 
 
-def _load(builder: ir.IRBuilder, address: ir.Value, of: ir.Type = _VECTOR) -> ir.Value:
+def load(builder: ir.IRBuilder, address: ir.Value, of: ir.Type = _VECTOR) -> ir.Value:
+    """Emit the reading of what is at an address, by default a vector."""
     loaded = builder.load(builder.inttoptr(address, of.as_pointer()))
     loaded.align = 4  # a plane of one image is read from anywhere
     return loaded
@@ -41,12 +42,12 @@ def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
 
 def _spread(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
     """The number in all lanes."""
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.Constant(_SHORT, 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_SHORT, LANES), [0] * LANES))
+    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.Constant(SHORT, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(SHORT, LANES), [0] * LANES))
 
 
 def _plus(builder: ir.IRBuilder, address: ir.Value, offset: int) -> ir.Value:
-    return builder.add(address, ir.Constant(_INT, offset)) if offset else address
+    return builder.add(address, ir.Constant(INT, offset)) if offset else address
 
 
 def _multiply_add(builder: ir.IRBuilder, left: ir.Value, right: ir.Value, sum_: ir.Value) -> ir.Value:
@@ -68,17 +69,17 @@ def _walk(
     """
     before = builder.block
     loop, end = builder.append_basic_block("walk"), builder.append_basic_block("walked")
-    builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_INT, 0)), loop, end)
+    builder.cbranch(builder.icmp_signed(">", count, ir.Constant(INT, 0)), loop, end)
     builder.position_at_end(loop)
-    number = builder.phi(_INT)
-    number.add_incoming(ir.Constant(_INT, 0), before)
+    number = builder.phi(INT)
+    number.add_incoming(ir.Constant(INT, 0), before)
     held = []
     for value in state:
         held.append(builder.phi(value.type))
         held[-1].add_incoming(value, before)
-    offset = builder.zext(_load(builder, builder.add(offsets, builder.shl(number, ir.Constant(_INT, 2))), _SHORT), _INT)
+    offset = builder.zext(load(builder, builder.add(offsets, builder.shl(number, ir.Constant(INT, 2))), SHORT), INT)
     following = step(number, offset, held)
-    further = builder.add(number, ir.Constant(_INT, 1))
+    further = builder.add(number, ir.Constant(INT, 1))
     last = builder.block
     number.add_incoming(further, last)
     for phi, value in zip(held, following, strict=True):
@@ -99,7 +100,7 @@ def _for_each_width(builder: ir.IRBuilder, columns: ir.Value, emit: Callable[[in
     choice = builder.switch(columns, end)
     for width in range(1, most_columns() + 1):
         block = builder.append_basic_block(f"columns{width}")
-        choice.add_case(ir.Constant(_INT, width), block)
+        choice.add_case(ir.Constant(INT, width), block)
         builder.position_at_end(block)
         emit(width)
         builder.branch(end)
@@ -132,21 +133,21 @@ def products(
 
         def emit_width(width: int) -> None:
             def one(number: ir.Value, offset: ir.Value, sums: list) -> list:
-                at = builder.add(weights, builder.shl(number, ir.Constant(_INT, 2)))
-                weight = _spread(builder, _load(builder, at, _FLOAT))
+                at = builder.add(weights, builder.shl(number, ir.Constant(INT, 2)))
+                weight = _spread(builder, load(builder, at, FLOAT))
                 vectors = builder.add(inputs, offset)
                 return [
-                    _multiply_add(builder, _load(builder, _plus(builder, vectors, WIDE * column)), weight, held)
+                    _multiply_add(builder, load(builder, _plus(builder, vectors, WIDE * column)), weight, held)
                     for column, held in enumerate(sums)
                 ]
 
             sums = _walk(builder, offsets, count, [first] * width, one)
-            steps = [builder.mul(step, ir.Constant(_INT, column)) for column in range(width)]
+            steps = [builder.mul(step, ir.Constant(INT, column)) for column in range(width)]
             plain, more, end = builder.block, builder.append_basic_block("add"), builder.append_basic_block("end")
-            builder.cbranch(builder.icmp_signed("!=", added, ir.Constant(_INT, 0)), more, end)
+            builder.cbranch(builder.icmp_signed("!=", added, ir.Constant(INT, 0)), more, end)
             builder.position_at_end(more)
             raised = [
-                builder.fadd(held, _load(builder, builder.add(added, at))) for held, at in zip(sums, steps, strict=True)
+                builder.fadd(held, load(builder, builder.add(added, at))) for held, at in zip(sums, steps, strict=True)
             ]
             builder.branch(end)
             builder.position_at_end(end)
@@ -178,12 +179,12 @@ def inner_products(
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         columns, inputs, offsets, sums, count, gradients, step = arguments
-        kind = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
+        kind = ir.FunctionType(FLOAT, [FLOAT, _VECTOR])
         reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.v{LANES}f32")
 
         def emit_width(width: int) -> None:
             held = [
-                _load(builder, builder.add(gradients, builder.mul(step, ir.Constant(_INT, column))))
+                load(builder, builder.add(gradients, builder.mul(step, ir.Constant(INT, column))))
                 for column in range(width)
             ]
 
@@ -191,7 +192,7 @@ def inner_products(
                 vectors = builder.add(inputs, offset)
                 parts: list = [None, None]  # two sums, so that one need not wait for the other
                 for column in range(width):
-                    vector = _load(builder, _plus(builder, vectors, WIDE * column))
+                    vector = load(builder, _plus(builder, vectors, WIDE * column))
                     part = parts[column % 2]
                     parts[column % 2] = (
                         builder.fmul(vector, held[column])
@@ -199,9 +200,9 @@ def inner_products(
                         else _multiply_add(builder, vector, held[column], part)
                     )
                 total = parts[0] if width == 1 else builder.fadd(*parts)
-                at = builder.add(sums, builder.shl(number, ir.Constant(_INT, 2)))
-                more = builder.call(reduce, [ir.Constant(_FLOAT, 0.0), total], fastmath=("reassoc",))
-                _store(builder, builder.fadd(_load(builder, at, _FLOAT), more), at)
+                at = builder.add(sums, builder.shl(number, ir.Constant(INT, 2)))
+                more = builder.call(reduce, [ir.Constant(FLOAT, 0.0), total], fastmath=("reassoc",))
+                _store(builder, builder.fadd(load(builder, at, FLOAT), more), at)
                 return []
 
             _walk(builder, offsets, count, [], one)
@@ -219,7 +220,7 @@ def move(typing: Any, source: Any, source_step: Any, target: Any, target_step: A
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         source, source_step, target, target_step, count = arguments
         with cgutils.for_range(builder, count) as loop:
-            vector = _load(builder, builder.add(source, builder.mul(source_step, loop.index)))
+            vector = load(builder, builder.add(source, builder.mul(source_step, loop.index)))
             _store(builder, vector, builder.add(target, builder.mul(target_step, loop.index)))
         return context.get_dummy_value()
 
@@ -232,63 +233,23 @@ def finish_row(typing: Any, source: Any, added: Any, low: Any, target: Any, coun
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         source, added, low, target, count = arguments
-        adds = builder.icmp_signed("!=", added, ir.Constant(_INT, 0))
+        adds = builder.icmp_signed("!=", added, ir.Constant(INT, 0))
 
         def loop(kind: ir.Type, first: ir.Value, last: ir.Value, floor: ir.Value, width: int) -> None:
             with cgutils.for_range(builder, builder.sub(last, first)) as part:
-                at = builder.mul(builder.add(part.index, first), ir.Constant(_INT, 4 * width))
-                value = cgutils.alloca_once_value(builder, _load(builder, builder.add(source, at), kind))
+                at = builder.mul(builder.add(part.index, first), ir.Constant(INT, 4 * width))
+                value = cgutils.alloca_once_value(builder, load(builder, builder.add(source, at), kind))
                 with builder.if_then(adds):
-                    more = _load(builder, builder.add(added, at), kind)
+                    more = load(builder, builder.add(added, at), kind)
                     builder.store(builder.fadd(builder.load(value), more), value)
                 found = builder.load(value)
                 below = builder.fcmp_ordered("<", found, floor)
                 _store(builder, builder.select(below, floor, found), builder.add(target, at))
 
-        whole = builder.sdiv(count, ir.Constant(_INT, LANES))
-        loop(_VECTOR, ir.Constant(_INT, 0), whole, _spread(builder, low), LANES)
-        loop(_FLOAT, builder.mul(whole, ir.Constant(_INT, LANES)), count, low, 1)
+        whole = builder.sdiv(count, ir.Constant(INT, LANES))
+        loop(_VECTOR, ir.Constant(INT, 0), whole, _spread(builder, low), LANES)
+        loop(FLOAT, builder.mul(whole, ir.Constant(INT, LANES)), count, low, 1)
         return context.get_dummy_value()
 
     whole, number = types.int64, types.float32
     return types.void(whole, whole, number, whole, whole), emit
-
-
-@intrinsic
-def take_number(typing: Any, counter: Any) -> Any:
-    """Return the int64 at this address and add one to it, as one operation among all threads."""
-
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        at = builder.inttoptr(arguments[0], _INT.as_pointer())
-        return builder.atomic_rmw("add", at, ir.Constant(_INT, 1), "monotonic")
-
-    return types.int64(types.int64), emit
-
-
-def _reader(kind: ir.Type, numba_type: Any) -> Any:
-    @intrinsic
-    def read(typing: Any, address: Any) -> Any:
-        def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-            return _load(builder, arguments[0], kind)
-
-        return numba_type(types.int64), emit
-
-    return read
-
-
-#: The number at an address.
-read_int64, read_float32, read_int32 = (
-    _reader(_INT, types.int64),
-    _reader(_FLOAT, types.float32),
-    _reader(_SHORT, types.int32),
-)
-
-
-@intrinsic
-def as_pointer(typing: Any, address: Any) -> Any:
-    """The address of float32 numbers, for numba's `carray`."""
-
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        return builder.inttoptr(arguments[0], _FLOAT.as_pointer())
-
-    return types.CPointer(types.float32)(types.int64), emit

@@ -6,13 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from secateur.sparse.convolution import (
-    convolve_blocks,
-    convolve_images,
-    from_blocks,
-    to_blocks,
-    weight_gradients,
-)
+from secateur.sparse.convolution import PlaneJobs, convolve_blocks, from_blocks, to_blocks, weight_gradients
+from secateur.sparse.kernels import address_of
 from secateur.sparse.lists import PlaneWalk, Shape, backward_walks, forward_walk
 from secateur.sparse.threads import on_all_threads
 
@@ -74,6 +69,12 @@ def test_blocks_of_images_give_the_dense_outputs_and_gradients(convolution):
         assert_close(sums, weight.grad.flatten()[walk.places])
 
 
+def convolve_few(walk, images, weights, outputs, bias=None, added=None, relu=False):
+    """What is done for a few images as they are, (N, C, H, W)."""
+    parts = (images, outputs, weights, bias, added)
+    PlaneJobs([walk], len(images)).run([(*map(address_of, parts), relu)])
+
+
 @settings(deadline=None, max_examples=60)
 @given(convolutions(), st.booleans(), st.booleans(), st.booleans())
 def test_bias_addition_and_relu_are_part_of_the_product(convolution, few, adds, relu):
@@ -87,7 +88,7 @@ def test_bias_addition_and_relu_are_part_of_the_product(convolution, few, adds, 
     if few:
         walk = PlaneWalk(weight != 0, shape, tuple(images.shape[2:]))
         found = torch.full_like(expected, torch.nan)
-        convolve_images(walk, images, weight.flatten()[walk.places], found, bias, added, relu)
+        convolve_few(walk, images, weight.flatten()[walk.places], found, bias, added, relu)
     else:
         walk = forward_walk(weight != 0, shape, tuple(images.shape[2:]))
         outputs = torch.full_like(to_blocks(expected), torch.nan)
@@ -108,7 +109,7 @@ def test_the_number_of_threads_changes_no_bit(threads):
     def results():
         outputs, few = torch.empty(3, 20, 9, 9, 16), torch.empty(2, 20, 9, 9)
         convolve_blocks(walk, to_blocks(images), weight.flatten()[walk.places], outputs)
-        convolve_images(planes, images[:2], weight.flatten()[planes.places], few)
+        convolve_few(planes, images[:2], weight.flatten()[planes.places], few)
         return outputs, few, weight_gradients(walk, to_blocks(images), outputs)
 
     alone = results()

@@ -1,0 +1,54 @@
+"""Layers that run in one call of their kernel compute what they compute one by one."""
+
+import pytest
+import torch
+from torch import nn
+from torch.fx import symbolic_trace
+
+from secateur.sparse.graph import Rewriter
+from secateur.sparse.layer import SparseLayer
+from secateur.sparse.series import Series
+
+
+class Branching(nn.Module):
+    """Layers that read each other's outputs across, some of which others read too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.wide = nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.narrow = nn.Conv2d(4, 4, 1, stride=2)
+        self.norm, self.last = nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3, dilation=2, padding=1)
+
+    def forward(self, images):
+        features = torch.relu(self.first(images))
+        shortcut = self.narrow(features)
+        features = torch.relu(self.norm(shortcut + self.wide(features)))
+        return self.last(features).mean((2, 3)), shortcut.amax((2, 3))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_layers_of_a_few_images_run_in_one_call(number, threads):
+    network, images = Branching().eval(), torch.randn(number, 3, 11, 9)
+    network.norm.running_mean.normal_()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.mul_(torch.rand_like(weight) < 0.3)
+    way = Rewriter(symbolic_trace(network), images, ["first", "wide.0", "narrow", "last"], blocks=False).rewrite()
+    parts = [way.get_submodule(node.target) for node in way.graph.nodes if node.op == "call_module"]
+    assert [len(part.layers) if isinstance(part, Series) else type(part) for part in parts] == [
+        3,
+        nn.BatchNorm2d,
+        SparseLayer,
+    ]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with torch.no_grad():
+            for found, expected in zip(way(images), network(images), strict=True):
+                torch.testing.assert_close(found, expected)
+            for found, expected in zip(way(images[:1, :, :7]), network(images[:1, :, :7]), strict=True):
+                torch.testing.assert_close(found, expected)
+    finally:
+        torch.set_num_threads(before)
