@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from secateur.utils.errors import UserError
 
+#: From how many numbers on those that are equal are worth looking for.
+MANY = 10_000
+
 
 def select(
     scores: dict[str, Tensor], keep: int, distribution: str = "global", alive: dict[str, int] | None = None
@@ -63,13 +66,29 @@ def _kth_largest(scores: list[Tensor], k: int) -> Tensor:
         return torch.kthvalue(row, len(row) - k + 1).values
     # Other accelerators cannot do this, or not deterministically. It is done in place: torch's takes three copies more.
     numbers = (row.float() if row.dtype == torch.bfloat16 else row).cpu().numpy()
-    alive = numbers > -np.inf
-    if not alive.all():
-        if k > np.count_nonzero(alive):
-            return torch.tensor(-torch.inf, dtype=row.dtype, device=row.device)
-        numbers = numbers[alive]  # many equal numbers make it slow
+    return torch.tensor(_kth_largest_of(numbers, k), dtype=row.dtype, device=row.device)
+
+
+def _kth_largest_of(numbers: np.ndarray, k: int) -> np.floating:
+    """The k-th largest, from 1; `numbers` may be reordered.
+
+    Those that are frequent, as -inf of what was pruned and 0 of what no image reaches, are set apart first: NumPy takes
+    3 s to partition 9 million numbers half of which are equal, 0.2 s for others.
+    """
+    while len(numbers) > MANY:
+        values, counts = np.unique(numbers[:: len(numbers) // 1000], return_counts=True)
+        common = values[counts.argmax()]
+        if counts.max() < 0.02 * counts.sum() or np.isnan(common):
+            break
+        larger = numbers > common
+        if (number := np.count_nonzero(larger)) >= k:
+            numbers = numbers[larger]
+        elif (equal := np.count_nonzero(numbers == common)) >= k - number:
+            return common
+        else:
+            numbers, k = numbers[numbers < common], k - number - equal
     numbers.partition(len(numbers) - k)
-    return torch.tensor(numbers[len(numbers) - k], dtype=row.dtype, device=row.device)
+    return numbers[len(numbers) - k]
 
 
 def select_in_groups(scores: dict[str, Tensor], keep: int, group: int) -> dict[str, Tensor]:

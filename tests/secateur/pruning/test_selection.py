@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.pruning.selection import keep_largest, select, select_in_groups
@@ -24,6 +24,19 @@ def test_ties_are_decided_by_position():
     masks = select({"a": torch.tensor([1.0, 1.0]), "b": torch.tensor([2.0, 1.0, 1.0])}, 3)
     assert masks["a"].tolist() == [True, True]
     assert masks["b"].tolist() == [True, False, False]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from([-torch.inf, -1.5, -0.0, 0.0, 2.0]), min_size=1, max_size=5), st.data())
+def test_many_equal_scores_among_others_change_no_mask(common, data):
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    values = torch.randn(20_000, generator=generator)
+    for value in common:
+        values[torch.rand(20_000, generator=generator) < 0.3] = value
+    keep = data.draw(st.integers(1, 20_000))
+    order = values.argsort(descending=True, stable=True)
+    expected = torch.zeros(20_000, dtype=torch.bool).scatter_(0, order[:keep], True)
+    assert torch.equal(keep_largest(values, keep), expected)
 
 
 def test_minus_infinity_goes_first_and_infinity_stays():
