@@ -1,11 +1,14 @@
 """`--execution` in runs: they train and test the same network, and say in what way."""
 
+import shutil
+
 import pytest
 import torch
 
 from secateur.measuring import latency
 from secateur.sparse import choice
-from tests.commands import QUICK
+from tests.commands import QUICK, results
+from tests.resuming.interruptions import stop_at
 
 PRUNED = f"--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --outer_layer_pruning --epochs 2 {QUICK}"
 
@@ -65,3 +68,29 @@ def test_other_precisions_run_dense(run):
     assert found.status == 0, found.err
     assert found.results["execution"]["choices"] == []
     assert torch.get_num_threads() == 1
+
+
+def test_a_run_goes_on_by_the_choices_that_it_began_with(run, monkeypatch, tmp_path):
+    def say(faster):
+        times = {"dense": 2.0, "sparse": 2.0, "compacted": 2.0, "compacted, sparse": 2.0, faster: 1.0}
+        monkeypatch.setattr(choice, "median_times", lambda calls, budget: times)
+
+    command = f"{PRUNED} --execution auto --N 64 --batch_size 16 --save_minutes 0"
+    say("sparse")
+    whole = run(command)
+    go_on = stop_at(monkeypatch, 6)
+    stopped = run(command)
+    go_on()
+    assert (whole.status, stopped.status) == (0, 130)
+    shutil.rmtree(tmp_path / "secateur")  # what the disk knows of the choices, which another machine would not
+    say("dense")
+    resumed = run(f"--resume {stopped.folder.name}")
+    assert resumed.status == 0, resumed.err
+    chosen = results(stopped.folder)["execution"]["choices"]
+    assert chosen[0]["training"]
+    assert chosen[0]["layers"]
+    assert chosen[:2] == whole.results["execution"]["choices"][:2]  # that of one image is made as its latency is
+    finished = [
+        next((one / "models").glob("*_finished.safetensors")).read_bytes() for one in (whole.folder, stopped.folder)
+    ]
+    assert finished[0] == finished[1]

@@ -96,6 +96,8 @@ class Accelerated(nn.Module):
         self.execution, self.trains, self.masks, self.dense_gradients = execution, training, masks, dense_gradients
         #: How the network is run, by whether it trains, whether images are few, and their shape.
         self.choices: dict[tuple[Any, ...], Choice] = {}
+        #: All choices that were made or found on disk, also of masks of before; see `Notes`.
+        self.notes: dict[str, dict[str, Any]] = {}
         self._ways: dict[tuple[Any, ...], nn.Module] = {}
         self._made_for: tuple[Any, ...] = (None, None, None)
         self._listed: list[str] = []
@@ -182,7 +184,7 @@ class Accelerated(nn.Module):
         if self.execution == "sparse":
             layers = by_density(network, kept)
             return Choice(layers, images=len(images)), self._way(network, images, layers, trains)
-        notes = Notes(network, images, kept, (self.network.training, trains, self.trains))
+        notes = Notes(network, images, kept, (self.network.training, trains, self.trains), self.notes)
         noted = notes.read()
         if noted is not None:
             base = self._compacted(images) if noted.compacted else network

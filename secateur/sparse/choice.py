@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -132,10 +133,18 @@ def fastest_to_train(dense: nn.Module, sparse: nn.Module, images: Tensor) -> tup
 
 
 class Notes:
-    """Choices written down, so that the same network is run in the same way again on this machine."""
+    """Choices written down, so that the same network is run in the same way again on this machine.
+
+    Parameters: `own`, those that this network was run by, by name, which count before those on disk.
+    """
 
     def __init__(
-        self, network: nn.Module, images: Tensor, kept: dict[str, Tensor] | None, mode: tuple[bool, ...]
+        self,
+        network: nn.Module,
+        images: Tensor,
+        kept: dict[str, Tensor] | None,
+        mode: tuple[bool, ...],
+        own: dict[str, dict[str, Any]],
     ) -> None:
         layers = [
             (name, tuple(layer.weight.shape), round(density * layer.weight.numel()))
@@ -145,18 +154,22 @@ class Notes:
         self._names = {name for name, _, _ in layers}
         machine = (platform.machine(), _processor(), torch.get_num_threads(), torch.__version__, platform.node())
         said = repr((machine, type(network).__name__, tuple(images.shape), mode, layers))
-        self.path = cache_folder() / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.json"
+        self.name = hashlib.sha256(said.encode()).hexdigest()[:32]
+        self.path, self.own = cache_folder() / f"{self.name}.json", own
 
     def read(self) -> Choice | None:
         """Return what was written; None where nothing readable was."""
         with contextlib.suppress(OSError, ValueError, TypeError):
-            choice = Choice(**json.loads(self.path.read_text()))
+            found = self.own[self.name] if self.name in self.own else json.loads(self.path.read_text())
+            choice = Choice(**found)
             if self._names.issuperset(choice.layers):
+                self.own[self.name] = found
                 return choice
         return None
 
     def write(self, choice: Choice) -> None:
-        """Keep the choice; where nothing can be kept it is made again."""
+        """Keep the choice; where nothing can be kept on disk another process makes it again."""
+        self.own[self.name] = asdict(choice)
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part = self.path.with_suffix(f".{os.getpid()}")

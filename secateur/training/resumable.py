@@ -89,6 +89,7 @@ class Resumable(Stateful):
             "scaler": self.run.precision.scaler.state_dict(),
             "means": self.means.state_dict(),
             **({"best": self.best.state_dict()} if self.best else {}),
+            **({"execution": self.run.executed.notes} if self.run.machine.execution != "dense" else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -108,6 +109,8 @@ class Resumable(Stateful):
         self.means.load_state_dict(state["means"])
         if self.best:
             self.best.load_state_dict(state["best"])
+        if self.run.machine.execution != "dense":  # other ways would give other last bits
+            self.run.executed.notes.update(state["execution"])
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
