@@ -35,6 +35,8 @@ class Mutation:
     line: int
     #: The first line of the innermost function, decorators included, that runs what is changed; None: none does.
     function: int | None
+    #: Those of the statement that holds it, of a compound statement those of its head.
+    lines: range
     before: str
     after: str
     #: The bytes that are replaced.
@@ -58,7 +60,7 @@ def mutations(source: str) -> list[Mutation]:
     for line in lines:
         starts.append(starts[-1] + len(line))
     found = []
-    for node, function, others in _candidates(ast.parse(source)):
+    for node, function, statement, others in _candidates(ast.parse(source)):
         start = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
         before = source.encode()[start:end].decode()
@@ -66,20 +68,23 @@ def mutations(source: str) -> list[Mutation]:
             text = ast.unparse(other)
             # In a line of its own an expression needs none, but everywhere else its operators bind as they like.
             after = text if isinstance(other, ast.stmt | ast.Constant | ast.Name) else f"({text})"
-            found.append(Mutation(node.lineno, function, before, after, start, end))
+            # As many lines as before, so that all others stay where they are.
+            padding = "\n" * (before.count("\n") - after.count("\n"))
+            after = f"{after[:-1]}{padding})" if after.endswith(")") else after + padding
+            found.append(Mutation(node.lineno, function, _lines(statement), before, after, start, end))
     return found
 
 
-def _candidates(tree: ast.AST) -> Iterator[tuple[ast.AST, int | None, Iterator[ast.AST]]]:
-    """What may be changed, the function that runs it, and what may stand in its place."""
-    for node, function in _nodes(tree, None):
-        yield node, function, _others(node)
+def _candidates(tree: ast.AST) -> Iterator[tuple[ast.AST, int | None, ast.AST, Iterator[ast.AST]]]:
+    """What may be changed, the function that runs it, its statement, and what may stand in its place."""
+    for node, function, statement in _nodes(tree, None, tree):
+        yield node, function, statement, _others(node)
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name | ast.Attribute | ast.Call | ast.NamedExpr):
-            yield node.test, function, iter([ast.UnaryOp(ast.Not(), node.test)])
+            yield node.test, function, statement, iter([ast.UnaryOp(ast.Not(), node.test)])
 
 
-def _nodes(node: ast.AST, function: int | None) -> Iterator[tuple[ast.AST, int | None]]:
-    """Walk what may be changed, with the function that runs it."""
+def _nodes(node: ast.AST, function: int | None, statement: ast.AST) -> Iterator[tuple[ast.AST, int | None, ast.AST]]:
+    """Walk what may be changed, with the function that runs it and its statement."""
     for name, value in ast.iter_fields(node):
         own = function
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name == "body":
@@ -91,9 +96,20 @@ def _nodes(node: ast.AST, function: int | None) -> Iterator[tuple[ast.AST, int |
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr) or _for_types(child):
                 continue
+            of = child if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case) else statement
             if hasattr(child, "lineno"):
-                yield child, own
-            yield from _nodes(child, own)
+                yield child, own, of
+            yield from _nodes(child, own, of)
+
+
+def _lines(statement: ast.AST) -> range:
+    """Return the lines of a statement, of a compound one those of its head."""
+    body = getattr(statement, "body", None) or getattr(statement, "cases", None)
+    if not body:
+        return range(statement.lineno, statement.end_lineno + 1)
+    start = getattr(statement, "lineno", None) or statement.pattern.lineno
+    first = body[0].pattern.lineno if isinstance(body[0], ast.match_case) else body[0].lineno
+    return range(start, max(start + 1, first))
 
 
 def _for_types(node: ast.AST) -> bool:
