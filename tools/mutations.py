@@ -23,9 +23,22 @@ DROPPED = {"abs", "clone", "square", "sqrt", "exp", "log", "copy", "deepcopy"}
 #: matter of looks.
 UNSEEN = {None, "strict", "device", "encoding", "metavar", "non_blocking"}
 UNSEEN |= {"fontsize", "labelsize", "linewidth", "labelpad", "capsize", "rotation", "ha", "va", "zorder", "cmap", "dpi"}
-UNSEEN |= {"loc", "xytext", "textcoords"}
-#: A number that is a whole one more is another number: of 0.5 it makes 1.5.
-STEP = 1
+UNSEEN |= {
+    "loc",
+    "xytext",
+    "textcoords",
+    "alpha",
+    "figsize",
+    "color",
+    "linestyle",
+    "marker",
+    "aspect",
+    "box",
+    "padding",
+}
+UNSEEN |= {"box", "padding", "style", "highlight", "interpolation"}
+#: A number that is a whole one more is another number: of 0.5 it makes 1.5. A large one, as a limit is, is doubled.
+STEP, LARGE = 1, 100
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,8 @@ class Mutation:
 def mutations(source: str) -> list[Mutation]:
     """Return all changes of a source, in its order.
 
-    Left alone are annotations, docstrings and other strings, and what is raised: its messages say nothing that a
-    program reads.
+    Left alone are annotations, docstrings and other strings, what is for GPUs alone, and what is raised: its messages
+    say nothing that a program reads.
     """
     lines = source.encode().splitlines(keepends=True)
     starts = [0]
@@ -94,7 +107,7 @@ def _nodes(node: ast.AST, function: int | None, statement: ast.AST) -> Iterator[
         ):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr) or _for_types(child):
+            if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr) or _is_elsewhere(child):
                 continue
             of = child if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case) else statement
             if hasattr(child, "lineno"):
@@ -112,9 +125,11 @@ def _lines(statement: ast.AST) -> range:
     return range(start, max(start + 1, first))
 
 
-def _for_types(node: ast.AST) -> bool:
-    """Whether a statement is for type checkers alone."""
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+def _is_elsewhere(node: ast.AST) -> bool:
+    """Whether a statement is for type checkers, or for GPUs, alone."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(node, ast.stmt) and not hasattr(node, "body") and "torch.cuda" in ast.unparse(node)
 
 
 def _others(node: ast.AST) -> Iterator[ast.AST]:
@@ -136,7 +151,7 @@ def _others(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Constant(value=bool()):
             yield ast.Constant(not node.value)
         case ast.Constant(value=int() | float()):
-            yield ast.Constant(node.value + STEP)
+            yield ast.Constant(node.value + STEP if abs(node.value) < LARGE else 2 * node.value)
         case ast.Call():
             yield from _other_calls(node)
         case ast.Expr(value=ast.Call()) | ast.Delete():

@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[2]
         ("raise ValueError(1 + 2)", []),
         ("'a docstring'\nx: Literal[1] = f'{1 + 2}'", []),
         ("if TYPE_CHECKING:\n    import_(one)", []),
+        ("torch.cuda.set_device(1)", []),
+        ("x = 99 + 1000", ["(99 - 1000)", "100", "2000"]),
         ("ä = one(2)  # of two bytes", ["3"]),
     ],
 )
