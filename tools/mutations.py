@@ -37,6 +37,11 @@ UNSEEN |= {
     "padding",
 }
 UNSEEN |= {"box", "padding", "style", "highlight", "interpolation"}
+#: Calls that are a matter of looks.
+LOOKS = {"set_xticks", "set_yticks", "tick_params", "grid", "axis", "margins", "subplots_adjust", "set_facecolor"}
+LOOKS |= {"set_layout_engine", "set_linewidth"}
+#: Times that are never equal: `<` of them is `<=`.
+CLOCKS = ("perf_counter()", "monotonic()", "time.time()", "process_time()")
 #: A number that is a whole one more is another number: of 0.5 it makes 1.5. A large one, as a limit is, is doubled.
 STEP, LARGE = 1, 100
 
@@ -126,9 +131,11 @@ def _lines(statement: ast.AST) -> range:
 
 
 def _is_elsewhere(node: ast.AST) -> bool:
-    """Whether a statement is for type checkers, or for GPUs, alone."""
+    """Whether a statement is for type checkers, for GPUs, or for looks alone."""
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return getattr(node.value.func, "attr", None) in LOOKS or "torch.cuda" in ast.unparse(node)
     return isinstance(node, ast.stmt) and not hasattr(node, "body") and "torch.cuda" in ast.unparse(node)
 
 
@@ -136,7 +143,10 @@ def _others(node: ast.AST) -> Iterator[ast.AST]:
     """What may stand in the place of a node."""
     match node:
         case ast.Compare():
+            clock = any(word in ast.unparse(node) for word in CLOCKS)
             for number, operator in enumerate(node.ops):
+                if clock and isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+                    continue
                 other = copy.deepcopy(node)
                 other.ops[number] = COMPARISONS[type(operator)]()
                 yield other

@@ -107,7 +107,9 @@ class Recorder:
                     bits[code.co_filename.removeprefix(self.folder)] |= sum(1 << line for line in lines)
             if name not in self.failed:
                 passed[name] = {"lines": {file: f"{lines:x}" for file, lines in bits.items()}, "seconds": seconds}
-        place.write_text(json.dumps({"passed": passed, "failed": sorted(self.failed)}))
+        files = {file for test in passed.values() for file in test["lines"] if not file.startswith("tests/")}
+        sources = {file: _checksum(Path(self.folder) / file) for file in sorted(files)}
+        place.write_text(json.dumps({"passed": passed, "failed": sorted(self.failed), "sources": sources}))
 
 
 def record(collected: Collected, share: list[str], kept: dict[str, Path], until: float) -> None:
@@ -131,7 +133,7 @@ def record(collected: Collected, share: list[str], kept: dict[str, Path], until:
         say(f"lines of {file} ({number} of {len(share)}): {time.monotonic() - start:.0f} s")
         if status != 0:
             say(Path(f"{Path.cwd()}.log").read_text()[-2000:])
-            kept[file].write_text(json.dumps({"passed": {}, "failed": [file]}))
+            kept[file].write_text(json.dumps({"passed": {}, "failed": [file], "sources": {}}))
 
 
 def read(kept: dict[str, Path]) -> tuple[dict[str, Tested], list[str]]:
@@ -146,20 +148,24 @@ def read(kept: dict[str, Path]) -> tuple[dict[str, Tested], list[str]]:
 
 
 def places(copy: Path, names: list[str]) -> dict[str, Path]:
-    """Where what each file of tests runs is kept: as long as neither it nor anything but other tests changes."""
+    """Where what each file of tests runs is kept; what has changed since it was found is deleted."""
     folder = Path(tempfile.gettempdir()) / f"secateur_tested_lines_{getpass.getuser()}"
     folder.mkdir(exist_ok=True)
-    state = hashlib.sha256()
-    for path in sorted([*copy.rglob("*.py"), copy / "pyproject.toml"]):
-        name = path.relative_to(copy)
-        if name.parts[0] not in ("tools", "benchmarks") and not (name.parts[0] == "tests" and "test_" in name.name):
-            state.update(f"{name}\0".encode() + path.read_bytes())
+    helpers = [path for path in (copy / "tests").rglob("*.py") if not path.name.startswith("test_")]
+    state = "".join(map(_checksum, sorted([*helpers, copy / "pyproject.toml"])))
     found = {}
-    for file in names:
-        own = state.copy()
-        own.update(f"{file}\0".encode() + (copy / file).read_bytes())
-        found[file] = folder / f"{own.hexdigest()[:24]}.json"
+    for name in names:
+        own = hashlib.sha256(f"{state}{name}{_checksum(copy / name)}".encode()).hexdigest()
+        place = found[name] = folder / f"{own[:24]}.json"
+        sources = json.loads(place.read_text())["sources"] if place.exists() else {}
+        if any(not (copy / file).exists() or _checksum(copy / file) != checksum for file, checksum in sources.items()):
+            place.unlink()
     return found
+
+
+@functools.cache
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def files(place: Path) -> list[Path]:

@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[2]
         ("'a docstring'\nx: Literal[1] = f'{1 + 2}'", []),
         ("if TYPE_CHECKING:\n    import_(one)", []),
         ("torch.cuda.set_device(1)", []),
+        ("axes.set_xticks([1])", []),
+        ("if time.monotonic() < end: pass", []),
         ("x = 99 + 1000", ["(99 - 1000)", "100", "2000"]),
         ("ä = one(2)  # of two bytes", ["3"]),
     ],
