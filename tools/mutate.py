@@ -36,7 +36,7 @@ from pathlib import Path
 
 import tested_lines
 from mutations import Mutation, mutations
-from processes import ROOT, Collected, copy_tree, fork, in_parallel, run_tests, say
+from processes import ROOT, Collected, collect, copy_tree, fork, in_parallel, run_tests, say
 from replacing import Imported, needs_import
 
 #: Imported once, before all others: what a test imports it need not load again.
@@ -102,7 +102,7 @@ class Trial:
         names = [name for mutant in self.replaced for name in self._tests(mutant)[0]]
         files = sorted({name.partition("::")[0] for name in names})
         if files and time.monotonic() < self.asked.until:
-            run_tests(files, [Collected(self._try_replaced)])
+            collect(files, self._try_replaced)
         else:
             self._try_replaced(None)
 
@@ -204,7 +204,7 @@ def main() -> None:
         missing = [file for file in files if not kept[file].exists()]
 
         def record(share: list[str]) -> None:
-            run_tests(share, [Collected(lambda all_: tested_lines.record(all_, share, kept, asked.until))])
+            collect(share, lambda collected: tested_lines.record(collected, share, kept, asked.until))
 
         in_parallel(copies, missing, record)
         if not all(place.exists() for place in kept.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import resource
 import shutil
@@ -117,13 +118,18 @@ class Collected:
         return int(self.session.testsfailed > 0)
 
 
+def collect(files: list[str], work: Callable[[Collected], None]) -> None:
+    """Collect the tests of these files here, and let `work` have them."""
+    status = run_tests(files, [Collected(work)])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise SystemExit("error: the tests cannot be collected")
+
+
 def run_tests(arguments: Iterable[str], plugins: Iterable[object] = ()) -> int:
     """Run pytest here, in the current folder; returns its status."""
     options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=--import-mode=importlib", "-q"]
     options += ["--basetemp", f"{Path.cwd()}.tmp", "-m", "not slow"]
-    with contextlib.suppress(ImportError):
-        import hypothesis  # noqa: F401
-
+    if importlib.util.find_spec("hypothesis"):
         options.append("--hypothesis-seed=0")
     return int(pytest.main([*options, *arguments], plugins=list(plugins)))
 

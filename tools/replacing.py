@@ -25,10 +25,10 @@ class Imported:
     def __init__(self, folder: Path) -> None:
         self.functions: dict[str, list[types.FunctionType]] = defaultdict(list)
         self.keeping = []
-        for one in gc.get_objects():
-            if isinstance(one, types.FunctionType) and one.__code__.co_filename.startswith(f"{folder}/"):
+        for one in gc.get_objects():  # of some `isinstance` would run code
+            if type(one) is types.FunctionType and one.__code__.co_filename.startswith(f"{folder}/"):
                 self.functions[one.__code__.co_filename].append(one)
-            elif isinstance(one, functools._lru_cache_wrapper):
+            elif type(one) is functools._lru_cache_wrapper:
                 code = getattr(one.__wrapped__, "__code__", None)
                 if code is not None and code.co_filename.startswith(f"{folder}/"):
                     self.keeping.append(one)
