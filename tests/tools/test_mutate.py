@@ -72,7 +72,21 @@ def above(number):
 def untested(number):
     return number + 1
 """
-TESTS = """import tiny.limits
+TESTS = """import pytest
+import tiny.limits
+
+
+@pytest.fixture(scope="module")
+def far():
+    return tiny.limits.above(9)
+
+
+def test_that_says_nothing(far):
+    pass
+
+
+def test_of_what_is_shared(far):
+    assert far
 
 
 def test_below():
@@ -120,9 +134,9 @@ def test_survivors_are_told_and_the_checkout_stays_as_it_is(tmp_path):
 
     told = mutate("--sample", "0")
     assert "tiny: 5 of 5 mutants" in told
-    assert "2 tests; 1 fail without a change and have no say: tests/test_limits.py::test_that_fails" in told
+    assert "4 tests; 1 fail without a change and have no say: tests/test_limits.py::test_that_fails" in told
     assert re.sub(r" in [\d.]+ s", "", told.partition("survivors:\n")[2]).splitlines() == [
-        "  tiny/limits.py:9  number > LIMIT  ->  (number >= LIMIT)  (1 tests pass)",
+        "  tiny/limits.py:9  number > LIMIT  ->  (number >= LIMIT)  (3 tests pass)",
         "  tiny/limits.py:13  number + 1  ->  (number - 1)  (no test runs it)",
         "  tiny/limits.py:13  1  ->  2  (no test runs it)",
         "tiny     2 of    5 die",
