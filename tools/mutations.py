@@ -23,9 +23,27 @@ DROPPED = {"abs", "clone", "square", "sqrt", "exp", "log", "copy", "deepcopy"}
 #: matter of looks.
 UNSEEN = {None, "strict", "device", "encoding", "metavar", "non_blocking"}
 UNSEEN |= {"fontsize", "labelsize", "linewidth", "labelpad", "capsize", "rotation", "ha", "va", "zorder", "cmap", "dpi"}
-UNSEEN |= {"loc", "xytext", "textcoords"}
-#: A number that is a whole one more is another number: of 0.5 it makes 1.5.
-STEP = 1
+UNSEEN |= {
+    "loc",
+    "xytext",
+    "textcoords",
+    "alpha",
+    "figsize",
+    "color",
+    "linestyle",
+    "marker",
+    "aspect",
+    "box",
+    "padding",
+}
+UNSEEN |= {"box", "padding", "style", "highlight", "interpolation"}
+#: Calls that are a matter of looks.
+LOOKS = {"set_xticks", "set_yticks", "tick_params", "grid", "axis", "margins", "subplots_adjust", "set_facecolor"}
+LOOKS |= {"set_layout_engine", "set_linewidth"}
+#: Times that are never equal: `<` of them is `<=`.
+CLOCKS = ("perf_counter()", "monotonic()", "time.time()", "process_time()")
+#: A number that is a whole one more is another number: of 0.5 it makes 1.5. A large one, as a limit is, is doubled.
+STEP, LARGE = 1, 100
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,8 @@ class Mutation:
     line: int
     #: The first line of the innermost function, decorators included, that runs what is changed; None: none does.
     function: int | None
+    #: Those of the statement that holds it, of a compound statement those of its head.
+    lines: range
     before: str
     after: str
     #: The bytes that are replaced.
@@ -50,15 +70,15 @@ class Mutation:
 def mutations(source: str) -> list[Mutation]:
     """Return all changes of a source, in its order.
 
-    Left alone are annotations, docstrings and other strings, and what is raised: its messages say nothing that a
-    program reads.
+    Left alone are annotations, docstrings and other strings, what is for GPUs alone, and what is raised: its messages
+    say nothing that a program reads.
     """
     lines = source.encode().splitlines(keepends=True)
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
     found = []
-    for node, function, others in _candidates(ast.parse(source)):
+    for node, function, statement, others in _candidates(ast.parse(source)):
         start = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
         before = source.encode()[start:end].decode()
@@ -66,20 +86,23 @@ def mutations(source: str) -> list[Mutation]:
             text = ast.unparse(other)
             # In a line of its own an expression needs none, but everywhere else its operators bind as they like.
             after = text if isinstance(other, ast.stmt | ast.Constant | ast.Name) else f"({text})"
-            found.append(Mutation(node.lineno, function, before, after, start, end))
+            # As many lines as before, so that all others stay where they are.
+            padding = "\n" * (before.count("\n") - after.count("\n"))
+            after = f"{after[:-1]}{padding})" if after.endswith(")") else after + padding
+            found.append(Mutation(node.lineno, function, _lines(statement), before, after, start, end))
     return found
 
 
-def _candidates(tree: ast.AST) -> Iterator[tuple[ast.AST, int | None, Iterator[ast.AST]]]:
-    """What may be changed, the function that runs it, and what may stand in its place."""
-    for node, function in _nodes(tree, None):
-        yield node, function, _others(node)
+def _candidates(tree: ast.AST) -> Iterator[tuple[ast.AST, int | None, ast.AST, Iterator[ast.AST]]]:
+    """What may be changed, the function that runs it, its statement, and what may stand in its place."""
+    for node, function, statement in _nodes(tree, None, tree):
+        yield node, function, statement, _others(node)
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name | ast.Attribute | ast.Call | ast.NamedExpr):
-            yield node.test, function, iter([ast.UnaryOp(ast.Not(), node.test)])
+            yield node.test, function, statement, iter([ast.UnaryOp(ast.Not(), node.test)])
 
 
-def _nodes(node: ast.AST, function: int | None) -> Iterator[tuple[ast.AST, int | None]]:
-    """Walk what may be changed, with the function that runs it."""
+def _nodes(node: ast.AST, function: int | None, statement: ast.AST) -> Iterator[tuple[ast.AST, int | None, ast.AST]]:
+    """Walk what may be changed, with the function that runs it and its statement."""
     for name, value in ast.iter_fields(node):
         own = function
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name == "body":
@@ -89,23 +112,41 @@ def _nodes(node: ast.AST, function: int | None) -> Iterator[tuple[ast.AST, int |
         ):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr) or _for_types(child):
+            if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr) or _is_elsewhere(child):
                 continue
+            of = child if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case) else statement
             if hasattr(child, "lineno"):
-                yield child, own
-            yield from _nodes(child, own)
+                yield child, own, of
+            yield from _nodes(child, own, of)
 
 
-def _for_types(node: ast.AST) -> bool:
-    """Whether a statement is for type checkers alone."""
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+def _lines(statement: ast.AST) -> range:
+    """Return the lines of a statement, of a compound one those of its head."""
+    body = getattr(statement, "body", None) or getattr(statement, "cases", None)
+    if not body:
+        return range(statement.lineno, statement.end_lineno + 1)
+    start = getattr(statement, "lineno", None) or statement.pattern.lineno
+    first = body[0].pattern.lineno if isinstance(body[0], ast.match_case) else body[0].lineno
+    return range(start, max(start + 1, first))
+
+
+def _is_elsewhere(node: ast.AST) -> bool:
+    """Whether a statement is for type checkers, for GPUs, or for looks alone."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return getattr(node.value.func, "attr", None) in LOOKS or "torch.cuda" in ast.unparse(node)
+    return isinstance(node, ast.stmt) and not hasattr(node, "body") and "torch.cuda" in ast.unparse(node)
 
 
 def _others(node: ast.AST) -> Iterator[ast.AST]:
     """What may stand in the place of a node."""
     match node:
         case ast.Compare():
+            clock = any(word in ast.unparse(node) for word in CLOCKS)
             for number, operator in enumerate(node.ops):
+                if clock and isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+                    continue
                 other = copy.deepcopy(node)
                 other.ops[number] = COMPARISONS[type(operator)]()
                 yield other
@@ -120,7 +161,7 @@ def _others(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Constant(value=bool()):
             yield ast.Constant(not node.value)
         case ast.Constant(value=int() | float()):
-            yield ast.Constant(node.value + STEP)
+            yield ast.Constant(node.value + STEP if abs(node.value) < LARGE else 2 * node.value)
         case ast.Call():
             yield from _other_calls(node)
         case ast.Expr(value=ast.Call()) | ast.Delete():

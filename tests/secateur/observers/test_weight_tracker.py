@@ -28,6 +28,26 @@ def test_flips_mean_and_variance_by_hand(tmp_path):
         variance = DECAY * (variance + (1 - DECAY) * difference**2)
     assert statistics["mean/a"].tolist() == pytest.approx([mean, 1.0, 0.0])
     assert statistics["variance/a"].tolist() == pytest.approx([variance, 0.0, 0.0])
-    row = (tmp_path / "weight_statistics.csv").read_text().splitlines()[1].split(",")
+    head, row = (line.split(",") for line in (tmp_path / "weight_statistics.csv").read_text().splitlines())
+    assert ",".join(head) == "layer,weights,flips_per_weight,share_that_flipped,mean_of_mean,mean_of_variance"
     assert row[:2] == ["a", "3"]
-    assert [float(value) for value in row[2:4]] == pytest.approx([2 / 3, 1 / 3])
+    # two flips of three weights, of one of them; the second weight stays at 1
+    assert [float(value) for value in row[2:]] == pytest.approx([2 / 3, 1 / 3, (mean + 1) / 3, variance / 3])
+
+
+def test_statistics_follow_weights_whose_channels_go_and_runs_that_are_resumed(tmp_path):
+    weight = nn.Parameter(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    run = SimpleNamespace(masks=SimpleNamespace(weights={"a": weight}), folder=SimpleNamespace(output=tmp_path))
+    first = WeightTracker()
+    first.run_started(run)
+    first.flips = [torch.tensor([[5.0, 6.0], [7.0, 8.0]])]
+    first.on_save_state(state := {})
+    tracker = WeightTracker()
+    tracker.run_started(run)
+    tracker.run_resumed(state)
+    weight.data = torch.tensor([[3.0], [4.0]]).T
+    tracker.pruned(SimpleNamespace(kept_indices={"a.weight": torch.tensor([[2, 3]])}))
+    for statistics, values in (("flips", [[7, 8]]), ("mean", [[3, 4]]), ("variance", [[0, 0]]), ("signs", [[1, 1]])):
+        assert getattr(tracker, statistics)[0].tolist() == values
+    tracker.pruned(SimpleNamespace(kept_indices={}))
+    assert tracker.flips[0].tolist() == [[7, 8]]

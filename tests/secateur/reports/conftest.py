@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from secateur.reports.collect import collect
+from secateur.reports.groups import group
+
 SETTINGS = {
     "model": "LeNet300",
     "data_set": "DIGITS",
@@ -17,6 +20,12 @@ SETTINGS = {
     "precision": "float32",
     "eval": False,
 }
+
+#: Half as slow as the dense network for one image, at a quarter for 64.
+FAST = {
+    "latency_ms_batch_1": 1.0, "latency_dense_ms_batch_1": 2.0,
+    "latency_ms_batch_64": 5.0, "latency_dense_ms_batch_64": 20.0,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -50,3 +59,15 @@ def make_run_folder(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def groups(make_run_folder, tmp_path):
+    """SNIP with two seeds at 10x and one at 20x, CNIP at 10x, and the dense network."""
+    for seed, accuracy in ((1, 0.5), (2, 0.7)):
+        make_run_folder("SNIP", seed, accuracy, FAST)
+    make_run_folder("SNIP", 1, 0.4, pruning_limit=0.95)
+    make_run_folder("CNIP", 1, 0.55)
+    dense = {"weight_sparsity": 0.0, "flops_effective": 1000, "layer_densities": {"first": 1.0, "last": 1.0}}
+    make_run_folder("EmptyCrit", 1, 0.9, dense)
+    return group(collect([tmp_path])[0])

@@ -15,27 +15,10 @@ from secateur.reports.tables import all_groups, all_runs, compared, layers, of_t
 from secateur.reports.training_figures import training_curves
 from secateur.utils.drawing import COLOURS
 
-#: Half as slow as the dense network for one image, at a quarter for 64.
-FAST = {
-    "latency_ms_batch_1": 1.0, "latency_dense_ms_batch_1": 2.0,
-    "latency_ms_batch_64": 5.0, "latency_dense_ms_batch_64": 20.0,
-}  # fmt: skip
 STYLES = {
     line: {"color": f"C{number}", "marker": "o", "linestyle": "-"}
     for number, line in enumerate(("EmptyCrit", "CNIP", "GRASP", "SNIP"))
 }
-
-
-@pytest.fixture
-def groups(make_run_folder, tmp_path):
-    """SNIP with two seeds at 10x and one at 20x, CNIP at 10x, and the dense network."""
-    for seed, accuracy in ((1, 0.5), (2, 0.7)):
-        make_run_folder("SNIP", seed, accuracy, FAST)
-    make_run_folder("SNIP", 1, 0.4, pruning_limit=0.95)
-    make_run_folder("CNIP", 1, 0.55)
-    dense = {"weight_sparsity": 0.0, "flops_effective": 1000, "layer_densities": {"first": 1.0, "last": 1.0}}
-    make_run_folder("EmptyCrit", 1, 0.9, dense)
-    return group(collect([tmp_path])[0])
 
 
 def as_rows(table):

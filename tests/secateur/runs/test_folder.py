@@ -6,7 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from secateur.config.command_line import parse
 from secateur.config.places import CHECKOUT
+from secateur.config.registry import Registry
+from secateur.hooks import plugin_manager
 from secateur.runs.folder import RunFolder, copy_sources, environment, sources_of
 from secateur.utils.errors import UserError
 
@@ -55,6 +58,27 @@ def test_sources_keep_their_tree(tmp_path):
     assert {"models/blocks/residual.py", "utils/errors.py", "main.py", "secateur/runs/folder.py"} < copied
     assert not any("gitignored" in name or ".venv" in name or "__pycache__" in name for name in copied)
     assert (tmp_path / "target" / "main.py").read_text() == (CHECKOUT / "main.py").read_text()
+
+
+OWN_LOSS = """from secateur.losses.CrossEntropy import CrossEntropy
+
+
+class Halved(CrossEntropy):
+    pass
+"""
+
+
+def test_sources_hold_a_component_of_ones_own_with_what_lies_beside_it(tmp_path):
+    own = tmp_path / "own" / "losses"
+    own.mkdir(parents=True)
+    for name in ("Halved", "halves", "CrossEntropy"):
+        (own / f"{name}.py").write_text(OWN_LOSS if name == "Halved" else "")
+    (own / "notes.txt").write_text("")
+    hooks, _ = plugin_manager()
+    found = sources_of(parse(["--loss", "Halved"], Registry(hooks, own.parent), hooks))
+    more = {name: found[name] for name in found.keys() - sources_of().keys()}
+    assert more == {"losses/Halved.py": own / "Halved.py", "losses/halves.py": own / "halves.py"}
+    assert found["losses/CrossEntropy.py"] == CHECKOUT / "losses" / "CrossEntropy.py"
 
 
 def test_without_git_nothing_is_known_of_changes(tmp_path, monkeypatch):

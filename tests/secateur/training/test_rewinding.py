@@ -93,3 +93,35 @@ def test_weights_and_moments_of_removed_channels_go(trained):
     snapshot.forget_optimizer()
     snapshot.keep_indices({"0.weight": torch.tensor([[0, 1, 2]])}, names)
     assert snapshot.network["0.weight"].shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda one: one.network.pop("0.bias"), r"^snapshot\.network lacks '0\.bias'$"),
+        (lambda one: one.network.update(other=torch.ones(1)), r"^snapshot\.network has 'other'$"),
+        (lambda one: one.network.update({"0.bias": torch.ones(9)}), r"^snapshot\.network\.0\.bias is a tensor \(9,\)"),
+        (
+            lambda one: one.optimizer["param_groups"][0].update(lr="x"),
+            r"^snapshot\.optimizer\.param_groups\[0\]\.lr is",
+        ),
+        (lambda one: one.optimizer["param_groups"][0]["params"].reverse(), "has other parameters than the optimizer$"),
+        (
+            lambda one: one.optimizer["state"][0].update(exp_avg=torch.ones(9)),
+            r"^snapshot\.optimizer\.state\.0\.exp_avg is a tensor \(9,\)",
+        ),
+    ],
+)
+def test_a_snapshot_of_another_network_or_optimizer_is_refused_by_name(change, message):
+    network = nn.Sequential(nn.Linear(2, 2))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    Snapshot(network).check(network, optimizer)
+    state = Snapshot(network, optimizer).state_dict()
+    Snapshot.of_state(state).check(network, optimizer)
+    Snapshot.of_state(state).check(network, torch.optim.Adam(network.parameters()))  # which has made no step yet
+    changed = Snapshot.of_state(state)
+    change(changed)
+    with pytest.raises(ValueError, match=message):
+        changed.check(network, optimizer)

@@ -1,0 +1,131 @@
+"""What is written for TensorBoard, by the calls of its writer."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.observers import tensorboard
+from secateur.observers.tensorboard import TensorBoard
+
+
+class Writer:
+    """Keeps what it is given: scalars as (name, value, step), histograms as they are."""
+
+    def __init__(self, folder, purge_step=None):
+        self.opened = (folder, purge_step)
+        self.scalars, self.histograms, self.graphs, self.closed = [], [], [], False
+
+    def add_scalar(self, name, value, step):
+        self.scalars.append((name, value, step))
+
+    def add_histogram_raw(self, tag, **figures):
+        self.histograms.append({"tag": tag, **figures})
+
+    def add_graph(self, network, example):
+        assert not network.training
+        self.graphs.append(example)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setattr(tensorboard, "SummaryWriter", Writer)
+    return SimpleNamespace(
+        resumed=None, settings=SimpleNamespace(resume=None), folder=SimpleNamespace(progress="progress"),
+        sparsity=lambda: SimpleNamespace(densities={"a": 0.5}), network=nn.Linear(1, 1), example=torch.zeros(1, 1),
+        masks=SimpleNamespace(weights={"a": torch.tensor([[-1.0, 0.0], [0.0, 3.0]])}), model_name="LeNet5",
+        log=logging.Logger("test"),
+    )  # fmt: skip
+
+
+def test_weights_are_written_at_first_after_epochs_with_pruning_and_at_the_end(run):
+    observer = TensorBoard()
+    observer.run_started(run)
+    assert observer.writer.opened == ("progress", None)
+    observer.epoch_finished(run, {"epoch": 1, "train_loss": 0.5, "test_loss": None})
+    observer.pruned()
+    for epoch in (2, 3):
+        observer.epoch_finished(run, {"epoch": epoch, "train_loss": 0.25})
+    assert not observer.writer.closed
+    observer.run_finished(run, {"epochs": 3})
+    assert observer.writer.closed
+    assert observer.writer.graphs == [run.example]
+    assert observer.writer.scalars == [
+        ("sparsity/a", 0.5, 0), ("train_loss", 0.5, 1), ("train_loss", 0.25, 2), ("sparsity/a", 0.5, 2),
+        ("train_loss", 0.25, 3), ("sparsity/a", 0.5, 3),
+    ]  # fmt: skip
+    assert [one["global_step"] for one in observer.writer.histograms] == [0, 2, 3]
+
+
+def test_a_histogram_by_hand(run):
+    observer = TensorBoard(disable_netplot=True)
+    observer.run_started(run)
+    assert observer.writer.graphs == []
+    (found,) = observer.writer.histograms
+    limits, counts = found.pop("bucket_limits"), found.pop("bucket_counts")
+    assert found == {
+        "tag": "weights/a", "min": -1, "max": 3, "num": 4, "sum": 2, "sum_squares": 10, "global_step": 0,
+    }  # fmt: skip
+    assert limits == pytest.approx([-1 + 4 * (number + 1) / 64 for number in range(64)])
+    assert {number: count for number, count in enumerate(counts) if count} == {0: 1, 16: 2, 63: 1}
+
+
+def test_without_histograms_the_sparsity_is_written_all_the_same(run):
+    observer = TensorBoard(disable_histograms=True)
+    observer.run_started(run)
+    assert (observer.writer.scalars, observer.writer.histograms) == ([("sparsity/a", 0.5, 0)], [])
+
+
+def test_a_resumed_run_writes_later_epochs_again_and_nothing_of_the_beginning(run):
+    observer = TensorBoard()
+    observer.pruned()
+    observer.on_save_state(state := {})
+    again = TensorBoard()
+    run.resumed = {"epoch": 4}
+    again.run_started(run)
+    again.run_resumed(state)
+    assert again.writer.opened == ("progress", 5)
+    assert again.writer.scalars == []
+    again.epoch_finished(run, {"epoch": 5})
+    assert again.writer.scalars == [("sparsity/a", 0.5, 5)]
+    again.run_failed()
+    assert again.writer.closed
+    TensorBoard().run_failed()  # before it began
+
+
+def test_a_run_that_begins_anew_with_resume_writes_from_the_start(run):
+    run.settings.resume = "x"
+    observer = TensorBoard()
+    observer.run_started(run)
+    assert observer.writer.opened == ("progress", 0)
+
+
+def test_after_a_disk_error_the_next_time_has_a_writer_of_its_own(run, monkeypatch):
+    observer = TensorBoard()
+    observer.run_started(run)
+    first = observer.writer
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(first, "add_scalar", full)
+    with pytest.raises(OSError, match="No space"):
+        observer.epoch_finished(run, {"epoch": 1, "train_loss": 0.5})
+    observer.epoch_finished(run, {"epoch": 2, "train_loss": 0.5})
+    assert observer.writer is not first
+    assert observer.writer.scalars == [("train_loss", 0.5, 2)]
+
+
+def test_a_network_that_cannot_be_traced_has_no_graph_and_that_is_logged(run, monkeypatch, caplog):
+    def fails(*_):
+        raise ValueError("if x.sum() > 0")
+
+    monkeypatch.setattr(Writer, "add_graph", fails)
+    run.log.addHandler(caplog.handler)
+    TensorBoard().run_started(run)
+    assert caplog.messages == ["TensorBoard has no graph of LeNet5: ValueError"]
