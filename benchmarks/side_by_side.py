@@ -17,9 +17,9 @@ ORIGINALS is a folder with clones of the programs, each at the commit that was c
     sparse-evolutionary-artificial-neural-networks
                             github.com/dcmocanu/sparse-evolutionary-artificial-neural-networks 62ac974
 
-They are imported from there and run with the rights of this command; rows of one that is missing are left out. MNIST
-lies in DATA_DIR/MNIST, CIFAR-10 as JPEG files in
-DATA_DIR/cifar10-jpg (train/ and test/, each with a folder for each class).
+They are imported from there, as they are, and run with the rights of this command. Where one is missing, its part of
+the table ends. MNIST lies in DATA_DIR/MNIST, CIFAR-10 as JPEG files in DATA_DIR/cifar10-jpg (train/ and test/, each
+with a folder for each class).
 
 A row of the table is a comparison: the largest difference of two scores, each divided by the mean size of its side's,
 as a share of the largest; Spearman's rank correlation of all scores; then, at each of two sparsities, the Jaccard index
@@ -81,7 +81,7 @@ def main() -> None:
         try:
             for row in PARTS[name](bench):
                 say(str(row))
-        except ModuleNotFoundError as error:
+        except (ModuleNotFoundError, FileNotFoundError) as error:
             sys.stderr.write(f"side_by_side.py: {name} ends here, as a program is not there: {error}\n")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
 
 import secateur
 from originals import channels
 from originals.bench import OF_CHANNELS, SAME, Bench, Row, best, ours
-from originals.program import ByLayer, Found
+from originals.program import Batch, ByLayer, Found
 
 
 def nodes(bench: Bench) -> Iterator[Row]:
@@ -39,9 +42,11 @@ def filters(bench: Bench) -> Iterator[Row]:
     """Norms of filters, with neuron merging: what is compared as scores are the tensors that it leaves."""
     network, batch = bench.network("LeNet300"), bench.batches("LeNet300")[0]
 
-    def merged(sparsity: float, criterion: str) -> Found:
+    def merged(
+        sparsity: float, criterion: str, network: nn.Module = network, batch: Batch = batch, **own: Any
+    ) -> Found:
         pruned = copy.deepcopy(network)
-        options = {"sparsity": sparsity, "filter_bias": True, "compensate": "merge", "at_once": True}
+        options = {"sparsity": sparsity, "filter_bias": True, "compensate": "merge", "at_once": True, **own}
         options["merge_threshold"] = channels.MERGE_THRESHOLD
         masks: ByLayer = {}
         secateur.Pruner(pruned, criterion, batches=[batch], on_step=lambda step: masks.update(step.masks), **options)
@@ -54,9 +59,21 @@ def filters(bench: Bench) -> Iterator[Row]:
             "LeNet300",
             SAME,
             functools.partial(channels.merging, bench.originals, network, criterion=theirs),
-            functools.partial(merged, criterion=criterion),
+            functools.partial(merged, network=network, batch=batch, criterion=criterion),
             OF_CHANNELS,
         )
+    images = bench.batches("VGG")
+    vgg = channels.merging_network(bench.originals, images[:3])
+    classifier = {"ignore_layers": ["classifier.0"]}
+    yield bench.row(
+        f"L1Norm --compensate merge --merge_threshold {channels.MERGE_THRESHOLD}",
+        "neuron-merging",
+        "VGG-11 (its own)",
+        SAME,
+        functools.partial(channels.merging_convolutions, bench.originals, vgg, criterion="l1-norm"),
+        functools.partial(merged, criterion="L1Norm", network=vgg, batch=images[0], **classifier),
+        (0.5,),
+    )
     network = channels.snip_it_network(bench.originals, "MLP5", batch[0].shape[1:])
     yield bench.row(
         "EfficientConvNets",

@@ -74,6 +74,38 @@ def merging(root: Path, network: nn.Module, ratio: float, criterion: str) -> Fou
     return Found(after, kept)
 
 
+def merging_network(root: Path, batches: list[Batch]) -> nn.Module:
+    """Neuron merging's own VGG, of 11 layers, with norms that are not all alike and have seen data."""
+    with MERGING.opened(root) as module:
+        torch.manual_seed(1)
+        network = module("models.VGG").VGG(10, depth=11)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, std=0.1)
+    with torch.no_grad():
+        for images, _ in batches:
+            network.train()(images)
+    return network.eval()
+
+
+def merging_convolutions(root: Path, network: nn.Module, ratio: float, criterion: str) -> Found:
+    """Neuron merging on its VGG, of the convolutions alone, through their norms; as `merging` has it."""
+    layers = {name: layer for name, layer in weighted(network).items() if isinstance(layer, nn.Conv2d)}
+    tensors = {name: value.clone() for name, value in network.state_dict().items()}
+    places = [list(tensors).index(f"{name}.weight") for name in layers]
+    widths = [round(layer.out_channels * (1 - ratio)) for layer in layers.values()]
+    with MERGING.opened(root) as module, mock.patch.object(Tensor, "cuda", lambda tensor: tensor):
+        options = (criterion, MERGE_THRESHOLD, 0.8, "merge", widths, False)
+        made = module("decompose").Decompose("VGG", tensors, *options)
+        after = dict(zip(tensors, made.main(), strict=True))
+    kept = {
+        name: torch.isin(torch.arange(layer.out_channels), torch.as_tensor(made.output_channel_index[place]))
+        for (name, layer), place in zip(layers.items(), places, strict=True)
+    }
+    return Found({name: value for name, value in after.items() if value.is_floating_point()}, kept)
+
+
 def gates(root: Path, network: nn.Module, batch: Batch) -> ByLayer:
     """|gradient * gate| of Gate Decorators, by the layer before the norm; of a network without branches."""
     program = copy.deepcopy(network)

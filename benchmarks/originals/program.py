@@ -36,11 +36,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Program:
-    """A repository of the authors: its folder below that of all, where it comes from, and the commit compared with."""
+    """A clone of the authors' repository, by the name of its folder; side_by_side.py says where it comes from."""
 
     folder: str
-    url: str
-    commit: str
     #: Where in it the modules lie.
     inside: str = "."
 
@@ -63,38 +61,17 @@ class Program:
                     del sys.modules[name]
 
 
-SNIP = Program("snip", "https://github.com/mil-ad/snip", "883c8050d88554a8d85083013d7d1ddd7ead54c4")
-SNIP_IT = Program("SNIP-it", "https://github.com/StijnVerdenius/SNIP-it", "fec11fcda3038d9ad7246ddb1ee9889049f03fc8")
-GRASP = Program("GraSP", "https://github.com/alecwangcq/GraSP", "f17d87ac537bfce476ac2424171a8b6eb56499db")
-SYNFLOW = Program(
-    "Synaptic-Flow", "https://github.com/ganguli-lab/Synaptic-Flow", "9dfa57aa4012c34028ee646d367f18e32f0e3bc7"
-)
-FORCE = Program("force", "https://github.com/naver/force", "7494eed332b0494c283d6f3a2ed7a033895a6ccb")
-MERGING = Program(
-    "neuron-merging", "https://github.com/friendshipkim/neuron-merging", "d25cf3e39ecf376a1ffc8b3cbf326a38b6db19cf"
-)
-RIGL = Program("rigl-torch", "https://github.com/nollied/rigl-torch", "34d19e4eb2df58862fd8f38b685ff693246ba478")
-SET = Program(
-    "sparse-evolutionary-artificial-neural-networks",
-    "https://github.com/dcmocanu/sparse-evolutionary-artificial-neural-networks",
-    "62ac9748258a06c2bf68c40cdd2f07e9119640dd",
-    inside="SET-MLP-Sparse-Python-Data-Structures",
-)
-GATES = Program(
-    "gate-decorator-pruning",
-    "https://github.com/youzhonghui/gate-decorator-pruning",
-    "05e4c3125b0216a539267c45e246bc7de20726d5",
-)
-TAYLOR = Program(
-    "Taylor_pruning", "https://github.com/NVlabs/Taylor_pruning", "4b70120a8903494cdb565cd8ca97509543fd2862"
-)
-MOVEMENT = Program(
-    "block_movement_pruning",
-    "https://github.com/huggingface/block_movement_pruning",
-    "c16cecafb9db2636250487064e00896a77772a3a",
-    inside="block_movement_pruning/emmental",
-)
-PROGRAMS = [SNIP, SNIP_IT, GRASP, SYNFLOW, FORCE, MERGING, RIGL, SET, GATES, TAYLOR, MOVEMENT]
+SNIP = Program("snip")
+SNIP_IT = Program("SNIP-it")
+GRASP = Program("GraSP")
+SYNFLOW = Program("Synaptic-Flow")
+FORCE = Program("force")
+MERGING = Program("neuron-merging")
+RIGL = Program("rigl-torch")
+SET = Program("sparse-evolutionary-artificial-neural-networks", inside="SET-MLP-Sparse-Python-Data-Structures")
+GATES = Program("gate-decorator-pruning")
+TAYLOR = Program("Taylor_pruning")
+MOVEMENT = Program("block_movement_pruning", inside="block_movement_pruning/emmental")
 
 
 def weighted(network: nn.Module) -> dict[str, nn.Module]:

@@ -32,8 +32,7 @@ def update(network: nn.Module, criterion: str, masks: ByLayer, batch: Batch, **o
 
 
 def dynamic(bench: Bench) -> Iterator[Row]:
-    """An update of RigL, and what an update of SET drops."""
-
+    """An update of RigL."""
     for name in ("LeNet300", "ResNet20"):
         network, batch = bench.network(name), bench.batches(name)[0]
 
@@ -50,7 +49,7 @@ def dynamic(bench: Bench) -> Iterator[Row]:
 
 
 def signs(bench: Bench) -> Iterator[Row]:
-    """What SET drops of weights that are there: no share of what grows, which is random."""
+    """What SET drops of weights that are there; what grows is random."""
     network = bench.network("LeNet300")
     torch.manual_seed(SEED)
     for layer in weighted(network).values():

@@ -109,7 +109,7 @@ def grasp(bench: Bench) -> Iterator[Row]:
                 "GraSP",
                 name,
                 why,
-                functools.partial(weights.grasp_alone, bench.originals, network, loader),
+                lambda sparsity, n=network, images=loader: weights.grasp(bench.originals, n, images, sparsity)[0],
                 functools.partial(ours, network, "GRASP", batches, **options),
             )
     label = "GRASP --score_mode eval"

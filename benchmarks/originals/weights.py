@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -55,10 +56,10 @@ def snip_it(root: Path, network: nn.Module, batch: Batch, criterion: str, sparsi
         program = Wrapped(device="cpu", output_dim=10, input_dim=batch[0].shape[1:])
         kind = getattr(module(f"models.criterions.{criterion}"), criterion)
         made = kind(model=program, device="cpu", limit=sparsity, steps=5)
-        while not getattr(made, "pruned", False) and getattr(made, "steps", [0]):  # IMP prunes once a call
+        again = True
+        while again:  # IMP makes one of its steps in a call, others all of them
             made.prune(percentage=sparsity, train_loader=[batch] * 5, manager=mock.MagicMock())
-            if not hasattr(made, "steps"):
-                break
+            again = bool(getattr(made, "steps", None))
     kept = {name.removeprefix("network.").removesuffix(".weight"): mask.bool() for name, mask in program.mask.items()}
     return Found(by_layer(network, seen[0]), kept)
 
@@ -74,11 +75,6 @@ def grasp(root: Path, network: nn.Module, loader: list[Batch], sparsity: float) 
     half = len(images) // 2
     halves = [(images[:half], labels[:half]), (images[half:], labels[half:])]
     return Found(by_layer(network, -seen[0]), kept), halves
-
-
-def grasp_alone(root: Path, network: nn.Module, loader: list[Batch], sparsity: float) -> Found:
-    """What GraSP finds, without its images."""
-    return grasp(root, network, loader, sparsity)[0]
 
 
 def synaptic_flow(root: Path, network: nn.Module, batch: Batch, pruner: str, steps: int, sparsity: float) -> Found:
@@ -118,7 +114,7 @@ def rigl(root: Path, network: nn.Module, batch: Batch, sparsity: float) -> tuple
         scheduler = module("rigl_torch.RigL").RigLScheduler(
             program, optimizer, 1 - sparsity, T_end=1000, delta=10, alpha=0.3, ignore_linear_layers=False
         )
-        before = copy.deepcopy(nn.Sequential(*[program]))[0]
+        before = copy.deepcopy(program)
         masks = [None if mask is None else mask.clone() for mask in scheduler.backward_masks]
         scheduler.step = 9
         functional.cross_entropy(program(batch[0]), batch[1]).backward()
@@ -127,17 +123,12 @@ def rigl(root: Path, network: nn.Module, batch: Batch, sparsity: float) -> tuple
     names = list(weighted(network))
     sparse = [index for index, mask in enumerate(masks) if mask is not None]
     kept = {names[index]: scheduler.backward_masks[index].bool() for index in sparse}
-    return (
-        Found({names[index]: scores[index] for index in sparse}, kept),
-        before,
-        {names[index]: masks[index] for index in sparse},
-    )
+    found = Found({names[index]: scores[index] for index in sparse}, kept)
+    return found, before, {names[index]: masks[index] for index in sparse}
 
 
 def evolution(root: Path, weights: ByLayer, zeta: float) -> ByLayer:
     """Which connections SET's program leaves of those that are there; its Cython part is only for training."""
-    from scipy.sparse import csr_matrix
-
     with SET.opened(root, sparseoperations={}) as module:
         kind = module("set_mlp_sparse_data_structures").SET_MLP
         program = kind.__new__(kind)
