@@ -13,7 +13,8 @@ class FORCE(SNIP):
 
     score(w) = |dL/dw * w| with the gradient of the network as it is pruned by now and the weight as it was before, for
     pruned weights too, so that those that the sparse network misses come back. 60 exponential steps. Norms take the
-    statistics of each batch, as in the authors' program; `--score_mode eval` takes the running ones.
+    statistics of each batch, as in the authors' program; `--score_mode eval` takes the running ones. The
+    program's loss has no softmax, which `--saliency_loss nll_on_logits` does; the paper's is that of training.
     """
 
     score_mode = "train"

@@ -15,7 +15,8 @@ class MovementPruning(GradualMagnitude):
     score(w) = -sum over training steps of dL/dw * w: weights that grow away from zero stay. The gradient is that of the
     masked network, and w of a pruned weight is the value that it had when it was pruned, with which it comes back once
     it scores high enough (the paper's straight-through estimator). Scores add up from the first step on; before
-    it |w| counts.
+    it |w| counts. All layers are ranked together; the authors' program ranks each by itself, `--distribution uniform`,
+    and moves scores by an optimizer of their own.
     """
 
     regrowth = "value"

@@ -23,7 +23,8 @@ class RigL(ScoreMode, DynamicSparse):
 
     The paper grows by the gradient of the batch at hand: `--growth_batches training`, that which the last step was made
     with (the paper's program makes no step where it updates). The default is the mean over `--saliency_batches`
-    batches, with norms that take the statistics of each batch, as in training.
+    batches, with norms that take the statistics of each batch: the program's dense gradients are of the graph that
+    trains (google-research/rigl, `compute_gradients` in sparse_optimizers_base.py, `is_training` in its models).
     """
 
     update_steps: int = option(

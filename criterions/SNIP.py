@@ -13,7 +13,8 @@ class SNIP(SaliencyLoss, Criterion):
 
     score(w) = |dL/dw * w|, L the mean cross-entropy over `--saliency_batches` batches. The paper divides by the sum of
     all scores, which changes no rank. SNIP-it's program takes L = mean(-logit of the right class), without the softmax:
-    `--saliency_loss nll_on_logits` does as it does. Norms take their running statistics, as in both programs.
+    `--saliency_loss nll_on_logits` does as it does. Norms take their running statistics, as in it and in the
+    program of SNIP's authors (namhoonlee/snip-public).
     """
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:

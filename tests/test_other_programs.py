@@ -131,7 +131,7 @@ def test_commands_of_other_programs_are_answered_with_the_line_that_does_it(run,
 
 
 def test_the_words_alone_are_enough(run):
-    merging = "--eval --test_scheme Merging --model LeNet300 --data_set FashionMNIST"
+    merging = "--filter_bias --eval --test_scheme Merging --model LeNet300 --data_set FashionMNIST"
     assert f"{merging} --merge_criteria l1-norm --merge_ratios 0.5\n" in run("-t prune -c l1-norm -r 0.5").err
     own = run("--model ResNet20 --data_set CIFAR10 -t merge -c l2-GM")
     assert "Merging --model ResNet20 --data_set CIFAR10 --merge_criteria l2-GM\n" in own.err

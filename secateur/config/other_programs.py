@@ -20,7 +20,9 @@ MERGING = {
     "AlexNet_ImageNet": "--model AlexNet --data_set IMAGEFOLDER --image_size 224",
 }
 #: How those networks were trained, see recipes/neuron_merging.toml.
-TRAINED = "--optimizer SGD --learning_rate 0.1 --lr_schedule steps:100,150x0.1 --l2_reg 5e-4 --batch_size 128"
+TRAINED = (
+    "--optimizer SGD --learning_rate 0.1 --lr_schedule steps:100,150x0.1 --l2_reg 5e-4 --grad_clip 0 --batch_size 128"
+)
 #: What network-pruning (J. Cosentino) does where nothing is said, see recipes/train_large_make_small.toml.
 LARGE = {"data_set": "digits", "epochs": "20", "learning_rate": "0.001", "batch_size": "128", "num_valid": "10000"}
 #: Its flags that have another name here, or none; and its data sets.
@@ -52,7 +54,8 @@ def _merging(script: str, argv: Sequence[str]) -> str:
         return f"{network.partition(' --merge_lambda')[0]} {TRAINED} --epochs 200"
     short = {"-c": "--merge_criteria", "-r": "--merge_ratios"}
     chosen = [f"{short[word]} {value}" for word, value in itertools.pairwise(argv) if word in short]
-    return " ".join(["--eval --test_scheme Merging", network, *chosen])
+    # A neuron of the program is its weights and its bias.
+    return " ".join(["--filter_bias --eval --test_scheme Merging", network, *chosen])
 
 
 def _trains_large(argv: Sequence[str]) -> bool:

@@ -107,13 +107,19 @@ class DynamicSparse(Criterion):
         self.updates += 1
         return {name: self._exchange(mask, self.weights[name], scores[name]) for name, mask in self.kept().items()}
 
+    def staying(self, kept: Tensor, weight: Tensor) -> Tensor:
+        """Which of the `kept` weights, a boolean tensor of the weight's shape, this update does not drop: the largest.
+
+        Returns a boolean tensor of that shape.
+        """
+        number = count_true(kept)
+        return keep_largest(weight.abs().masked_fill(~kept, -torch.inf), number - self.dropped(number))
+
     def _exchange(self, kept: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
         number = count_true(kept)
-        dropped = self.dropped(number)
+        stays = self.staying(kept, weight.detach())
+        dropped = number - count_true(stays)
         rate = self.growing_rate
         room = kept.numel() - number + dropped
         regrown = min(dropped if rate is None else round(rate * number), room)
-        sizes = weight.detach().abs().masked_fill(~kept, -torch.inf).flatten()
-        stays = keep_largest(sizes, number - dropped)
-        grows = keep_largest(wanted.flatten().masked_fill(stays, -torch.inf), regrown)
-        return (stays | grows).view_as(kept)
+        return stays | keep_largest(wanted.masked_fill(stays, -torch.inf), regrown)

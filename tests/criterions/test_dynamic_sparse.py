@@ -50,6 +50,17 @@ def test_rigl_by_hand(build):
     assert layer.weight.tolist() == [[3.0, 0.0, 0.0, 0.0]]
 
 
+def test_set_drops_the_same_share_of_the_weights_of_each_sign(build):
+    layer = nn.Linear(10, 1, bias=False)
+    criterion = build(SET, layer, "--pruning_rate 0.5 --growing_rate 0")
+    values = torch.tensor([[1.0, 2.0, -10.0, 0.0, 3.0, -20.0, -30.0, 4.0, 0.0, -40.0]])
+    criterion.masks.set({"": values != 0})
+    with torch.no_grad():
+        layer.weight.copy_(values)
+    criterion.prune(0.5, BATCH)
+    assert layer.weight[layer.weight != 0].tolist() == [3, -30, 4, -40]
+
+
 def half_pruned(build, flags):
     """A layer of four weights, two of which are pruned, whose gradient is the input."""
     layer = nn.Linear(4, 1, bias=False)

@@ -75,6 +75,27 @@ def test_taylor_is_the_mean_of_the_squares(traced):
     assert scores.tolist() == [208, 8, 16]
 
 
+def test_gates_are_behind_norms_that_would_undo_them(traced):
+    """Before a norm that takes the statistics of the batch a gate changes nothing: its gradient is rounding."""
+    norm = nn.BatchNorm1d(2, eps=1e-12)
+    network = nn.Sequential(nn.Linear(1, 2, bias=False), norm, nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[3.0], [1.0]]))
+        norm.weight.copy_(torch.tensor([2.0, 1.0]))
+        norm.bias.copy_(torch.tensor([1.0, 0.0]))
+        network[2].weight.copy_(torch.tensor([[1.0, 2.0]]))
+    # The loss is the first output: 1 * c0 * (2 * n0 + 1) + 2 * c1 * n1, with the normalised n = (1, 1), or by the
+    # running statistics, 0 and 1, n = (3, 1).
+    batch = (torch.tensor([[1.0], [-1.0]]), torch.tensor([2.0, 0.0]))
+    criterion = traced(TaylorFO, network, (1, 1), loss=lambda outputs, targets: (outputs[:, 0] * targets).mean())
+    assert criterion.channel_scores([batch])["0"].tolist() == pytest.approx([3**2, 2**2])
+    criterion.score_mode = "eval"
+    assert criterion.channel_scores([batch])["0"].tolist() == pytest.approx([7**2, 2**2])
+    assert not norm._forward_hooks
+    snap = traced(SNAP, network, (1, 1), "--score_mode train", criterion.loss)
+    assert snap.channel_scores([batch])["0"].tolist() == pytest.approx([3, 2])
+
+
 def test_a_gate_needs_no_bias(traced):
     # without biases the hidden channels are (5, 1, 0.5) and the output 10 - 1 + 2 = 11, 7 too large
     scores = traced(SNAP, linear(bias=False), loss=squared).channel_scores([FIRST])

@@ -1,0 +1,1 @@
+"""The authors' programs, called on networks and batches that one has."""
