@@ -1,4 +1,4 @@
-"""Weights that are computed as norms say, made plain parameters, so that channels can go."""
+"""Networks made of plain layers, so that channels can go: weights that are computed as norms say, and attention."""
 
 from __future__ import annotations
 
@@ -10,12 +10,26 @@ from torch.nn.utils import parametrizations, parametrize, remove_spectral_norm, 
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from secateur.channels.attention import open_attention
+from secateur.pruning.layers import NAMED
 from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode
 
 #: What weight_norm and spectral_norm make, by hooks as of old and as parametrizations.
 HOOKS = {WeightNorm: remove_weight_norm, SpectralNorm: remove_spectral_norm}
 PARAMETRIZATIONS = (parametrizations._WeightNorm, parametrizations._SpectralNorm)
+
+
+def make_plain(network: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> list[str]:
+    """Fold norms of weights, and open torch's attention, in place; returns what to tell the user.
+
+    Raises `UserError` where an optimizer trains what would be no more.
+    """
+    notices = fold_norms_of_weights(network, optimizer)
+    if opened := open_attention(network):
+        more = f" and {len(opened) - NAMED} more" if len(opened) > NAMED else ""
+        notices.append(f"in_proj_weight is now in_proj.weight in {', '.join(opened[:NAMED])}{more}, whose heads can go")
+    return notices
 
 
 def fold_norms_of_weights(network: nn.Module, optimizer: torch.optim.Optimizer | None) -> list[str]:
