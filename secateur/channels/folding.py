@@ -59,4 +59,12 @@ def _foldings(network: nn.Module) -> Iterator[tuple[str, Callable[[], object]]]:
                     yield name, lambda module=module, hook=hook, remove=remove: remove(module, hook.name)
         for own, norms in dict(getattr(module, "parametrizations", {})).items():
             if all(isinstance(norm, PARAMETRIZATIONS) for norm in norms):
-                yield name, lambda module=module, own=own: parametrize.remove_parametrizations(module, own)
+                yield name, lambda module=module, own=own: _remove_parametrizations(module, own)
+
+
+def _remove_parametrizations(module: nn.Module, own: str) -> None:
+    """Do so, and not to copies of the module: torch takes the attribute from the class, which they share."""
+    kind = type(module)
+    attributes = {name: value for name, value in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(kind.__name__, kind.__bases__, attributes)
+    parametrize.remove_parametrizations(module, own)

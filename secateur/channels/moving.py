@@ -21,6 +21,8 @@ MOVING = {
 }  # fmt: skip
 #: These take numbers by their place, which is another one when channels before them have gone.
 BY_NUMBER = {"gather", "index", "index_select", "roll", "unfold"}
+#: These change the order of dimensions.
+TURNING = {"permute", "t", "transpose"}
 #: These see a tensor in other dimensions.
 VIEWS = {"_unsafe_view", "as_strided", "view"}
 #: These leave dimensions where they are.
@@ -30,6 +32,10 @@ IN_PLACE = {"slice", "split", "split_with_sizes", "unsafe_split", "unsafe_split_
 def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: list[Tensor]) -> None:
     """Do with the labels along each dimension what is done with the numbers."""
     source, *rest = args
+    if name in TURNING:
+        order = _order(name, source.dim(), *rest, **kwargs)
+        trace.set(results[0], tuple(trace.known(source)[dim] for dim in order))
+        return
     #: By result and dimension: what comes to lie along it.
     axes: list[list[list[Tensor]]] = [[[] for _ in result.shape] for result in results]
     if name == "constant_pad_nd":
@@ -51,6 +57,8 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
             stays = place if name in IN_PLACE or (place is not None and piece.shape[dim] == 1) else None
             where, along = _lies_along(trace, piece.cpu(), place, stays)
             if where is None:
+                if len(labels) == 1:  # which nobody can follow
+                    trace.labels.hold(labels, PICKED)
                 continue
             pieces.append(along)
             axes[number][where].append(along)
@@ -58,6 +66,16 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
             _divide(trace, name, labels, pieces)
     for result, found in zip(results, axes, strict=True):
         trace.set(result, tuple(_together(trace, alongs) for alongs in found))
+
+
+def _order(name: str, dims: int, *turned: Any, **named: Any) -> list[int]:
+    """Which dimension comes to each place."""
+    if name == "permute":
+        return [dim % dims for dim in named.get("dims", turned[0] if turned else ())]
+    order = list(range(dims))
+    one, other = (0, dims - 1) if name == "t" else (*turned, *named.values())
+    order[one], order[other] = order[other], order[one]
+    return order
 
 
 def _laid_out(name: str, spread: Tensor, source: Tensor) -> Tensor:
@@ -146,7 +164,7 @@ def _divide(trace: Trace, name: str, labels: Tensor, pieces: list[Tensor]) -> No
             continue
         if name in BY_NUMBER:
             trace.labels.hold(labels, PICKED)
-        elif size == len(labels) or name in ("t", "transpose", "permute"):
+        elif size == len(labels):
             continue
         elif len(labels) % size == 0 and bool((labels.view(-1, size) == piece).all(1).any()):
             for part in labels.view(-1, size)[1:]:

@@ -60,6 +60,8 @@ class Trace(TorchDispatchMode):
         self.averages: dict[str, Tensor] = {}
         #: What attributes of modules count.
         self.counts: dict[Attribute, Tensor] = {}
+        #: By the id of a convolution's weight: the labels of the channels that it reads.
+        self.image_channels: dict[int, Tensor | None] = {}
         #: The sizes of what a tensor is about to be seen as, if the network gives them.
         self.sizes: list[int] | None = None
         #: The modules that are running, the innermost last.
@@ -167,15 +169,16 @@ class Trace(TorchDispatchMode):
             if axes is None or self._owner.get(id(module.weight)) not in self.uses:
                 continue
             groups, (outputs, inputs) = getattr(module, "groups", 1), axes[:2]
-            if groups > 1 and groups == module.in_channels:
+            if groups > 1:
+                inputs = self.image_channels.get(id(module.weight))  # None where they are the image's
+            if getattr(module, "transposed", False):
                 each = module.out_channels // groups
-                inputs = outputs if module.transposed else outputs[::each]
-                outputs = inputs.repeat_interleave(each) if module.transposed else outputs
-            elif getattr(module, "transposed", False):
-                outputs, inputs = inputs.repeat(groups), outputs
-            else:
-                inputs = inputs.repeat(groups)
-            self.makes[name], self.reads[name] = outputs, inputs
+                alone = 1 < groups == module.in_channels
+                outputs = axes[0].repeat_interleave(each) if alone else axes[1].repeat(groups)
+                inputs = axes[0] if groups == 1 else inputs
+            self.makes[name] = outputs
+            if inputs is not None:
+                self.reads[name] = inputs
 
     @contextlib.contextmanager
     def watching(self, network: nn.Module) -> Iterator[None]:

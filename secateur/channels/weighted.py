@@ -43,7 +43,7 @@ def convolve(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
     image, (outputs, inputs) = list(trace.known(source)), trace.known(weight)[:2]
     if bound["transposed"]:
         outputs, inputs = inputs, outputs
-    read = image[1]
+    trace.image_channels[id(weight)] = read = image[1]
     trace.hold(source, range(2, source.dim()), "convolution mixes them")
     number = source.shape[1]
     if groups == 1:

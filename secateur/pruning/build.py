@@ -68,9 +68,12 @@ def prepare_network(
 
     Norms of weights are folded into the weights, and torch's attention is opened; other criteria need neither.
     """
-    if getattr(_class_of(kind), "unit", "") != "nodes":
-        return []
-    return make_plain(network, optimizer)
+    return make_plain(network, optimizer) if removes_channels(kind) else []
+
+
+def removes_channels(kind: str | type[Criterion]) -> bool:
+    """Whether a criterion is one of channels."""
+    return getattr(_class_of(kind), "unit", "") == "nodes"
 
 
 def _class_of(kind: str | type[Criterion]) -> type[Criterion]:

@@ -43,6 +43,13 @@ class StructuredCriterion(Criterion):
         "gave before on --saliency_batches batches",
         choices=("none", "merge", "least_squares"),
     )
+    round_to: int = option(
+        1,
+        "leave a multiple of N channels of each layer that has twice as many, the nearest one: kernels are fast on "
+        "multiples of 8; heads of attention are not rounded",
+        low=1,
+        metavar="N",
+    )
     merge_threshold: float | None = option(
         None,
         "merge filters whose cosine is at least T (default: 0.45, before batch norm 0.1)",
@@ -216,11 +223,11 @@ class StructuredCriterion(Criterion):
 
     def _lowest(self, scores: dict[str, Tensor], excess: float) -> dict[str, list[int]]:
         """Take the units of the smallest scores, with about `excess` nodes; of equal scores the last ones go first."""
-        candidates = []
+        candidates, orders = [], {}
         for root, score in scores.items():
             values, nodes = score.tolist(), self.groups[root].nodes.tolist()
             order = sorted(range(len(values)), key=lambda unit, values=values: (values[unit], -unit))
-            going = self.groups[root].removable(order)
+            orders[root] = going = self.groups[root].removable(order)
             candidates += [(values[unit], root, unit, nodes[unit]) for unit in going if values[unit] < torch.inf]
         candidates.sort(key=lambda candidate: candidate[0])
         chosen: dict[str, list[int]] = {}
@@ -232,4 +239,16 @@ class StructuredCriterion(Criterion):
                 break
             gone += lost.add(self.groups[root], [unit]) if self.groups[root].divided else nodes
             chosen.setdefault(root, []).append(unit)
-        return chosen
+        return self._rounded(chosen, orders) if self.round_to > 1 else chosen
+
+    def _rounded(self, chosen: dict[str, list[int]], orders: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Let as many units of each group go that a multiple of `round_to` is left, in the order that they go in."""
+        found = {}
+        for root, units in chosen.items():
+            group = self.groups[root]
+            number, heads = len(units), group.divided and not root.endswith("/0")
+            if len(group.units) >= 2 * self.round_to and not heads:
+                left = max(1, round((len(group.units) - number) / self.round_to)) * self.round_to
+                number = max(0, len(group.units) - left)
+            found[root] = orders[root][:number]
+        return {root: units for root, units in found.items() if units}

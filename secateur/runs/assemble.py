@@ -25,7 +25,7 @@ from secateur.data.prepare import Data, prepare_data
 from secateur.measuring.flops import Flops, count_flops
 from secateur.measuring.sparsity import Sparsity, layer_outputs, measure_sparsity
 from secateur.parallel.collectives import first_of_each_machine_first, size
-from secateur.pruning.build import build_criterion, prepare_network
+from secateur.pruning.build import build_criterion, prepare_network, removes_channels
 from secateur.pruning.masks import Masks
 from secateur.pruning.pruner import Pruner
 from secateur.runs.checkpoint import replay_removals, restore_checkpoint
@@ -161,8 +161,9 @@ def _build(
     network = fresh_network(settings["seed"])
     flops = count_flops(network, example.cpu())
     network = network.to(example.device)
-    plain = copy.deepcopy(network)  # as what prunes it will have it
-    prepare_network(found["prune_criterion"], plain)
+    kind = found["prune_criterion"]
+    plain = copy.deepcopy(network) if removes_channels(kind) else network
+    prepare_network(kind, plain)  # as the criterion will have it
     dense, dense_outputs = measure_sparsity(plain), layer_outputs(plain)
     del plain
     removed = checkpoint.metadata.get("cuts", []) if checkpoint else []
@@ -172,7 +173,7 @@ def _build(
     notices, partial = [], settings["partial_checkpoint"]
     if settings.external_weights:
         notices += load_external(settings.external_weights, network, partial=partial)
-    notices += prepare_network(found["prune_criterion"], network)
+    notices += prepare_network(kind, network)
     masks = Masks(network, hold=hold)
     masks.set(kept)
     if settings["channels_last"]:

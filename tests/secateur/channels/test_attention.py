@@ -256,3 +256,16 @@ def test_heads_and_what_is_in_them_compete_and_are_counted_once():
     assert abs(step.kept - step.candidates / 2) <= 12
     assert all(block.attention.qkv.out_features <= 24 for block in network.blocks)
     assert outputs(network, image).shape == (2, 3)
+
+
+def test_widths_are_rounded_as_asked_and_heads_are_not():
+    torch.manual_seed(0)
+    network = nn.Sequential(Block(Attention, 24, 3), nn.LayerNorm(24), nn.Linear(24, 3))
+    result = secateur.prune(
+        network, "L1Norm", sparsity=0.4, example=torch.rand(1, 5, 24), distribution="uniform", round_to=4
+    )
+    block = network[0]
+    # 0.6 of 96 is 57.6
+    assert block.perceptron[0].out_features == 56
+    assert block.attention.queries_keys_values.out_features % (3 * 4 * block.attention.heads) == 0
+    assert result.steps[0].kept == 56 + block.attention.queries_keys_values.out_features
