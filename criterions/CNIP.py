@@ -71,4 +71,5 @@ class CNIP(SNAP):
         left = sum(count_true(mask) for mask in kept.values()) + len(of_nodes)
         stays = keep_largest(torch.cat([of_weights, of_nodes.to(of_weights.device)]), min(keep, left))
         weights_stay, nodes_stay = (count_true(part) for part in stays.split([len(of_weights), len(of_nodes)]))
+        nodes_stay = nodes_stay * self.nodes / len(of_nodes)  # a node that goes with either of two units stands twice
         return 1 - weights_stay / len(of_weights), 1 - nodes_stay / self.dense_nodes

@@ -13,15 +13,17 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        #: Of the width that heads begin with, also where they have been made narrower.
+        self.scale = (width // heads) ** -0.5
         self.queries_keys_values = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (N, T, width) to the same shape."""
-        images, count, width = tokens.shape
-        together = self.queries_keys_values(tokens).view(images, count, 3, self.heads, width // self.heads)
-        gathered = functional.scaled_dot_product_attention(*together.permute(2, 0, 3, 1, 4))
-        return self.output(gathered.transpose(1, 2).reshape(images, count, width))
+        images, count, _ = tokens.shape
+        together = self.queries_keys_values(tokens).view(images, count, 3, self.heads, -1)
+        gathered = functional.scaled_dot_product_attention(*together.permute(2, 0, 3, 1, 4), scale=self.scale)
+        return self.output(gathered.transpose(1, 2).flatten(2))
 
 
 class Encoder(nn.Module):

@@ -62,8 +62,7 @@ def load(path: str | Path, network: nn.Module | None = None, *, hold: bool = Tru
     example = torch.zeros(1, *(shape or ()), device=device)
     if removed:
         replay_removals(checkpoint, network, example)
-    masks = Masks(network)
-    restore_checkpoint(checkpoint, network, masks)
+    masks = restore_checkpoint(checkpoint, network)
     if shape:
         remember(network, removed, masks.kept, example)
     if hold and masks.kept:

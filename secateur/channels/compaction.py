@@ -44,13 +44,14 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
     alone follows a layer without bias. A channel stays where that is not exact: where its constant is not zero and a
     convolution reads it across a border of zeros, so that it counts less there, or neither bias nor norm can take it
     up. Channels coupled by a residual addition go together or not at all, and each layer keeps one at the least;
-    channels that belong to a grouped convolution, other than a depthwise one, stay.
+    channels stay that belong to a grouped convolution, other than a depthwise one, to heads of attention, or to a norm
+    that takes its statistics over all of them.
     """
     if not _has_zero_channel(network):
         return None
     smaller = copy.deepcopy(network)
     surgery = Surgery(smaller, example)
-    groups = [group for group in surgery.groups.values() if group.units.shape[1] == 1 and group.inputs]
+    groups = [group for group in surgery.groups.values() if group.inputs and _is_plain(group)]
     # In float64, in which rounding cannot be taken for a difference; by no name, so that it is gone afterwards.
     readers = readers_of(copy.deepcopy(network).cpu().double(), example.cpu().double())
     groups = [group for group in groups if all(name in readers for name, _, _ in group.inputs)]
@@ -103,6 +104,11 @@ def _has_zero_channel(network: nn.Module) -> bool:
         if not (read.any(0).all() and read.any(1).all()):
             return True
     return False
+
+
+def _is_plain(group: Group) -> bool:
+    """Whether each unit is a channel by itself, of which no other group has a part, and no norm the statistics."""
+    return group.units.shape[1] == 1 and not group.divided and not group.averages
 
 
 def _unread(groups: list[Group], readers: dict[str, Reader]) -> dict[str, Tensor]:

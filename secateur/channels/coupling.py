@@ -18,6 +18,7 @@ from secateur.pruning.layers import COMPUTED, IGNORED, prunable_layers
 Removal = tuple[str, list[int]]
 #: By the tensor's name in the state_dict: where each number that stays was in the flattened tensor, in its new shape.
 KeptIndices = dict[str, Tensor]
+NOTHING = torch.tensor([], dtype=torch.long)
 
 
 class Coupling:
@@ -28,28 +29,30 @@ class Coupling:
 
     def __init__(self, network: nn.Module, example: Tensor, ignored: Iterable[str] = ()) -> None:
         traced = trace(network, example)
-        classes = traced.labels.classes()
-        self.size = traced.labels.count
+        self._classes = traced.labels.classes()
         #: Why a class stays, by its number.
-        self.held = traced.labels.held(classes)
+        self.held = self._classes.held
         #: By the name of a module with a weight: the operations that use it.
         self.uses: dict[str, list[Operation]] = traced.uses
 
-        def numbers(labels: Tensor) -> Tensor:
-            return torch.where(labels == NONE, NONE, classes[labels])
+        def numbers(of: dict) -> dict:
+            return {name: self._classes.of(labels) for name, labels in of.items()}
 
-        self._tensors = {name: [numbers(labels) for labels in axes] for name, axes in traced.tensors.items()}
-        self._reads = {name: numbers(labels) for name, labels in traced.reads.items()}
-        self.makes = {name: numbers(labels) for name, labels in traced.makes.items()}
-        layers, self._members = prunable_layers(network), Members()
+        self._tensors = {name: [*map(self._classes.of, axes)] for name, axes in traced.tensors.items()}
+        self._reads, self.makes, self._counts = numbers(traced.reads), numbers(traced.makes), numbers(traced.counts)
+        self._averages = numbers(traced.averages)
+        layers, self._members = prunable_layers(network), Members(self._classes)
         for name, labels in self.makes.items():
             if name in layers:
                 self._members.outputs[name] = labels
             elif not _shares(network.get_submodule(name), layers):
-                self.held |= dict.fromkeys(labels.tolist(), COMPUTED)
+                self._hold(labels, COMPUTED)
         for name in ignored:
-            self.held |= dict.fromkeys(self.makes.get(name, torch.tensor([])).tolist(), IGNORED)
+            self._hold(self.makes.get(name, NOTHING), IGNORED)
         self._sort(network)
+
+    def _hold(self, numbers: Tensor, reason: str) -> None:
+        self.held |= dict.fromkeys(self._classes.parts_of(numbers).unique().tolist(), reason)
 
     def _sort(self, network: nn.Module) -> None:
         """Say which classes each norm, each reader and each other tensor has."""
@@ -63,17 +66,23 @@ class Coupling:
             elif isinstance(module, _NormBase | nn.GroupNorm) and name in self._reads:
                 counted |= {f"{name}.{own}".lstrip(".") for own in ("weight", "bias", "running_mean", "running_var")}
                 self._members.norms[name] = self._reads[name]
+        self._members.averages = self._averages
         for name, axes in self._tensors.items():
             if name not in counted:
                 self._members.others |= {(name, dim): labels for dim, labels in enumerate(axes)}
 
     def groups(self, known: Iterable[str] = ()) -> list[Group]:
         """Return the groups of the classes that can go; `known` are layers to number channels by where that can be."""
-        free = torch.ones(self.size, dtype=torch.bool)
+        free = torch.ones(self._classes.count, dtype=torch.bool)
         free[[number for number in self.held if number >= 0]] = False
         groups, held = find_groups(self._members, free, set(known))
         self.held |= held
         return groups
+
+    def reasons(self, name: str) -> list[str]:
+        """Why outputs of a layer stay, one for each."""
+        parts = self._classes.parts_of(self.makes.get(name, NOTHING)).flatten().tolist()
+        return [self.held[number] for number in parts if number in self.held and number != NONE]
 
     def cut(self, network: nn.Module, cuts: Iterable[Removal], indices: bool = True) -> KeptIndices:
         """Remove channels from the network that was traced, or a copy of it, in place.
@@ -82,9 +91,9 @@ class Coupling:
         Parameters stay the same objects, with other data. Raises `IndexError` where a channel is not there, or cannot
         go, or would be a layer's last.
         """
-        gone = torch.zeros(self.size, dtype=torch.bool)
+        gone = torch.zeros(self._classes.count, dtype=torch.bool)
         for root, channels in cuts:
-            own = self.makes.get(root)
+            own = self._members.outputs_of(root)
             if own is None or not channels or len({*range(len(own))} & {*channels}) < len(channels):
                 there = "which there is not" if own is None else f"which has {len(own)}"
                 raise IndexError(
@@ -94,6 +103,7 @@ class Coupling:
             if stays := [number for number in numbers.tolist() if number in self.held or number == NONE]:
                 raise IndexError(f"channels of {root} stay: {self.held.get(stays[0], 'they meet constants')}")
             gone[numbers] = True
+        gone = self._classes.gone(gone)
         tensors, kept_in_state, changed = dict(tensors_of(network)), network.state_dict().keys(), {}
         kept = {name: [_staying(labels, gone) for labels in axes] for name, axes in self._tensors.items()}
         for name, _ in network.named_parameters():  # of buffers, as the zeros of a shortcut, all may go
@@ -117,8 +127,10 @@ class Coupling:
         for name, module in network.named_modules():
             # A weight that is computed would be computed once more, which a spectral norm remembers.
             if isinstance(module, COUNTING) and "weight" in module._parameters:
-                read = self._reads.get(name)
+                read = (self._averages if isinstance(module, nn.LayerNorm) else self._reads).get(name)
                 _count(module, None if read is None else len(_staying(read, gone)))
+        for (name, attribute), numbers in self._counts.items():
+            setattr(network.get_submodule(name), attribute, len(_staying(numbers, gone)))
         return changed
 
 
@@ -150,6 +162,9 @@ def _count(module: nn.Module, inputs: int | None) -> None:
         else:
             module.groups = inputs // module.weight.shape[1]
             module.in_channels, module.out_channels = inputs, module.weight.shape[0]
+    elif isinstance(module, nn.LayerNorm):
+        if inputs is not None and len(module.normalized_shape) == 1:
+            module.normalized_shape = (inputs,)
     elif inputs is not None and isinstance(module, nn.GroupNorm):
         module.num_groups = inputs if module.num_groups == module.num_channels else module.num_groups
         module.num_channels = inputs

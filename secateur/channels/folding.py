@@ -1,4 +1,4 @@
-"""Weights that are computed as norms say, made plain parameters, so that channels can go."""
+"""Networks made of plain layers, so that channels can go: weights that are computed as norms say, and attention."""
 
 from __future__ import annotations
 
@@ -10,12 +10,26 @@ from torch.nn.utils import parametrizations, parametrize, remove_spectral_norm, 
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from secateur.channels.attention import open_attention
+from secateur.pruning.layers import NAMED
 from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode
 
 #: What weight_norm and spectral_norm make, by hooks as of old and as parametrizations.
 HOOKS = {WeightNorm: remove_weight_norm, SpectralNorm: remove_spectral_norm}
 PARAMETRIZATIONS = (parametrizations._WeightNorm, parametrizations._SpectralNorm)
+
+
+def make_plain(network: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> list[str]:
+    """Fold norms of weights, and open torch's attention, in place; returns what to tell the user.
+
+    Raises `UserError` where an optimizer trains what would be no more.
+    """
+    notices = fold_norms_of_weights(network, optimizer)
+    if opened := open_attention(network):
+        more = f" and {len(opened) - NAMED} more" if len(opened) > NAMED else ""
+        notices.append(f"in_proj_weight is now in_proj.weight in {', '.join(opened[:NAMED])}{more}, whose heads can go")
+    return notices
 
 
 def fold_norms_of_weights(network: nn.Module, optimizer: torch.optim.Optimizer | None) -> list[str]:
@@ -45,4 +59,12 @@ def _foldings(network: nn.Module) -> Iterator[tuple[str, Callable[[], object]]]:
                     yield name, lambda module=module, hook=hook, remove=remove: remove(module, hook.name)
         for own, norms in dict(getattr(module, "parametrizations", {})).items():
             if all(isinstance(norm, PARAMETRIZATIONS) for norm in norms):
-                yield name, lambda module=module, own=own: parametrize.remove_parametrizations(module, own)
+                yield name, lambda module=module, own=own: _remove_parametrizations(module, own)
+
+
+def _remove_parametrizations(module: nn.Module, own: str) -> None:
+    """Do so, and not to copies of the module: torch takes the attribute from the class, which they share."""
+    kind = type(module)
+    attributes = {name: value for name, value in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(kind.__name__, kind.__bases__, attributes)
+    parametrize.remove_parametrizations(module, own)

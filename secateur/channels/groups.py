@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from secateur.channels.labels import Classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,20 +19,33 @@ class Group:
     A layer after a residual addition is coupled with all that add to it, for instance.
     """
 
-    #: The layer that the channels are numbered by.
+    #: The layer that the channels are numbered by; where its outputs are divided, with a slash and the dimension,
+    #: counted from the last: `layer/1` for heads, `layer/0` for what is in each of them.
     root: str
     #: How many outputs the root has; some may be in no unit, as they cannot go.
     channels: int
     #: (N, M): a row is what must go together, one channel of each group of a grouped convolution, else M is 1.
     units: Tensor
     #: The layers whose outputs go, with their outputs (C,) and the root's channels (C,) that those belong to.
-    outputs: list[tuple[str, Tensor, Tensor]]
+    outputs: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
     #: The norms whose channels go, likewise.
-    norms: list[tuple[str, Tensor, Tensor]]
+    norms: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
     #: The modules that read the channels, with their inputs, likewise.
-    inputs: list[tuple[str, Tensor, Tensor]]
+    inputs: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
     #: Parameters and buffers of no layer and no norm whose numbers go: as (name, dimension), likewise.
     others: list[tuple[tuple[str, int], Tensor, Tensor]] = field(default_factory=list)
+    #: The modules that take statistics over the channels, and over what is left of them, likewise.
+    averages: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def layer(self) -> str:
+        """The name of the root's layer."""
+        return layer_of(self.root)
+
+    @property
+    def divided(self) -> bool:
+        """Whether outputs of the layer are in several groups."""
+        return self.layer != self.root
 
     @property
     def nodes(self) -> Tensor:
@@ -59,39 +74,111 @@ class Group:
         return {name: number[root].bincount(minlength=len(self.units)) for name, _, root in self.outputs}
 
 
+class Outputs:
+    """Outputs of layers that go with units; one that goes with several is counted once."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, set[int]] = {}
+
+    def more(self, group: Group, unit: int) -> int:
+        """How many more outputs go with a unit."""
+        return sum(len(of_layer - self._gone.get(name, set())) for name, of_layer in _lost(group, [unit]))
+
+    def add(self, group: Group, units: list[int]) -> int:
+        """Let those of units go; returns how many more they are."""
+        number = 0
+        for name, of_layer in _lost(group, units):
+            gone = self._gone.setdefault(name, set())
+            number += len(of_layer - gone)
+            gone |= of_layer
+        return number
+
+
+def _lost(group: Group, units: list[int]) -> Iterator[tuple[str, set[int]]]:
+    channels = group.units[units].flatten()
+    yield from ((name, set(own[torch.isin(root, channels)].tolist())) for name, own, root in group.outputs)
+
+
+def outputs_of(groups: Iterable[Group]) -> Counter[str]:
+    """How many outputs of each layer are in groups, in several of them or not."""
+    found: dict[str, list[Tensor]] = {}
+    for group in groups:
+        for name, own, _ in group.outputs:
+            found.setdefault(name, []).append(own)
+    return Counter({name: len(torch.cat(own).unique()) for name, own in found.items()})
+
+
+def overlapping(groups: dict[str, Group]) -> list[list[str]]:
+    """Gather the roots of groups that have outputs in common, as heads have with what is in each of them."""
+    divided = {root: group for root, group in groups.items() if group.divided}
+    gathered = _connected({root: [name for name, _, _ in group.outputs] for root, group in divided.items()})
+    of_root = {root: roots for roots in gathered for root in roots}
+    found = [of_root.get(root, [root]) for root in groups]
+    return [roots for number, roots in enumerate(found) if roots not in found[:number]]
+
+
+def layer_of(root: str) -> str:
+    """The layer of a group's root."""
+    layer, slash, dimension = root.rpartition("/")
+    return layer if slash and dimension.isdigit() else root
+
+
 class Members:
     """Which classes of channels the indices of layers, norms, readers and other tensors belong to, each (C,)."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
         self.outputs: dict[str, Tensor] = {}
         self.norms: dict[str, Tensor] = {}
         self.inputs: dict[str, Tensor] = {}
         self.others: dict[tuple[str, int], Tensor] = {}
+        self.averages: dict[str, Tensor] = {}
 
-    def group(self, root: str, classes: Sequence[int], size: int) -> Group:
-        """Describe classes of which each has M channels of the root; `size` is the number of all classes."""
-        own = self.outputs[root]
-        row = torch.full((size,), -1)
-        row[torch.tensor(classes)] = torch.arange(len(classes))
-        unit = _units_of(own, row)
-        units = unit.argsort(stable=True)[(unit < 0).sum() :].view(len(classes), -1)
+    def outputs_of(self, root: str) -> Tensor | None:
+        """The classes (C,) of a root's outputs; None where there is none."""
+        layer = layer_of(root)
+        if layer not in self.outputs:
+            return None
+        rows = self._rows(layer)
+        row = int(root.rpartition("/")[2]) if layer != root else 0
+        return rows[row] if row < len(rows) and (len(rows) > 1) == (layer != root) else None
 
-        def entries(of: dict) -> list:
-            found = [(name, *_numbered(vector, row, units)) for name, vector in of.items()]
-            return [entry for entry in found if len(entry[1])]
+    def roots(self) -> dict[str, Tensor]:
+        """The classes of the outputs of each root that there could be."""
+        found = {}
+        for name in self.outputs:
+            rows = self._rows(name)
+            found |= {f"{name}/{number}": row for number, row in enumerate(rows)} if len(rows) > 1 else {name: rows[0]}
+        return found
 
-        parts = [entries(of) for of in (self.outputs, self.norms, self.inputs, self.others)]
-        return Group(root, len(own), units, *parts)
+    def _rows(self, layer: str) -> Tensor:
+        """The classes of a layer's outputs along each dimension, the last first: others may come to be of one place."""
+        return self._classes.parts_of(self.outputs[layer]).flip(0)
+
+    def groups(self, chosen: list[tuple[str, list[int]]]) -> list[Group]:
+        """Describe a group for each root with some classes, of which each has M channels of it."""
+        owner, row = torch.full((2, self._classes.count), -1)
+        for number, (_, classes) in enumerate(chosen):
+            owner[classes], row[classes] = number, torch.arange(len(classes))
+        groups = []
+        for root, classes in chosen:
+            own = self.outputs_of(root)
+            unit = torch.where(owner[own] == len(groups), row[own], -1).masked_fill(own < 0, -1)
+            units = unit.argsort(stable=True)[(unit < 0).sum() :].view(len(classes), -1)
+            groups.append(Group(root, len(own), units))
+        for kind in ("outputs", "norms", "inputs", "others", "averages"):
+            for name, vector in getattr(self, kind).items():
+                parts = self._classes.parts_of(vector)
+                owners = owner[parts].masked_fill(parts < 0, -1)
+                for number in owners.unique().tolist():
+                    if number >= 0:
+                        unit = torch.where(owners == number, row[parts], -1).amax(0)
+                        getattr(groups[number], kind).append((name, *_numbered(unit, groups[number].units)))
+        return groups
 
 
-def _units_of(vector: Tensor, row: Tensor) -> Tensor:
-    """The unit that each index of a vector of classes belongs to; -1 for none."""
-    return row[vector].masked_fill(vector < 0, -1)
-
-
-def _numbered(vector: Tensor, row: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices of a vector of classes that belong to a unit, and the root's channels that they stand for."""
-    unit = _units_of(vector, row)
+def _numbered(unit: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices that belong to a unit, of each its unit, and the root's channels that they stand for."""
     own = (unit >= 0).nonzero().flatten()
     unit = unit[own]
     if units.shape[1] == 1:
@@ -113,32 +200,33 @@ def find_groups(members: Members, free: Tensor, known: Container[str] = ()) -> t
     """
     classes = {
         name: [number for number in dict.fromkeys(vector.tolist()) if number >= 0 and free[number]]
-        for name, vector in members.outputs.items()
+        for name, vector in members.roots().items()
     }
+    widths = {name: len(members.outputs[layer_of(name)]) for name in classes}
     held: dict[int, str] = {}
-    groups = []
+    chosen = []
     for names in reversed(_connected(classes)):
         left = {name: classes[name] for name in names}
         while any(left.values()):
             root = min(
                 (name for name in reversed(names) if left[name]),
-                key=lambda name: (name not in known, -len(left[name]), len(members.outputs[name])),
+                key=lambda name: (name not in known, -len(left[name]), widths[name]),
             )
-            counts = Counter(members.outputs[root].tolist())
+            counts = Counter(members.outputs_of(root).tolist())
             sizes = Counter(counts[number] for number in left[root])
             usual = sizes.most_common(1)[0][0]
             taken = [number for number in left[root] if counts[number] == usual]
             odd = set(left[root]) - set(taken)
             held |= dict.fromkeys(odd, "unequal numbers of them are coupled")
-            groups.append(members.group(root, taken, len(free)))
+            chosen.append((root, taken))
             gone = {*taken, *odd}
             left = {name: [number for number in numbers if number not in gone] for name, numbers in left.items()}
-    return groups, held
+    return members.groups(chosen), held
 
 
-def _connected(classes: dict[str, list[int]]) -> list[list[str]]:
+def _connected(classes: dict[str, list[Hashable]]) -> list[list[str]]:
     """Gather the layers that have classes in common, in the order of their first ones."""
-    of_class: dict[int, str] = {}
+    of_class: dict[Hashable, str] = {}
     leader: dict[str, str] = {name: name for name in classes}
 
     def first(name: str) -> str:

@@ -11,15 +11,24 @@ NONE = -1
 MEET = "they meet the image, or constants, channel by channel"
 PICKED = "the network takes them by their number"
 CUT = "the network divides them at a fixed place"
+COUNTED = "the network counts one by the other"
 
 
 class Labels:
-    """Labels 0, 1, 2, ...; those that are coupled form a class, and a class with a held label stays."""
+    """Labels 0, 1, 2, ...; those that are coupled form a class, and a class with a held label stays.
+
+    A label may be composed of others: where 12 channels are seen as 3 heads of 4, each of them goes with its head, and
+    with its place in all heads. Composed ones go with any of their parts, and not by themselves.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._pairs: list[tuple[Tensor, Tensor]] = []
         self._held: list[tuple[Tensor, str]] = []
+        #: Labels (n,), and the parts (k, n) that they are composed of.
+        self._composed: list[tuple[Tensor, Tensor]] = []
+        #: Labels of dimensions that have to be of one size.
+        self._equal: list[tuple[Tensor, Tensor]] = []
 
     def new(self, number: int) -> Tensor:
         """Return labels (number,) that nothing has yet."""
@@ -28,6 +37,8 @@ class Labels:
 
     def couple(self, labels: Tensor, others: Tensor, reason: str) -> None:
         """Let labels (C,) go with others (C,), or stay, for this reason, where the others are `NONE`."""
+        if labels is others:
+            return
         self._held += [(labels[others == NONE], reason), (others[labels == NONE], reason)]
         differ = (labels != others) & (labels != NONE) & (others != NONE)
         self._pairs.append((labels[differ], others[differ]))
@@ -36,8 +47,49 @@ class Labels:
         """Let labels stay."""
         self._held.append((labels, reason))
 
-    def classes(self) -> Tensor:
-        """Return the class of each label, the smallest label in it, (count,)."""
+    def merge(self, parts: list[Tensor]) -> Tensor:
+        """Return labels (n,) that are composed of those in the same place of each part, (n,)."""
+        labels = self.new(len(parts[0]))
+        self._composed.append((labels, torch.stack(parts)))
+        return labels
+
+    def split(self, labels: Tensor) -> list[Tensor]:
+        """Return labels for each dimension of labels that differ, of any shape, which are composed of them."""
+        if (known := self._known_parts(labels)) is not None:
+            return known
+        parts = [self.new(size) for size in labels.shape]
+        self._composed.append((labels.flatten(), torch.stack([grid.flatten() for grid in _grid(parts)])))
+        return parts
+
+    def _known_parts(self, labels: Tensor) -> list[Tensor] | None:
+        """The parts of labels that were merged, where they lie along these dimensions."""
+        for merged, parts in self._composed:
+            if torch.equal(merged, labels.flatten()) and len(parts) == labels.dim():
+                rows = [
+                    row.view(labels.shape).movedim(dim, 0).flatten(1)[:, 0].contiguous()
+                    for dim, row in enumerate(parts)
+                ]
+                if all(torch.equal(grid.flatten(), row) for grid, row in zip(_grid(rows), parts, strict=True)):
+                    return rows
+        return None
+
+    def count_alike(self, labels: Tensor, others: Tensor) -> None:
+        """Let two dimensions keep equal sizes."""
+        self._equal.append((labels, others))
+
+    def classes(self) -> Classes:
+        """Return what goes together, now that all is known."""
+        while True:
+            number = self._connected()
+            if self._compose_alike(number):
+                continue
+            classes = Classes(number, self._parts(number))
+            if not self._size_alike(classes):
+                classes.hold(self._held)
+                return classes
+
+    def _connected(self) -> Tensor:
+        """The class of each label, the smallest label in it, (count,)."""
         smallest = torch.arange(self.count)
         if not self._pairs:
             return smallest
@@ -53,10 +105,106 @@ class Labels:
                 return smallest
             smallest = found
 
-    def held(self, classes: Tensor) -> dict[int, str]:
-        """Return the classes that stay, with the first reason for each."""
-        reasons: dict[int, str] = {}
-        for labels, reason in self._held:
-            for number in classes[labels[labels != NONE]].unique().tolist():
-                reasons.setdefault(number, reason)
-        return reasons
+    def _compose_alike(self, number: Tensor) -> bool:
+        """Couple the parts of labels of one class; whether any were not. Those with unequal numbers of parts stay."""
+        found, first = False, torch.full((self.count,), NONE)
+        for size in sorted({len(parts) for _, parts in self._composed}):
+            alike = [(labels, parts) for labels, parts in self._composed if len(parts) == size]
+            labels, parts = torch.cat([labels for labels, _ in alike]), torch.cat([parts for _, parts in alike], 1)
+            own = number[labels]
+            mixed = first[own] != NONE
+            self.hold(labels[mixed], CUT)
+            self.hold(parts[:, mixed].flatten(), CUT)
+            own, parts = own[~mixed], parts[:, ~mixed]
+            leader = torch.full((self.count,), NONE)
+            leader[own] = first[own] = torch.arange(len(own))
+            others = parts[:, leader[own]]
+            differ = _numbers(number, parts) != _numbers(number, others)
+            if differ.any():
+                self.couple(parts[differ], others[differ], CUT)
+                found |= bool(((parts != NONE) & (others != NONE) & differ).any())
+        return found
+
+    def _parts(self, number: Tensor) -> Tensor:
+        """The classes that each class is composed of, (K, count), itself where it is not, and `NONE`."""
+        most = max((len(parts) for _, parts in self._composed), default=1)
+        table = torch.full((most, self.count), NONE)
+        table[0] = torch.arange(self.count)
+        for labels, parts in self._composed:
+            table[:, number[labels]] = NONE
+            table[: len(parts), number[labels]] = _numbers(number, parts)
+        found = table
+        while True:
+            # Of each part its parts; rows without any are left out.
+            rows = [_numbers(row, part) for part in found for row in table]
+            deeper = torch.stack([row for row in rows if bool((row != NONE).any())])
+            if deeper.shape == found.shape and torch.equal(deeper, found):
+                return found
+            found = deeper
+
+    def _size_alike(self, classes: Classes) -> bool:
+        """Couple dimensions that have to be of one size, unless they are so anyway; whether any were not."""
+        found, left = False, []
+        for labels, others in self._equal:
+            if classes.size_of(labels) == classes.size_of(others):
+                left.append((labels, others))
+                continue
+            found = True
+            if len(labels) == len(others):
+                self.couple(labels, others, COUNTED)
+            else:
+                self.hold(labels, COUNTED)
+                self.hold(others, COUNTED)
+        self._equal = left
+        return found
+
+
+class Classes:
+    """Classes of labels, by number; those that others are composed of are theirs to go with."""
+
+    def __init__(self, number: Tensor, parts: Tensor) -> None:
+        self._number = number
+        self.parts = parts
+        #: Why a class stays, by its number.
+        self.held: dict[int, str] = {}
+
+    @property
+    def count(self) -> int:
+        """One more than the largest number."""
+        return len(self._number)
+
+    def of(self, labels: Tensor) -> Tensor:
+        """The numbers of the classes of labels, `NONE` for none."""
+        return _numbers(self._number, labels)
+
+    def parts_of(self, numbers: Tensor) -> Tensor:
+        """The classes (K, n) that classes (n,) are composed of, or are, as many rows as there have to be."""
+        rows = self.parts[:, numbers].masked_fill(numbers == NONE, NONE)
+        return rows[(rows != NONE).any(1)] if len(rows) > 1 else rows
+
+    def gone(self, parts: Tensor) -> Tensor:
+        """Which classes, a boolean for each, go with those that are gone and that nothing composes."""
+        return (parts[self.parts] & (self.parts != NONE)).any(0)
+
+    def size_of(self, labels: Tensor) -> tuple:
+        """What the size of a dimension depends on: how many there are of which classes, and of their parts."""
+        rows = self.parts_of(self.of(labels))
+        if len(rows) == 1:
+            return (len(labels), [sorted(rows[0].tolist())])
+        return (len(labels), sorted(row.unique().tolist() for row in rows))
+
+    def hold(self, held: list[tuple[Tensor, str]]) -> None:
+        """Let classes stay, and their parts, each for the first reason."""
+        for labels, reason in held:
+            numbers = self.of(labels)
+            for number in self.parts_of(numbers[numbers != NONE]).unique().tolist():
+                self.held.setdefault(number, reason)
+
+
+def _numbers(table: Tensor, labels: Tensor) -> Tensor:
+    """What a table says of labels of any shape; `NONE` of none."""
+    return table[labels].masked_fill(labels == NONE, NONE)
+
+
+def _grid(parts: list[Tensor]) -> tuple[Tensor, ...]:
+    return torch.meshgrid(parts, indexing="ij")

@@ -8,25 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from secateur.channels import weighted
-from secateur.channels.labels import CUT, MEET, NONE, PICKED
+from secateur.channels import moving, weighted
+from secateur.channels.labels import CUT, NONE
 
 if TYPE_CHECKING:
     from secateur.channels.tracing import Trace
 
 #: Number by number, and not marked so by torch.
 POINTWISE = {"_prelu_kernel", "_to_copy", "hardswish", "log_sigmoid_forward", "rrelu_with_noise"}
-#: These move numbers about, and the same is done with their labels.
-MOVING = {
-    "_unsafe_view", "alias", "channel_shuffle", "constant_pad_nd", "detach", "diagonal", "expand", "flip", "gather",
-    "index", "index_select", "lift_fresh", "native_channel_shuffle", "permute", "pixel_shuffle", "pixel_unshuffle",
-    "repeat", "roll", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unfold",
-    "unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "view",
-}  # fmt: skip
-#: These take numbers by their place, which is another one when channels before them have gone.
-BY_NUMBER = {"gather", "index", "index_select", "roll", "unfold"}
-#: These leave dimensions where they are.
-IN_PLACE = {"slice", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "alias", "detach", "flip"}
 #: These look at the last dimensions alone, as many as their names say.
 SPATIAL = re.compile(
     r"(_?adaptive_avg_pool|adaptive_max_pool|avg_pool|max_pool|mkldnn_adaptive_avg_pool|mkldnn_max_pool|_?upsample_"
@@ -38,7 +27,7 @@ REDUCING = {
     "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
 }  # fmt: skip
 #: Each number depends on all others along one dimension.
-ALONG = {"_log_softmax", "_softmax", "cummax", "cumprod", "cumsum", "logcumsumexp", "sort"}
+ALONG = {"_log_softmax", "_safe_softmax", "_softmax", "cummax", "cumprod", "cumsum", "logcumsumexp", "sort"}
 
 
 def operation_name(func: Any) -> str:
@@ -63,8 +52,8 @@ def follow(trace: Trace, func: Any, args: Any, kwargs: Any, inputs: list[Tensor]
         return
     if torch.Tag.pointwise in func.tags or name in POINTWISE or name.endswith("_like"):
         weighted.pointwise(trace, inputs, results[0])
-    elif name in MOVING:
-        _move(trace, name, func, args, kwargs, results)
+    elif name in moving.MOVING:
+        moving.move(trace, name, func, args, kwargs, results)
     elif name in ("cat", "stack"):
         _join(trace, bound["tensors"], bound.get("dim", 0), results[0], name == "stack")
     elif name == "convolution":
@@ -85,6 +74,8 @@ def follow(trace: Trace, func: Any, args: Any, kwargs: Any, inputs: list[Tensor]
         _reduce(trace, name, inputs[0], bound, results)
     elif name in ALONG:
         _pass_on(trace, inputs[0], results, [bound.get("dim", -1)], f"{name.strip('_')} takes them together")
+    elif name.startswith("_scaled_dot_product") and "value" in bound:
+        weighted.attend(trace, bound, results[0])
     elif name == "copy":
         _copy(trace, *args[:2])
     elif name == "glu":
@@ -98,89 +89,11 @@ def follow(trace: Trace, func: Any, args: Any, kwargs: Any, inputs: list[Tensor]
 def give_up(trace: Trace, func: Any, inputs: list[Tensor], results: list[Tensor]) -> None:
     """Let all stay that an operation reads, and count nothing in what it puts out."""
     name = operation_name(func)
-    reason = "attention mixes them" if "attention" in name else f"nothing is known of what {name} does with them"
+    reason = f"nothing is known of what {name} does with them"
     for tensor in inputs:
         trace.hold(tensor, range(tensor.dim()), reason)
     for result in results:
         trace.set(result, (None,) * result.dim())
-
-
-def _move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: list[Tensor]) -> None:
-    """Do with the labels along each dimension what is done with the numbers."""
-    source, *rest = args
-    axes: list[list[Tensor | None]] = [[None] * result.dim() for result in results]
-    if name == "constant_pad_nd":
-        rest = [rest[0], NONE]
-    for dim, labels in enumerate(trace.axes(source) or ()):
-        if labels is None:
-            continue
-        spread = labels.view([-1 if other == dim else 1 for other in range(source.dim())]).expand(source.shape)
-        moved = func(spread.to(source.device).contiguous(), *rest, **kwargs)
-        if "channel_shuffle" in name and dim == source.dim() - 3:
-            _lies_along(trace, labels.view(rest[0], -1), None)
-        pieces = []
-        for number, piece in enumerate(moved if isinstance(moved, tuple | list) else [moved]):
-            place = dim if piece.dim() == source.dim() else None
-            stays = place if name in IN_PLACE or (place is not None and piece.shape[dim] == 1) else None
-            where, along = _lies_along(trace, piece.cpu(), place, stays)
-            if where is None:
-                continue
-            pieces.append(along)
-            if axes[number][where] is not None:
-                trace.labels.hold(axes[number][where], f"{name} mixes them")
-                trace.labels.hold(along, f"{name} mixes them")
-            axes[number][where] = along
-        if len(labels) > 1:
-            _divide(trace, name, labels, pieces)
-    for result, found in zip(results, axes, strict=True):
-        trace.set(result, tuple(found))
-
-
-def _lies_along(
-    trace: Trace, spread: Tensor, prefer: int | None, stays: int | None = None
-) -> tuple[int | None, Tensor]:
-    """Find the dimension of a tensor along which its labels differ; returns it, and the labels along it.
-
-    Where they differ along several, as channels do that are seen as groups, one is left, and those that stand in one
-    place of it go together: the dimension `prefer`, or the largest, whose size is the one that was not given. Labels
-    that do not differ at all are those along `stays`, if that is known.
-    """
-    varying = [
-        dim
-        for dim, size in enumerate(spread.shape)
-        if size > 1 and spread.numel() and bool((spread != spread.narrow(dim, 0, 1)).any())
-    ]
-    if not varying:
-        there = spread.flatten()[:1]
-        return (None, there) if stays is None or not spread.numel() else (stays, there.expand(spread.shape[stays]))
-    where = prefer if prefer in varying else max(varying, key=lambda dim: (spread.shape[dim], dim))
-    for dim in range(spread.dim()):
-        if dim not in varying:
-            spread = spread.narrow(dim, 0, 1)
-    rows = spread.movedim(where, -1).flatten(0, -2) if spread.dim() > 1 else spread.unsqueeze(0)
-    for row in rows[1:]:
-        trace.labels.couple(rows[0], row, MEET)
-    return where, rows[0]
-
-
-def _divide(trace: Trace, name: str, labels: Tensor, pieces: list[Tensor]) -> None:
-    """Couple what stands in one place of parts of one size; hold what is cut otherwise, or taken by its number."""
-    if not pieces:
-        trace.labels.hold(labels, PICKED)
-        return
-    for piece in pieces:
-        size = len(piece)
-        if torch.equal(piece, labels) or size > len(labels) or name == "constant_pad_nd":
-            continue
-        if name in BY_NUMBER:
-            trace.labels.hold(labels, PICKED)
-        elif size == len(labels) or name in ("t", "transpose", "permute", "view", "_unsafe_view"):
-            continue
-        elif len(labels) % size == 0 and bool((labels.view(-1, size) == piece).all(1).any()):
-            for part in labels.view(-1, size)[1:]:
-                trace.labels.couple(labels[:size], part, CUT)
-        elif name not in ("channel_shuffle", "native_channel_shuffle", "pixel_shuffle"):
-            trace.labels.hold(labels, CUT)
 
 
 def _join(trace: Trace, tensors: list[Tensor], dim: int, result: Tensor, stacked: bool) -> None:

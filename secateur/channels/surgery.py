@@ -21,8 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
+from secateur.channels.averages import average_over_all, average_over_left
 from secateur.channels.coupling import Coupling, KeptIndices, Removal
-from secateur.channels.groups import Group
+from secateur.channels.folding import make_plain
+from secateur.channels.groups import Group, layer_of
 from secateur.channels.tracing import Operation, tensors_of
 from secateur.pruning.layers import execution_order, inputs_first, outputs_first, prunable_layers
 from secateur.utils.errors import UserError, one_line
@@ -96,25 +98,25 @@ class Surgery:
         """The layers, but the last, that have outputs which cannot be removed."""
         layers = prunable_layers(self.network)
         order = list(dict.fromkeys(execution_order(self.network, self.example)))
-        free: Counter[str] = Counter()
+        free: dict[str, set[int]] = {}
         for group in self.groups.values():
             if len(group.units) > 1:
-                free.update({name: len(own) for name, own, _ in group.outputs})
+                for name, own, _ in group.outputs:
+                    free.setdefault(name, set()).update(own.tolist())
         fixed = {}
         for name in [*order[:-1], *(name for name in layers if name not in order)]:
             there = outputs_first(layers[name]).shape[0]
-            if free[name] < there and there > 1:
+            going = len(free.get(name, ()))
+            if going < there and there > 1:
                 reason = self._why(name) if name in order else "the network does not use the layer in evaluation mode"
-                fixed[name] = Held(there - free[name], there, reason)
+                fixed[name] = Held(there - going, there, reason)
         return fixed
 
     def _why(self, name: str) -> str:
         """Why outputs of a layer stay: the most frequent reason."""
         if self._broken.get(name):
             return self._broken[name]
-        held = self._coupling.held
-        numbers = self._coupling.makes.get(name, torch.tensor([])).tolist()
-        reasons = Counter(held[number] for number in numbers if number in held)
+        reasons = Counter(self._coupling.reasons(name))
         return reasons.most_common(1)[0][0] if reasons else "they can only go all together"
 
     def _channels(self, root: str, units: list[int]) -> list[int]:
@@ -178,6 +180,7 @@ class Surgery:
                     continue  # it makes numbers of another precision itself
                 raise
             break
+        average_over_all(network)
         try:
             self._coupling.cut(network, removals, indices=False)
             with evaluation_mode(network):
@@ -191,9 +194,13 @@ class Surgery:
 
 
 def _probe(group: Group, number: int) -> list[int]:
-    """Choose units to try: of one group two, of the next three, as what counts channels may count on equal numbers."""
+    """Choose units to try: of one group two, of the next three, as what counts channels may count on equal numbers.
+
+    At most a third of them, so that what is left still depends on the image.
+    """
     last = len(group.units) - 1
-    return group.removable(dict.fromkeys((0, last, (last + 1) // 2)[: 2 + number % 2]))
+    tried = max(1, min(2 + number % 2, len(group.units) // 3))
+    return group.removable(dict.fromkeys((0, last, (last + 1) // 2)[:tried]))
 
 
 def _difference(found: object, expected: object) -> float:
@@ -210,9 +217,12 @@ def _difference(found: object, expected: object) -> float:
 def replay(network: nn.Module, example: Tensor, history: Iterable[Iterable[Removal]]) -> None:
     """Repeat all cuts of a `history` on a network that is as it was before the first of them.
 
-    Raises `ValueError` where a layer or a channel is not there.
+    Where the layers of a cut are not there it is made of plain layers first, see `secateur.channels.folding`. Raises
+    `ValueError` where a layer or a channel is not there then.
     """
     for cuts in history:
+        if {layer_of(root) for root, _ in cuts} - prunable_layers(network).keys():
+            make_plain(network)
         try:
             Coupling(network, example).cut(network, cuts)
         except CANNOT as error:
@@ -227,6 +237,8 @@ def zero_channels(network: nn.Module, group: Group, channels: Tensor) -> None:
     make another number of zero, as a sigmoid does.
     """
     modules, tensors = dict(network.named_modules()), dict(tensors_of(network))
+    for name, own, root in group.averages:
+        average_over_left(modules[name], own[torch.isin(root, channels)])
     for name, own, root in (*group.outputs, *group.norms):
         rows = own[torch.isin(root, channels)]
         module = modules[name]
@@ -243,10 +255,14 @@ def zero_channels(network: nn.Module, group: Group, channels: Tensor) -> None:
 
 @torch.no_grad()
 def _vary(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw anew, from [0.5, 1.5), each tensor whose numbers are all equal, as norms and scales are at first.
+    """Let no number hide what is behind it.
 
-    A scale near zero would hide what is behind it, and neutral norms cannot tell one channel from another.
+    Each tensor whose numbers are all equal, as norms and scales are at first, is drawn anew from [0.5, 1.5): a scale
+    near zero hides a layer, and neutral norms cannot tell one channel from another. Small weights become as large as
+    keeps what they read, on average: attention of small numbers is a mean, whatever it is scaled by.
     """
     for _, tensor in tensors_of(network):
         if tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        elif tensor.dim() > 1 and bool(tensor.any()):
+            tensor.mul_(max(1.0, float(tensor[0].numel() ** -0.5 / tensor.std())))

@@ -21,12 +21,13 @@ from torch.utils._pytree import tree_flatten
 
 from secateur.channels.labels import MEET, NONE, Labels
 from secateur.channels.operations import follow, give_up, operation_name
+from secateur.channels.sizes import Attribute, Sizes, attributes_counted
 from secateur.utils.modes import evaluation_mode
 
 #: The labels along each dimension of a tensor; None where channels are not counted there.
 Axes = tuple[Tensor | None, ...]
 #: Modules that count the channels of what they read.
-COUNTING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm)
+COUNTING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(eq=False)
@@ -41,6 +42,9 @@ class Operation:
 class Trace(TorchDispatchMode):
     """The labels of all tensors while the network runs, and what is known afterwards."""
 
+    #: False: nothing is compiled here, and torch would import its compiler to be told so, which takes seconds.
+    _should_skip_dynamo = staticmethod(bool)
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.labels = Labels()
@@ -52,6 +56,16 @@ class Trace(TorchDispatchMode):
         self.makes: dict[str, Tensor] = {}
         #: By the name of a module with a weight: the operations that use it.
         self.uses: dict[str, list[Operation]] = {}
+        #: By the name of a module that takes statistics over channels: their labels.
+        self.averages: dict[str, Tensor] = {}
+        #: What attributes of modules count.
+        self.counts: dict[Attribute, Tensor] = {}
+        #: By the id of a convolution's weight: the labels of the channels that it reads.
+        self.image_channels: dict[int, Tensor | None] = {}
+        #: The sizes of what a tensor is about to be seen as, if the network gives them.
+        self.sizes: list[int] | None = None
+        #: The modules that are running, the innermost last.
+        self.running: list[str] = []
         # Tensors are kept, so that no other gets their id.
         self._axes: dict[int, tuple[Tensor, Axes]] = {}
         self._owner: dict[int, str] = {}
@@ -91,6 +105,24 @@ class Trace(TorchDispatchMode):
         self.labels.couple(labels, others, reason)
         return torch.where(labels == NONE, others, labels)
 
+    def count(self, attribute: Attribute, labels: Tensor) -> None:
+        """Note that an attribute is the number of these labels."""
+        if attribute in self.counts:
+            self.labels.count_alike(self.counts[attribute], labels)
+        self.counts.setdefault(attribute, labels)
+
+    def average(self, labels: Tensor | None, reason: str) -> None:
+        """Note that the module that runs takes statistics over labels."""
+        if labels is None:
+            return
+        name = self.running[-1] if self.running else ""
+        if (labels == NONE).any() or (name in self.averages and len(self.averages[name]) != len(labels)):
+            self.labels.hold(labels, reason)
+        elif name in self.averages:
+            self.labels.couple(self.averages[name], labels, reason)
+        else:
+            self.averages[name] = labels
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and follow what it does."""
         kwargs = kwargs or {}
@@ -118,39 +150,47 @@ class Trace(TorchDispatchMode):
             self.uses.setdefault(owners[0], []).append(operation)
         self._made_by |= {id(tensor): operation for tensor in made}
 
-    def _read(self, name: str, module: nn.Module, tensor: Tensor) -> None:
-        """Note which channels a module reads."""
-        labels = self._along_channels(module, tensor)
+    def _leave(self, _module: nn.Module, _inputs: Any, _outputs: Any) -> None:
+        self.running.pop()
+
+    def _read(self, name: str, tensor: Tensor) -> None:
+        """Note which channels a norm reads."""
+        axes = self.axes(tensor)
+        labels = axes[1] if axes and len(axes) > 1 else None
         if labels is not None and name in self.reads:
-            self.labels.couple(self.reads[name], labels, "a layer that is used twice reads them beside others")
+            self.labels.couple(self.reads[name], labels, "a norm that is used twice reads them beside others")
         if labels is not None:
             self.reads.setdefault(name, labels)
 
-    def _make(self, name: str, module: nn.Module, tensor: Tensor) -> None:
-        """Note which channels a layer puts out."""
-        labels = self._along_channels(module, tensor)
-        if labels is not None:
-            self.makes.setdefault(name, labels)
-
-    def _along_channels(self, module: nn.Module, tensor: Any) -> Tensor | None:
-        axes = self.axes(tensor) if isinstance(tensor, Tensor) else None
-        if isinstance(module, nn.Linear):
-            behind = 1
-        else:
-            behind = len(module.kernel_size) + 1 if isinstance(module, _ConvNd) else len(axes or ()) - 1
-        return axes[-behind] if axes and 0 < behind <= len(axes) else None
+    def read_weights(self, network: nn.Module) -> None:
+        """Note which channels Linear layers and convolutions read and put out, by the weights that were used."""
+        for name, module in network.named_modules():
+            axes = self.axes(module.weight) if isinstance(module, nn.Linear | _ConvNd) else None
+            if axes is None or self._owner.get(id(module.weight)) not in self.uses:
+                continue
+            groups, (outputs, inputs) = getattr(module, "groups", 1), axes[:2]
+            if groups > 1:
+                inputs = self.image_channels.get(id(module.weight))  # None where they are the image's
+            if getattr(module, "transposed", False):
+                each = module.out_channels // groups
+                alone = 1 < groups == module.in_channels
+                outputs = axes[0].repeat_interleave(each) if alone else axes[1].repeat(groups)
+                inputs = axes[0] if groups == 1 else inputs
+            self.makes[name] = outputs
+            if inputs is not None:
+                self.reads[name] = inputs
 
     @contextlib.contextmanager
     def watching(self, network: nn.Module) -> Iterator[None]:
         """Note what the modules of a network read and put out, while it runs."""
         handles = []
         for name, module in network.named_modules():
-            if isinstance(module, COUNTING):
-                look = lambda module, inputs, name=name: self._read(name, module, inputs[0]) if inputs else None  # noqa: E731
+            enter = lambda _module, _inputs, name=name: self.running.append(name)  # noqa: E731
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(self._leave, always_call=True))
+            if isinstance(module, _NormBase | nn.GroupNorm):
+                look = lambda _module, inputs, name=name: self._read(name, inputs[0]) if inputs else None  # noqa: E731
                 handles.append(module.register_forward_pre_hook(look))
-            if isinstance(module, nn.Linear | _ConvNd):
-                look = lambda module, _inputs, output, name=name: self._make(name, module, output)  # noqa: E731
-                handles.append(module.register_forward_hook(look))
         try:
             yield
         finally:
@@ -167,8 +207,15 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole block, which nobody can see into
     try:
-        with evaluation_mode(network), found.watching(network), found:
+        with (
+            evaluation_mode(network),
+            found.watching(network),
+            attributes_counted(network),
+            Sizes(found),
+            found,
+        ):
             outputs = network(example)
+            found.read_weights(network)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     for output in tree_flatten(outputs)[0]:

@@ -43,7 +43,7 @@ def convolve(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
     image, (outputs, inputs) = list(trace.known(source)), trace.known(weight)[:2]
     if bound["transposed"]:
         outputs, inputs = inputs, outputs
-    read = image[1]
+    trace.image_channels[id(weight)] = read = image[1]
     trace.hold(source, range(2, source.dim()), "convolution mixes them")
     number = source.shape[1]
     if groups == 1:
@@ -96,26 +96,52 @@ def batch_norm(trace: Trace, bound: dict[str, Any], inputs: list[Tensor], result
 
 
 def group_norm(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
-    """Each channel by itself where each is a group; else the statistics are those of several."""
-    source = bound["input"]
+    """Each channel by itself where each is a group, or the statistics are those of all; else they stay."""
+    source, reason = bound["input"], "a GroupNorm takes its statistics over several of them"
     axes = list(trace.known(source))
     for tensor in (bound["weight"], bound["bias"]):
         if tensor is not None:
             axes[1] = trace.couple(axes[1], trace.known(tensor)[0])
-    if bound["group"] < source.shape[1]:
-        trace.hold(source, [1], "a GroupNorm takes its statistics over several of them")
-        if axes[1] is not None:
-            trace.labels.hold(axes[1], "a GroupNorm takes its statistics over several of them")
+    if bound["group"] == 1:
+        trace.average(axes[1], reason)
+    elif bound["group"] < source.shape[1] and axes[1] is not None:
+        trace.labels.hold(axes[1], reason)
     trace.set(result, tuple(axes))
 
 
 def layer_norm(trace: Trace, bound: dict[str, Any], inputs: list[Tensor], result: Tensor) -> None:
-    """The statistics are those of all channels together."""
+    """The statistics are those of all channels together, of those that are left once some have gone."""
     source, number = bound["input"], len(bound["normalized_shape"])
-    for tensor in inputs:
-        last = range(tensor.dim() - number, tensor.dim())
-        trace.hold(tensor, last, "a LayerNorm takes its statistics over them")
-    trace.set(result, trace.known(source))
+    reason = "a LayerNorm takes its statistics over them"
+    axes = list(trace.known(source))
+    if number == 1:
+        for tensor in inputs[1:]:
+            axes[-1] = trace.couple(axes[-1], trace.known(tensor)[0])
+        trace.average(axes[-1], reason)
+    else:
+        for tensor in inputs:
+            trace.hold(tensor, range(tensor.dim() - number, tensor.dim()), reason)
+    trace.set(result, tuple(axes))
+
+
+def attend(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
+    """Queries (B, H, L, E), keys (B, H, S, E) and values (B, H, S, V) to (B, H, L, V): heads meet, and queries keys."""
+    query, key, value = (trace.known(bound[name]) for name in ("query", "key", "value"))
+    batch = [
+        trace.couple(trace.couple(*two), third) for *two, third in zip(query[:-2], key[:-2], value[:-2], strict=True)
+    ]
+    trace.couple(query[-1], key[-1])
+    reason = "attention takes them together"
+    for name in ("query", "key", "value"):
+        trace.hold(bound[name], [-2], reason)
+    mask = bound.get("attn_mask", bound.get("attn_bias"))
+    if mask is not None:
+        scores = result.new_empty((*result.shape[:-1], bound["key"].shape[-2]), device="meta")
+        trace.set(scores, (*batch, None, None))
+        summed = torch.empty_like(scores)
+        pointwise(trace, [scores, mask], summed)
+        batch = list(trace.known(summed)[:-2])
+    trace.set(result, (*batch, query[-2], value[-1]))
 
 
 def weight_norm(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:

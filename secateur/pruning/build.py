@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.channels.folding import fold_norms_of_weights
+from secateur.channels.folding import make_plain
 from secateur.config.option import options_of
 from secateur.config.registry import find_class
 from secateur.measuring.sparsity import layer_outputs
@@ -61,10 +61,19 @@ def build_criterion(
     return criterion
 
 
-def fold_norms(kind: str | type[Criterion], network: nn.Module, optimizer: torch.optim.Optimizer | None) -> list[str]:
-    """Fold the norms of weights before a criterion of channels looks at a network; returns what to tell the user."""
-    removes_channels = getattr(_class_of(kind), "unit", "") == "nodes"
-    return fold_norms_of_weights(network, optimizer) if removes_channels else []
+def prepare_network(
+    kind: str | type[Criterion], network: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> list[str]:
+    """Let a network, in place, be such that a criterion of channels can look at it; returns what to tell the user.
+
+    Norms of weights are folded into the weights, and torch's attention is opened; other criteria need neither.
+    """
+    return make_plain(network, optimizer) if removes_channels(kind) else []
+
+
+def removes_channels(kind: str | type[Criterion]) -> bool:
+    """Whether a criterion is one of channels."""
+    return getattr(_class_of(kind), "unit", "") == "nodes"
 
 
 def _class_of(kind: str | type[Criterion]) -> type[Criterion]:

@@ -14,7 +14,7 @@ from secateur.channels.surgery import Removal, replay
 from secateur.config.option import Configurable, option
 from secateur.measuring.sparsity import Sparsity, measure_sparsity
 from secateur.parallel.collectives import check_same_pruning
-from secateur.pruning.build import build_criterion, example_of, fold_norms, split_options
+from secateur.pruning.build import build_criterion, example_of, prepare_network, split_options
 from secateur.pruning.criterion import Criterion
 from secateur.pruning.masks import Holding, Masks, take_over
 from secateur.pruning.plan import Plan, PruningStep, Timeline, record_of, remember
@@ -35,7 +35,7 @@ class Pruner(Configurable):
 
     Parameters
     ----------
-    network: any module that takes images (N, C, H, W); its names in the `state_dict` do not change.
+    network: any module that takes images (N, C, H, W); names of its state_dict stay, unless `prepare_network` tells.
     criterion: the name of a criterion, a class derived from `Criterion`, or one that was made.
     sparsity: the fraction in [0, 1) to prune, `pruning_limit` of the command line.
     batches: (inputs, targets) on the network's device, an iterable that can be gone through again; scores look at the
@@ -95,19 +95,18 @@ class Pruner(Configurable):
     ) -> None:
         if sparsity is not None:
             options["pruning_limit"] = sparsity
-        own, of_criterion = split_options(type(self), options)
+        own, options = split_options(type(self), options)
         super().__init__(**own)
         self.network, self.batches, self.optimizer, self.seed = network, batches, optimizer, seed
         #: Told with the next pruning step.
         self._notices: list[str] = []
         if not isinstance(criterion, Criterion):
-            self._notices += fold_norms(criterion, network, optimizer)
+            self._notices += prepare_network(criterion, network, optimizer)
             masks = Masks(network, hold=not self.disable_masking)
             take_over(masks)
             image = example_of(batches, network) if example is None else example
-            criterion = build_criterion(
-                criterion, network, masks, loss, image, self.outer_layer_pruning, seed=seed, options=of_criterion
-            )
+            outer = self.outer_layer_pruning
+            criterion = build_criterion(criterion, network, masks, loss, image, outer, seed=seed, options=options)
         self.criterion, self.masks = criterion, criterion.masks
         criterion.rewinds = self.rewinds
         self.dense: Sparsity = measure_sparsity(network)
@@ -179,7 +178,8 @@ class Pruner(Configurable):
             for number, sparsity in enumerate(sparsities, start=1)
         ]
         if made and self.finished and self.reinitialise and self.fresh_network:
-            fresh = self.fresh_network(self.seed + 1).to(next(self.network.parameters()).device)
+            fresh = self.fresh_network(self.seed + 1).to(self.criterion.example.device)
+            prepare_network(type(self.criterion), fresh)
             replay(fresh, self.criterion.example, self.removed)
             self._rewind(Snapshot(fresh), at=0)
         elif made and self.rewinds:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from secateur.channels.compensation import compensate
-from secateur.channels.groups import Group
+from secateur.channels.groups import Group, Outputs, outputs_of, overlapping
 from secateur.channels.surgery import Removal, Surgery
 from secateur.config.option import option
 from secateur.pruning.criterion import Criterion
@@ -42,6 +42,13 @@ class StructuredCriterion(Criterion):
         "how the layers behind removed channels are changed: neuron merging (Kim et al., 2020), or fitted to what they "
         "gave before on --saliency_batches batches",
         choices=("none", "merge", "least_squares"),
+    )
+    round_to: int = option(
+        1,
+        "leave a multiple of N channels of each layer that has twice as many, the nearest one: kernels are fast on "
+        "multiples of 8; heads of attention are not rounded",
+        low=1,
+        metavar="N",
     )
     merge_threshold: float | None = option(
         None,
@@ -101,15 +108,13 @@ class StructuredCriterion(Criterion):
 
     def trace(self) -> Surgery:
         """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
-        known = {name for group in self.groups.values() for name, _, _ in group.outputs}
+        known = {*self.groups} | {name for group in self.groups.values() for name, _, _ in group.outputs}
         surgery = Surgery(self.network, self.example, known or None, self.ignored)
         if not self.groups:
             computed = dict.fromkeys(computed_layers(self.network), COMPUTED)
             self.left_out = computed | {name: str(held) for name, held in surgery.fixed.items()}
         self.groups = surgery.groups
-        self._left = Counter()
-        for group in self.groups.values():
-            self._left.update({name: len(own) for name, own, _ in group.outputs})
+        self._left = outputs_of(self.groups.values())
         # Those that cannot go have never gone.
         outputs = {name: len(outputs_first(layer)) for name, layer in prunable_layers(self.network).items()}
         self._dense = Counter(
@@ -134,11 +139,7 @@ class StructuredCriterion(Criterion):
     @property
     def nodes(self) -> int:
         """The nodes that can be removed now."""
-        return sum(int(group.nodes.sum()) for group in self.groups.values())
-
-    def _dense_nodes(self, group: Group) -> int:
-        """Those of a group; of a layer that is in several, its share."""
-        return sum(self._dense[name] * len(own) // self._left[name] for name, own, _ in group.outputs)
+        return sum(self._left.values())
 
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
         """Remove channels until this fraction of the nodes is gone, as nearly as whole groups allow."""
@@ -178,7 +179,8 @@ class StructuredCriterion(Criterion):
         masks = {root: torch.ones_like(score, dtype=torch.bool) for root, score in scores.items()}
         for root, channels in removals:
             masks[root][channels] = False
-        kept = self.nodes - sum(int(self.groups[root].nodes[units].sum()) for root, units in chosen.items())
+        lost = Outputs()
+        kept = self.nodes - sum(lost.add(self.groups[root], units) for root, units in chosen.items())
         notices = refused + compensate(surgery, removals, batches, self)
         changed = surgery.remove(removals)
         self.masks.keep_indices(changed)
@@ -196,34 +198,57 @@ class StructuredCriterion(Criterion):
         )
 
     def unit_scores(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Add up the scores of the channels that go together; on the CPU."""
-        return {root: scores[root].cpu()[group.units].sum(1) for root, group in self.groups.items()}
+        """Add up the scores of the channels that go together; on the CPU.
+
+        Of heads, and of what is in each of them, it is the mean: they are of many channels, each of which goes with
+        either of two units.
+        """
+        found = {}
+        for root, group in self.groups.items():
+            of_units = scores[root].cpu()[group.units]
+            found[root] = of_units.mean(1) if group.divided else of_units.sum(1)
+        return found
 
     def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
         """Say which units of which group go, given the scores of each group's units (N,)."""
-        alone = [[root] for root in scores] if self.distribution == "uniform" else [list(scores)]
+        alone = overlapping(self.groups) if self.distribution == "uniform" else [list(scores)]
         chosen: dict[str, list[int]] = {}
         for roots in alone:
-            groups = [self.groups[root] for root in roots]
-            wanted = (1 - sparsity) * sum(self._dense_nodes(group) for group in groups)
-            excess = sum(int(group.nodes.sum()) for group in groups) - wanted
+            here = outputs_of(self.groups[root] for root in roots)
+            # Of a layer that is in several, its share.
+            dense = sum(self._dense[name] * count // self._left[name] for name, count in here.items())
+            excess = sum(here.values()) - (1 - sparsity) * dense
             chosen |= self._lowest({root: scores[root] for root in roots}, excess)
         return chosen
 
     def _lowest(self, scores: dict[str, Tensor], excess: float) -> dict[str, list[int]]:
         """Take the units of the smallest scores, with about `excess` nodes; of equal scores the last ones go first."""
-        candidates = []
+        candidates, orders = [], {}
         for root, score in scores.items():
             values, nodes = score.tolist(), self.groups[root].nodes.tolist()
             order = sorted(range(len(values)), key=lambda unit, values=values: (values[unit], -unit))
-            going = self.groups[root].removable(order)
+            orders[root] = going = self.groups[root].removable(order)
             candidates += [(values[unit], root, unit, nodes[unit]) for unit in going if values[unit] < torch.inf]
         candidates.sort(key=lambda candidate: candidate[0])
         chosen: dict[str, list[int]] = {}
-        gone = 0
+        lost, gone = Outputs(), 0
         for _, root, unit, nodes in candidates:
+            if self.groups[root].divided:
+                nodes = lost.more(self.groups[root], unit)
             if gone + nodes / 2 > excess:  # without it the target is nearer
                 break
-            gone += nodes
+            gone += lost.add(self.groups[root], [unit]) if self.groups[root].divided else nodes
             chosen.setdefault(root, []).append(unit)
-        return chosen
+        return self._rounded(chosen, orders) if self.round_to > 1 else chosen
+
+    def _rounded(self, chosen: dict[str, list[int]], orders: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Let as many units of each group go that a multiple of `round_to` is left, in the order that they go in."""
+        found = {}
+        for root, units in chosen.items():
+            group = self.groups[root]
+            number, heads = len(units), group.divided and not root.endswith("/0")
+            if len(group.units) >= 2 * self.round_to and not heads:
+                left = max(1, round((len(group.units) - number) / self.round_to)) * self.round_to
+                number = max(0, len(group.units) - left)
+            found[root] = orders[root][:number]
+        return {root: units for root, units in found.items() if units}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import random
@@ -24,7 +25,7 @@ from secateur.data.prepare import Data, prepare_data
 from secateur.measuring.flops import Flops, count_flops
 from secateur.measuring.sparsity import Sparsity, layer_outputs, measure_sparsity
 from secateur.parallel.collectives import first_of_each_machine_first, gathered, size
-from secateur.pruning.build import build_criterion
+from secateur.pruning.build import build_criterion, prepare_network, removes_channels
 from secateur.pruning.masks import Masks
 from secateur.pruning.pruner import Pruner
 from secateur.runs.checkpoint import replay_removals, restore_checkpoint
@@ -80,12 +81,9 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     torch.manual_seed(options.seed)
     example = torch.zeros(1, *data.input_shape, device=device)
     hold = not settings["disable_masking"]
-    built = _build(found["model"], names["model"], model_options, data, settings, checkpoint, example, hold)
+    built = _build(found, names["model"], model_options, data, settings, checkpoint, example, hold)
     if device.type == "cpu":
         spare_memory(built.network)
-    loaded = []
-    if settings.external_weights:
-        loaded = load_external(settings.external_weights, built.network, partial=start.partial_checkpoint)
     if not start.eval:
         _check_batches(data, built.network, names["model"])
     loss = _loss(found["loss"], built.masks, settings)
@@ -126,7 +124,7 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     )
     if checkpoint and (start.eval or "prune_criterion" not in settings.given):
         run.model_spec |= _came_about(checkpoint)
-    run.notices = chosen + data.notices + loaded + notices_of(run, data_set)
+    run.notices = chosen + data.notices + built.notices + notices_of(run, data_set)
     if start.eval:
         external = settings.external_weights
         run.compared = {external.name: run} if external else _compared(run, registry, found["loss"])
@@ -144,10 +142,11 @@ class _Built:
     dense_outputs: dict[str, int]
     removed: list[list[Removal]]
     fresh_network: Callable[[int], nn.Module]
+    notices: list[str]
 
 
 def _build(
-    model: Callable[..., nn.Module],
+    found: dict[str, Any],
     name: str,
     options: dict[str, Any],
     data: Data,
@@ -156,7 +155,8 @@ def _build(
     example: Tensor,
     hold: bool,
 ) -> _Built:
-    """Build the network of a class, and make it what the checkpoint holds."""
+    """Build the network of a class, and make it what a checkpoint or a file of others holds."""
+    model = found["model"]
 
     def fresh_network(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -168,16 +168,24 @@ def _build(
     network = fresh_network(settings["seed"])
     flops = count_flops(network, example.cpu())
     network = network.to(example.device)
-    dense, dense_outputs = measure_sparsity(network), layer_outputs(network)
+    kind = found["prune_criterion"]
+    plain = copy.deepcopy(network) if removes_channels(kind) else network
+    prepare_network(kind, plain)  # as the criterion will have it
+    dense, dense_outputs = measure_sparsity(plain), layer_outputs(plain)
+    del plain
     removed = checkpoint.metadata.get("cuts", []) if checkpoint else []
     if removed:
         replay_removals(checkpoint, network, example)
+    kept = restore_checkpoint(checkpoint, network, hold).kept if checkpoint else {}
+    notices, partial = [], settings["partial_checkpoint"]
+    if settings.external_weights:
+        notices += load_external(settings.external_weights, network, partial=partial)
+    notices += prepare_network(kind, network)
     masks = Masks(network, hold=hold)
-    if checkpoint:
-        restore_checkpoint(checkpoint, network, masks)
+    masks.set(kept)
     if settings["channels_last"]:
         network = network.to(memory_format=torch.channels_last)
-    return _Built(network, masks, flops, dense, dense_outputs, removed, fresh_network)
+    return _Built(network, masks, flops, dense, dense_outputs, removed, fresh_network, notices)
 
 
 def _loss(kind: type[Loss], masks: Masks, settings: Settings) -> Loss:

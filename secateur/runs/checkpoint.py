@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from secateur.channels.folding import make_plain
 from secateur.channels.surgery import replay
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
@@ -36,14 +37,17 @@ def replay_removals(checkpoint: Checkpoint, network: nn.Module, example: Tensor)
         ) from error
 
 
-def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks) -> None:
-    """Load weights and masks into a network of the same kind.
+def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, hold: bool = True) -> Masks:
+    """Load weights into a network of the same kind; returns its masks, which are to `hold` or not.
 
-    Raises `UserError` where the file is damaged or belongs to another network, naming the first difference.
+    Attention is opened, and norms of weights are folded, where they are in the checkpoint. Raises `UserError` where the
+    file is damaged or belongs to another network, naming the first difference.
     """
     path = checkpoint.path
     tensors = read_tensors(path, checkpoint.metadata)
     state = {name: tensor for name, tensor in tensors.items() if not name.startswith(MASK_PREFIX)}
+    if not state.keys() <= network.state_dict().keys():
+        make_plain(network)
     own = network.state_dict()
     shared = own.keys() - _unshared(own).keys()
     missing, extra = own.keys() - state.keys() - shared, state.keys() - own.keys()
@@ -60,6 +64,7 @@ def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks)
         for name, tensor in tensors.items()
         if name.startswith(MASK_PREFIX)
     }
+    masks = Masks(network, hold)
     unknown = sorted(kept.keys() - masks.weights.keys())
     if unknown:
         raise UserError(f"the checkpoint {path.name} is of another network: it masks a layer {unknown[0]}")
@@ -70,6 +75,7 @@ def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, masks: Masks)
                 f"{tuple(mask.shape)}, not a boolean of the weight's shape {tuple(masks.weights[name].shape)}"
             )
     masks.set(kept)
+    return masks
 
 
 def _fits(tensor: Tensor, own: Tensor) -> bool:

@@ -135,12 +135,14 @@ def test_tracing_leaves_the_network_and_the_random_numbers_alone():
     assert all(module.training for module in network.modules())
 
 
-def test_a_norm_over_the_channels_holds_them():
-    network = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
-    surgery = Surgery(network, torch.zeros(1, 3))
+def test_a_norm_over_some_of_the_channels_holds_them():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 1), nn.GroupNorm(1, 4), nn.Conv2d(4, 2, 1)
+    )
+    surgery = Surgery(network, torch.rand(1, 3, 2, 2))
     assert list(surgery.groups) == ["2"]
     assert {name: str(held) for name, held in surgery.fixed.items()} == {
-        "0": "4 of 4: a LayerNorm takes its statistics over them"
+        "0": "4 of 4: a GroupNorm takes its statistics over several of them"
     }
 
 

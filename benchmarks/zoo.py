@@ -1,0 +1,306 @@
+"""What of the networks of torchvision and timm can lose channels, and whether what is left is right: docs/networks.md.
+
+    python3 benchmarks/zoo.py --results zoo.jsonl --seconds 150           # some networks; again, until none is left
+    python3 benchmarks/zoo.py --results zoo.jsonl --page docs/networks.md
+
+Each network is measured in a process of its own, with random weights and random statistics of norms, on small images.
+Half of the channels of each group go (in `errors` also a quarter, and nine tenths), and the outputs in float64 are
+compared with those of the network that has them at zero; where a norm takes its statistics over channels, over those
+that are left. The half is trained for one step, saved, loaded into a fresh network, and exported. timm and
+torch-pruning are used where they are installed.
+"""
+
+import argparse
+import copy
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from secateur.cli import ENVIRONMENT
+
+os.environ.update(ENVIRONMENT | os.environ)  # read when torch starts
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import secateur
+from secateur.channels.folding import make_plain
+from secateur.channels.groups import outputs_of
+from secateur.channels.surgery import Surgery, zero_channels
+from secateur.pruning.layers import outputs_first, prunable_layers
+from secateur.pruning.plan import remember
+from secateur.runs.model_zoos import timm_network, torchvision_network
+from secateur.utils.errors import one_line
+
+#: One of each of 40 families of timm.
+TIMM = [
+    "beit_base_patch16_224", "cait_xxs24_224", "coat_lite_tiny", "convit_tiny", "convmixer_768_32", "convnext_atto",
+    "convnextv2_atto", "crossvit_9_240", "cspresnet50", "deit3_small_patch16_224", "deit_tiny_patch16_224",
+    "densenet121", "dla34", "dm_nfnet_f0", "dpn48b", "edgenext_xx_small", "efficientformer_l1", "efficientnet_b0",
+    "eva02_tiny_patch14_224", "fastvit_t8", "fbnetc_100", "ghostnet_050", "hardcorenas_a", "hrnet_w18_small",
+    "inception_v4", "levit_128s", "mixer_s32_224", "mixnet_s", "mobilenetv3_small_050", "mobilenetv4_conv_small_050",
+    "mobilevit_xxs", "mvitv2_tiny", "nf_regnet_b0", "poolformer_s12", "pvt_v2_b0", "regnetx_002", "repvgg_a0",
+    "res2net50_14w_8s", "resmlp_12_224", "resnest14d", "resnetv2_50", "rexnet_100", "selecsls42", "seresnet50",
+    "skresnet18", "swin_tiny_patch4_window7_224", "tinynet_e", "vgg11_bn", "vit_tiny_patch16_224", "volo_d1_224",
+    "xception41", "xcit_nano_12_p16_224",
+]  # fmt: skip
+#: The sides of images, by what a name begins with; the first that fits.
+SIDES = {"inception": 96, "vit_h_14": 56, "vit_": 64, "swin": 64, "maxvit": 224, "googlenet": 64, "alexnet": 80}
+PAGE = """# Networks of others
+
+Which channels of the classifiers of torchvision, and of families of timm, can go, and whether what is left computes
+what it should. Made by `python3 benchmarks/zoo.py`, whose text says how.
+
+- channels: outputs of layers that can go, of all but the classes; in brackets with Torch-Pruning, or that it fails.
+  Layers that lose none are counted, and named below.
+- seconds: to trace and try all groups, to remove half of the channels, and to check that before; in brackets
+  Torch-Pruning's whole step, which checks nothing. One thread.
+- error: how far the outputs without a quarter, a half, or nine tenths of the channels are off those with zeros at most,
+  relative to the largest output, in float64.
+- then: a training step, a checkpoint in a fresh network, and torch.export of the half.
+
+| network | side | channels | layers with none | seconds | error | then |
+|---|---|---|---|---|---|---|"""
+CLASSES, FRACTIONS = 10, (0.25, 0.5, 0.9)
+#: More parameters than this are not measured, in millions: they take some 30 bytes each.
+MOST = 130
+
+
+def main() -> None:
+    """Measure networks that have no result yet, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, required=True, help="a file with a line of JSON for each network")
+    parser.add_argument("--names", nargs="+", help="networks to measure, as torchvision:resnet18 (default: all)")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no further network after this time")
+    parser.add_argument("--timeout", type=float, default=170, help="for one network, in seconds (default: %(default)s)")
+    parser.add_argument("--page", type=Path, help="write the page of what has been measured here")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        sys.stdout.write(json.dumps(measure(arguments.one)) + "\n")
+        return
+    rows = read(arguments.results)
+    if arguments.page:
+        arguments.page.write_text(page(rows), encoding="utf-8")
+        return
+    start = time.perf_counter()
+    waiting = [name for name in arguments.names or names() if name not in rows]
+    while waiting and time.perf_counter() - start < arguments.seconds:
+        row = measured_apart(waiting.pop(0), arguments.timeout)
+        with arguments.results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    sys.stdout.write(f"{len(waiting)} networks are left\n")
+
+
+def names() -> list[str]:
+    """All classifiers of torchvision, and what there is of the families of timm."""
+    from secateur.utils.torchvision_import import torchvision
+
+    found = [f"torchvision:{name}" for name in torchvision.models.list_models(module=torchvision.models)]
+    try:
+        import timm
+    except ImportError:
+        return found
+    return found + [f"timm:{name}" for name in TIMM if name in timm.list_models()]
+
+
+def read(path: Path) -> dict[str, dict]:
+    """Return the rows by network; of several for one, the last."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {row["network"]: row for row in map(json.loads, lines)}
+
+
+def measured_apart(name: str, timeout: float) -> dict:
+    """Measure a network in a process of its own; where that fails, why."""
+    command = [sys.executable, __file__, "--results", os.devnull, "--one", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        return json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return {"network": name, "failed": f"took more than {timeout:.0f} s"}
+    except (IndexError, ValueError):
+        return {"network": name, "failed": (done.stderr.strip().splitlines() or ["killed"])[-1][:200]}
+
+
+def build(name: str) -> tuple[nn.Module, Tensor]:
+    """Return a network, the same at each call, and an image."""
+    zoo, _, own = name.partition(":")
+    side = next((side for start, side in SIDES.items() if own.startswith(start)), 64)
+    torch.manual_seed(0)
+    if zoo == "torchvision":
+        network = torchvision_network(own, (3, side, side), CLASSES)
+    else:
+        import timm
+
+        facts = timm.get_pretrained_cfg(own)
+        side = facts.input_size[1] if facts.fixed_input_size else 64
+        network = timm_network(own, (3, side, side), CLASSES)
+    return network.eval(), torch.rand(1, 3, side, side)
+
+
+@torch.no_grad()
+def scatter(network: nn.Module) -> None:
+    """Give norms, and all that is one number at first, numbers as after some training."""
+    generator = torch.Generator().manual_seed(1)
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+            low = -0.5 if name.endswith(("bias", "running_mean")) else 0.5
+            tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
+
+
+def measure(name: str) -> dict:
+    """Return what there is to say of a network."""
+    torch.set_num_threads(1)
+    network, image = build(name)
+    size = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    row = {"network": name, "side": image.shape[-1], "millions": round(size, 1)}
+    if size > MOST:
+        return row | {"failed": f"{size:.0f} million parameters, too large to be measured here"}
+    scatter(network)
+    make_plain(network)
+    start = time.perf_counter()
+    surgery = Surgery(network, image)
+    layers = prunable_layers(network)
+    free = outputs_of(group for group in surgery.groups.values() if len(group.units) > 1)
+    row["traced"] = round(time.perf_counter() - start, 2)
+    row["outputs"] = sum(len(outputs_first(layer)) for layer in layers.values()) - CLASSES
+    row["free"] = sum(free.values())
+    fixed = surgery.fixed
+    row |= {"layers": len(layers), "whole": sum(held.outputs == held.of for held in fixed.values())}
+    row["fixed"] = {layer: str(held) for layer, held in list(fixed.items())[:4]}
+    removals = {fraction: removals_of(surgery, fraction) for fraction in FRACTIONS}
+    row["errors"] = [error(network, surgery, image, cuts) for cuts in removals.values()]
+    start = time.perf_counter()
+    broken = surgery.breaches(removals[0.5])
+    row["checked"], row["broken"] = round(time.perf_counter() - start, 2), broken
+    left = [cut for cut in removals[0.5] if cut[0] not in broken]
+    start = time.perf_counter()
+    surgery.remove(left)
+    row["removed"] = round(time.perf_counter() - start, 2)
+    remember(network, [left], {}, image)
+    for key, check in (("step", trains), ("loaded", loads), ("exported", exports)):
+        try:
+            row[key] = check(network, image, name)
+        except Exception as why:  # in any way: that is what is to be found out
+            row[key] = f"{type(why).__name__}: {one_line(why)[:120]}"
+    row |= with_torch_pruning(name)
+    row["gigabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)
+    return row
+
+
+def removals_of(surgery: Surgery, fraction: float) -> list[tuple[str, list[int]]]:
+    """Draw this fraction of the units of each group, as far as they can go together."""
+    generator, removals = torch.Generator().manual_seed(2), []
+    for root, group in surgery.groups.items():
+        order = torch.randperm(len(group.units), generator=generator).tolist()
+        if units := group.removable(order)[: round(fraction * len(order))]:
+            removals.append((root, sorted(group.units[units].flatten().tolist())))
+    return removals
+
+
+@torch.no_grad()
+def error(network: nn.Module, surgery: Surgery, image: Tensor, removals: list[tuple[str, list[int]]]) -> float:
+    """How far outputs without channels are off those with zeros, relative to the largest, in float64."""
+    images = torch.rand((2, *image.shape[1:]), generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    exact = copy.deepcopy(network).double()
+    for root, channels in removals:
+        zero_channels(exact, surgery.groups[root], torch.tensor(channels))
+    expected = exact(images)
+    exact = copy.deepcopy(network).double()
+    Surgery(exact, image.double(), surgery.groups).remove(removals)
+    return float((exact(images) - expected).abs().max() / expected.abs().max())
+
+
+def trains(network: nn.Module, image: Tensor, _name: str) -> str:
+    """One step of SGD."""
+    images, targets = torch.rand((4, *image.shape[1:])), torch.arange(4)
+    optimizer = torch.optim.SGD(network.parameters(), 1e-3)
+    loss = functional.cross_entropy(network.train()(images), targets)
+    loss.backward()
+    optimizer.step()
+    network.eval()
+    return "yes" if bool(loss.isfinite()) else "its loss is not finite"
+
+
+@torch.no_grad()
+def loads(network: nn.Module, image: Tensor, name: str) -> str:
+    """A checkpoint, and a fresh network that takes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = secateur.save(network, Path(folder) / "small", input_shape=list(image.shape[1:]))
+        fresh = secateur.load(path, build(name)[0]).eval()
+    return "yes" if torch.allclose(fresh(image), network(image), rtol=1e-4, atol=1e-5) else "it computes something else"
+
+
+def exports(network: nn.Module, image: Tensor, _name: str) -> str:
+    """A program of torch.export that computes the same."""
+    with torch.no_grad():
+        program = torch.export.export(network, (image,))
+        same = torch.allclose(program.module()(image), network(image), rtol=1e-4, atol=1e-5)
+    return "yes" if same else "it computes something else"
+
+
+def with_torch_pruning(name: str) -> dict:
+    """Return which outputs Torch-Pruning can remove half of, and the seconds it takes, where it is installed."""
+    try:
+        import torch_pruning
+    except ImportError:
+        return {}
+    network, image = build(name)
+    scatter(network)
+    before = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
+    last = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    start = time.perf_counter()
+    try:
+        importance = torch_pruning.importance.GroupMagnitudeImportance(p=1)
+        pruner = torch_pruning.pruner.BasePruner(
+            network, image, importance=importance, pruning_ratio=0.5, ignored_layers=[last]
+        )
+        pruner.step()
+        seconds = round(time.perf_counter() - start, 2)
+        with torch.no_grad():
+            network(image)
+    except Exception as why:  # see above
+        return {"theirs": f"{type(why).__name__}: {one_line(why)[:80]}"}
+    after = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
+    free = sum(before[layer] for layer in before if after.get(layer, before[layer]) < before[layer])
+    return {"their_free": free, "their_seconds": seconds}
+
+
+def page(rows: dict[str, dict]) -> str:
+    """The page of what was measured."""
+    failed = {name: row["failed"] for name, row in rows.items() if "failed" in row}
+    lines = [PAGE]
+    lines += [cells(name, row) for name, row in rows.items() if name not in failed]
+    lines += ["", "## Layers that stay", ""]
+    for name, row in rows.items():
+        for layer, why in list(row.get("fixed", {}).items())[:2]:
+            lines.append(f"- {name}: {layer}: {why}")
+        for root, why in row.get("broken", {}).items():
+            lines.append(f"- {name}: {root} was not removed: {why}")
+    lines += ["", "## Not measured", "", *(f"- {name}: {why}" for name, why in failed.items())]
+    return "\n".join(lines) + "\n"
+
+
+def cells(name: str, row: dict) -> str:
+    """The row of a network in the table."""
+    theirs = f"{100 * row['their_free'] / row['outputs']:.0f} %" if "their_free" in row else "fails"
+    theirs = theirs if "theirs" in row or "their_free" in row else "-"
+    wrong = [f"{key}: {row[key]}".replace("|", "/") for key in ("step", "loaded", "exported") if row[key] != "yes"]
+    return (
+        f"| {name} | {row['side']} | {100 * row['free'] / row['outputs']:.0f} % ({theirs}) | {row['whole']} of "
+        f"{row['layers']} | {row['traced']:.1f} + {row['removed']:.1f} + {row['checked']:.1f} "
+        f"({row.get('their_seconds', '-')}) | {max(row['errors']):.0e} | {'; '.join(wrong) or 'yes'} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Where the sizes come from that a network divides dimensions by: attributes, tensors that it has, or its text."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from secateur.channels.labels import NONE
+
+if TYPE_CHECKING:
+    from secateur.channels.tracing import Trace
+
+#: (name of a module, name of an attribute of it that is a whole number).
+Attribute = tuple[str, str]
+#: What sees a tensor in other dimensions of sizes that are given, by name, with the place of the first size.
+VIEWS = {"view": 1, "reshape": 1, "unflatten": 2}
+
+
+class Count(int):
+    """A number with its origin: an attribute, a dimension of a tensor, or, where both are None, sums of such."""
+
+    attribute: Attribute | None = None
+    axis: tuple[Tensor, int] | None = None
+
+    def __add__(self, other: Any) -> Any:
+        return _derived(int.__add__(self, other))
+
+    def __sub__(self, other: Any) -> Any:
+        return _derived(int.__sub__(self, other))
+
+    def __mul__(self, other: Any) -> Any:
+        return _derived(int.__mul__(self, other))
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _derived(int.__floordiv__(self, other))
+
+    def __rsub__(self, other: Any) -> Any:
+        return _derived(int.__rsub__(self, other))
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _derived(int.__rfloordiv__(self, other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def _derived(value: Any) -> Any:
+    return Count(value) if type(value) is int else value
+
+
+class Shape(tuple):
+    """The sizes of a tensor, each with its origin."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """How many numbers there are."""
+        number = Count(1)
+        for size in self:
+            number *= size
+        return number
+
+
+def _counted(tensor: Tensor, dim: int) -> Count:
+    count = Count(tensor.size(dim))
+    count.axis = (tensor, dim)
+    return count
+
+
+class Sizes(TorchFunctionMode):
+    """Tells a trace by which sizes tensors are seen in other dimensions, and couples those that have to be equal."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = trace
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function; sizes that it returns know their origin, and those that it is given tell it."""
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        if getattr(func, "__self__", None) is Tensor.shape or (name == "size" and len(args) + len(kwargs) == 1):
+            return Shape(_counted(args[0], dim) for dim in range(args[0].dim()))
+        if name == "size":
+            return _counted(args[0], kwargs.get("dim", args[-1]) % args[0].dim())
+        if name not in VIEWS or not isinstance(args[0], Tensor):
+            return func(*args, **kwargs)
+        given = kwargs.get("shape", kwargs.get("sizes", kwargs.get("size", args[VIEWS[name] :])))
+        given = list(given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given)
+        if not all(isinstance(size, int) for size in given):
+            return func(*args, **kwargs)
+        first = kwargs.get("dim", args[1] if len(args) > 1 else 0) % args[0].dim() if name == "unflatten" else 0
+        before = [Count(size) for size in args[0].shape[:first]]
+        behind = [Count(size) for size in args[0].shape[first + 1 :]] if name == "unflatten" else []
+        self.trace.sizes = [*before, *given, *behind]
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self.trace.sizes = None
+        self._count(given, first, result)
+        return result
+
+    def _count(self, given: list[int], first: int, result: Tensor) -> None:
+        """Note which labels the sizes count that were given."""
+        for dim, size in enumerate(given, start=first):
+            labels = self.trace.known(result)[dim]
+            if not isinstance(size, Count) or labels is None or (labels == NONE).any():
+                continue
+            if size.attribute:
+                self.trace.count(size.attribute, labels)
+            elif size.axis and (own := self.trace.known(size.axis[0])[size.axis[1]]) is not None:
+                self.trace.labels.count_alike(labels, own)
+            elif size.axis:
+                self.trace.labels.hold(labels, "the network counts them by what cannot change")
+
+
+@contextlib.contextmanager
+def attributes_counted(network: nn.Module) -> Iterator[None]:
+    """Let whole numbers that are attributes of modules, but those of torch, know their origin for a while."""
+    found = []
+    for name, module in network.named_modules():
+        if type(module).__module__.startswith("torch.nn."):
+            continue
+        for key, value in vars(module).items():
+            if type(value) is int:
+                found.append((module, name, key, value))
+    try:
+        for module, name, key, value in found:
+            count = Count(value)
+            count.attribute = (name, key)
+            vars(module)[key] = count
+        yield
+    finally:
+        for module, _, key, value in found:
+            if isinstance(vars(module).get(key), Count):  # and nothing that the module has put there
+                vars(module)[key] = value
