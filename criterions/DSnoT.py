@@ -28,7 +28,7 @@ class DSnoT(Wanda):
         shifts = (weight * inputs.mean[:, None]).flatten(0, 1)
         variances = (inputs.square - inputs.mean.square()).clamp(min=1e-12)
         gains = (weight * (inputs.mean / variances)[:, None]).flatten(0, 1)
-        group, rows = quota.group_of_column(), torch.arange(len(mask))
+        group, rows = quota.group_of_column(), torch.arange(len(mask), device=mask.device)
         lost = (shifts * ~mask).sum(1)
         sign = lost.sign()
         for _ in range(self.dsnot_cycles):

@@ -46,7 +46,7 @@ class OBC(SparseGPT):
 
         Returns what each costs, or the costliest before it; those that a pattern keeps cost more than any.
         """
-        weight, inverse, rows = weight.clone(), inverse.clone(), torch.arange(len(weight))
+        weight, inverse, rows = weight.clone(), inverse.clone(), torch.arange(len(weight), device=weight.device)
         gone = torch.zeros_like(alive)
         group = quota.group_of_column()
         keep = quota.pattern[0] if quota.pattern else 0

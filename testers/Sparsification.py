@@ -59,10 +59,6 @@ class Sparsification(DefaultTester):
         #: The criteria that are compared.
         self.criteria = [run.registry.find("criterions", name).load() for name in self.methods or ()]
 
-    def idle_options(self) -> dict[str, str]:
-        """Return the options that have no effect."""
-        return {} if self.criteria else dict.fromkeys(("method_repairs", "method_batches"), "without --methods")
-
     def evaluate(self) -> dict[str, object]:
         """Measure the network, then what is left of it at each sparsity; draw both."""
         run = self.run

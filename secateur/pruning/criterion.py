@@ -104,11 +104,14 @@ class Criterion(CriterionOptions, Stateful):
     def select(self, scores: dict[str, Tensor], keep: int) -> dict[str, Tensor]:
         """Return boolean masks of the scores' shapes that keep `keep` weights, or what the pattern keeps."""
         if self.group_pattern:
-            n, m = self.group_pattern
-            density = keep / sum(score.numel() for score in scores.values())
-            return select_in_groups(scores, max(n, round(m * density)), m)
+            return select_in_groups(scores, *self.pattern_at(keep / sum(score.numel() for score in scores.values())))
         alive = None if self.regrowth else {name: count_true(mask) for name, mask in self.kept().items()}
         return select(scores, keep, self.distribution, alive)
+
+    def pattern_at(self, density: float) -> tuple[int, int]:
+        """The pattern (N, M) of a step of a schedule that keeps this fraction of the weights."""
+        keep, group = self.group_pattern
+        return max(keep, round(group * density)), group
 
     @property
     def in_levels(self) -> bool:
@@ -198,7 +201,7 @@ class Criterion(CriterionOptions, Stateful):
         """
         if not self.repair:
             return self.prune(sparsity, batches, epoch, last)
-        from secateur.pruning.repair import Reference, repair  # here, as most runs repair nothing
+        from secateur.pruning.repair import Reference, idle, repair  # here, as most runs repair nothing
 
         batches = list(batches)
         self._reference = self._reference or Reference(self.network, batches, follows=self.unit == "nodes")
@@ -209,6 +212,7 @@ class Criterion(CriterionOptions, Stateful):
                 self.network, self._reference, self.repair, self.masks, seed=self.seed, steps=self.distill_steps
             )
             self._reference = None
+            step.notices += idle(self.network, self.repair, rewinds=self.rewinds)
             self.repairs += [{"epoch": epoch, "sparsity": step.sparsity} | asdict(one) for one in step.repairs]
         return step
 

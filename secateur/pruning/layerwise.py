@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -111,11 +111,8 @@ class LayerwiseCriterion(Criterion):
         """Prune the layers one after another, each to as many weights as it would keep by these scores."""
         wanted = super().select(scores, keep)
         before, masks = self.kept(), {}
-        pattern = None
-        if self.group_pattern:
-            kept, group = self.group_pattern
-            density = keep / sum(score.numel() for score in scores.values())
-            pattern = (max(kept, round(group * density)), group)
+        density = keep / sum(score.numel() for score in scores.values())
+        pattern = self.pattern_at(density) if self.group_pattern else None
 
         def prune(name: str, layer: nn.Module, inputs: InputStatistics) -> None:
             weight, alive = exact(as_matrix(layer)), as_matrix(layer, before[name])
@@ -128,7 +125,7 @@ class LayerwiseCriterion(Criterion):
         return {name: masks[name] for name in scores}
 
     @torch.no_grad()
-    def _each_layer(self, do: object) -> None:
+    def _each_layer(self, do: Callable[[str, nn.Module, InputStatistics], None]) -> None:
         """Call `do` with each layer's name, the layer, and the statistics of its inputs, before it runs."""
         left = dict.fromkeys(self.weights)
 

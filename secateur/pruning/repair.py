@@ -138,21 +138,23 @@ def repair(
     return done
 
 
+def idle(network: nn.Module, names: Sequence[str], *, rewinds: bool) -> list[str]:
+    """Say which of the repairs that are named have no effect; `rewinds`: whether training undoes them."""
+    if rewinds:
+        return [f"--repair {','.join(names)} has no effect where training goes back to earlier weights"]
+    return ["--repair bn has no effect without batch norms"] if "bn" in names and not _norms(network) else []
+
+
 @torch.no_grad()
 def renew_batch_norms(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
     """Batch norms take the statistics of the calibration batches, each after those before it have taken theirs."""
-    norms = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is not None
-    ]
 
     def renew(name: str, norm: nn.Module, inputs: Tensor) -> None:
         variance, mean = torch.var_mean(inputs.float(), dim=[dim for dim in range(inputs.dim()) if dim != 1])
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
 
-    see_inputs(network, norms, reference.images, renew)
+    see_inputs(network, _norms(network), reference.images, renew)
 
 
 @torch.no_grad()
@@ -208,6 +210,12 @@ REPAIRS: dict[str, Callable[[nn.Module, Reference, Masks, int, int], None]] = {
     "least_squares": refit_layers,
     "distill": distill,
 }
+
+
+def _norms(network: nn.Module) -> list[str]:
+    """The names of the batch norms that take running statistics."""
+    named = network.named_modules()
+    return [name for name, module in named if isinstance(module, _BatchNorm) and module.running_mean is not None]
 
 
 @torch.no_grad()

@@ -144,6 +144,17 @@ def test_a_pruned_network_that_is_held_is_repaired_by_a_call():
         secateur.repair(found, dense, "bn", batches=[])
 
 
+def test_repairs_without_effect_are_told():
+    for options, words in (
+        ({"enable_rewinding": True}, "--repair bn has no effect where training goes back to earlier weights"),
+        ({}, "--repair bn has no effect without batch norms"),
+    ):
+        found = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
+        options |= {"sparsity": 0.5, "batches": BATCHES, "outer_layer_pruning": True}
+        (step,) = secateur.prune(found, "Magnitude", repair=["bn"], **options).steps
+        assert step.notices == [words]
+
+
 def test_a_run_repairs_and_says_so(run):
     command = f"--model LeNet300 --N 64 --epochs 0 --prune_criterion Wanda --pruning_limit 0.8 {QUICK}"
     done = run(f"{command} --repair least_squares,distill --distill_steps 2")
