@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from secateur.config.option import option
-from secateur.measuring.charts.sparsification import accuracy_and_loss, distributions
+from secateur.measuring.charts.sparsification import accuracy_and_loss, distributions, methods
 from secateur.measuring.evaluation import evaluate
 from secateur.pruning.selection import select
-from secateur.pruning.sparsification import NORMS, hidden_layers, without
+from secateur.pruning.sparsification import NORMS, hidden_layers, pruned_by, without
+from secateur.runs.run import Run
 from secateur.testers.DefaultTester import DefaultTester
 from secateur.utils.errors import UserError
 from secateur.utils.tables import Table
@@ -19,6 +22,9 @@ class Sparsification(DefaultTester):
     convolution) whose incoming weights have the smallest L2 norm: the share k of each layer, as J. Cosentino's program
     network-pruning does for For.ai's challenge. A unit loses its bias too; a norm behind it stays. The layer that gives
     the classes is spared. The network itself stays as it is.
+
+    `--methods` are criteria that are tried as well, of weights or of channels, each to each k of what it prunes, before
+    and after `--method_repairs`, on `--method_batches` batches of training data.
     """
 
     trains = True
@@ -36,6 +42,22 @@ class Sparsification(DefaultTester):
         "prune the same fraction of each layer, or what is smallest in the whole network",
         choices=("layer", "network"),
     )
+
+    methods: list[str] | None = option(
+        None, "criteria that are compared at each sparsity, before and after repair", metavar="NAME,NAME,..."
+    )
+    method_repairs: list[str] = option(
+        ["least_squares", "bn"],
+        "repairs of what --methods prune",
+        choices=("bn", "bias", "least_squares", "distill"),
+        metavar="NAME,NAME,...",
+    )
+    method_batches: int = option(5, "batches of training data that --methods and their repairs look at", low=1)
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        #: The criteria that are compared.
+        self.criteria = [run.registry.find("criterions", name).load() for name in self.methods or ()]
 
     def evaluate(self) -> dict[str, object]:
         """Measure the network, then what is left of it at each sparsity; draw both."""
@@ -61,4 +83,27 @@ class Sparsification(DefaultTester):
         forms |= {f"{unit}_loss": "{:.4f}" for unit in NORMS}
         run.hooks.table_created(run=run, table=Table("sparsification", title, rows, forms))
         accuracy_and_loss(rows, run.data.held_out_name, title, run.folder.output / "sparsification.png")
-        return {**results, "sparsification": rows}
+        return {**results, "sparsification": rows} | (self.compare_methods(title) if self.criteria else {})
+
+    def compare_methods(self, title: str) -> dict[str, object]:
+        """Prune by each criterion to each sparsity, and repair; a table and a figure of both."""
+        run, rows = self.run, []
+
+        def accuracy(network: nn.Module) -> float:
+            return evaluate(network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast).accuracy
+
+        for kind in self.criteria:
+            for k in self.k_vals:
+                row = {"method": kind.__name__, "sparsity": k}
+                network, mend = pruned_by(run, kind, k, self.method_batches)
+                row["accuracy"] = accuracy(network)
+                repairs = mend(self.method_repairs)
+                row["repaired_accuracy"] = accuracy(network)
+                row |= {"error": repairs[0].error_before, "repaired_error": repairs[-1].error_after}
+                rows.append(row)
+        forms = {"sparsity": "{:.1%}", "accuracy": "{:.2%}", "repaired_accuracy": "{:.2%}"}
+        forms |= {"error": "{:.4f}", "repaired_error": "{:.4f}"}
+        title = f"{title}; repaired by {', '.join(self.method_repairs)}"
+        run.hooks.table_created(run=run, table=Table("sparsification_methods", title, rows, forms))
+        methods(rows, run.data.held_out_name, title, run.folder.output / "sparsification_methods.png")
+        return {"sparsification_methods": rows}

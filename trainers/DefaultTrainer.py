@@ -202,7 +202,7 @@ class DefaultTrainer(TrainingOptions, Resumable):
         """Return what is minimised, a scalar, and the logits (B, K)."""
         with self.run.precision.autocast():
             logits = self.forward(inputs)
-            loss = self.loss(logits, targets)
+            loss = self.loss.in_training(inputs, logits, targets)
         penalty = self.loss.penalty()
         return (loss if penalty is None else loss + penalty), logits
 

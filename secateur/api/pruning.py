@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,13 @@ from torch.nn import functional
 from secateur.channels.compaction import compact as compacted
 from secateur.pruning.criterion import Criterion
 from secateur.pruning.layers import told
-from secateur.pruning.masks import Masks
+from secateur.pruning.masks import held_masks, zeros_of
 from secateur.pruning.plan import PruningStep, record_of, remember
 from secateur.pruning.pruner import Pruner
+from secateur.pruning.repair import REPAIRS, Reference, Repair
+from secateur.pruning.repair import repair as repaired
 from secateur.pruning.saliency import Batch, LossFunction
+from secateur.utils.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,50 @@ def prune(
     return Pruned(type(pruner.criterion).__name__, pruner.sparsity, pruner.steps, pruner)
 
 
+def repair(
+    network: nn.Module,
+    dense: nn.Module,
+    names: str | Sequence[str],
+    *,
+    batches: Iterable[Batch],
+    distill_steps: int = 300,
+    seed: int = 333,
+) -> list[Repair]:
+    """Bring a pruned network nearer to the one that it was, in place; what is zero in its pruned layers stays zero.
+
+        dense = copy.deepcopy(network)
+        secateur.prune(network, "Magnitude", sparsity=0.8, batches=loader)
+        secateur.repair(network, dense, ["least_squares", "bn"], batches=batches)
+
+    What `secateur.prune(..., repair=[...])` does at once, for networks whose layers have lost no channels.
+
+    Parameters
+    ----------
+    names: bn, bias, least_squares or distill, made one after another; what would raise the error is taken back.
+    batches: (inputs, targets) for calibration, which go through the network all at once.
+    distill_steps: steps of distill, whose batches depend on `seed`.
+
+    Raises `ValueError`, in one line, for a name that is none, or networks of different shapes.
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    if unknown := [name for name in names if name not in REPAIRS]:
+        raise UserError(f"there is no repair '{unknown[0]}'{nearest(unknown[0], REPAIRS)}")
+    shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (network, dense)]
+    if shapes[0] != shapes[1]:
+        raise UserError("repair compares the layers of two networks of the same shapes: use prune(..., repair=[...])")
+    if not (given := list(batches)):
+        raise UserError("batches= holds no batch to repair the network on")
+    masks = held_masks(network) or zeros_of(network)
+    return repaired(network, Reference(dense, given), names, masks, seed=seed, steps=distill_steps)
+
+
 def compact(network: nn.Module, example: Tensor) -> nn.Module:
     """Return a copy of a network without the channels that its zeros leave idle; it computes the same.
 
     In evaluation mode, to about 1e-6 of the largest output, for images of the shape of `example` (1, C, H, W). Where
     every channel is needed the copy is as large as the network. Raises `ValueError` where torch cannot trace it.
     """
-    masks = Masks(network)
-    zeros = {name: weight.detach() != 0 for name, weight in masks.weights.items()}
-    masks.restore({name: mask for name, mask in zeros.items() if not mask.all()})
-    found = compacted(network, example, masks)
+    found = compacted(network, example, zeros_of(network))
     smaller = copy.deepcopy(network) if found is None else found.network
     record = record_of(network)
     removed = [*(record.removed if record else []), *([found.removals] if found else [])]

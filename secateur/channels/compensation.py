@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from secateur.channels.chains import find_chains, used_once
 from secateur.channels.merging import merge
-from secateur.channels.refitting import refit, sampled_outputs
+from secateur.channels.refitting import refit
 from secateur.channels.surgery import Removal, Surgery, zero_channels
+from secateur.pruning.fitting import sampled_outputs
 from secateur.pruning.masks import Masks
 from secateur.pruning.saliency import Batch
 

@@ -266,6 +266,13 @@ def _results_dir(named: Path | None) -> Path:
     return (named or home() / "gitignored" / "results").absolute()
 
 
+def _finished_run(results: Path, flag: str, run: str) -> Path:
+    try:
+        return find_checkpoint(results, run, None).path.parent.parent
+    except UserError as error:
+        raise UserError(str(error).replace("--checkpoint_name", f"--{flag}")) from error
+
+
 def _absolute(settings: Settings, registry: Registry) -> dict[str, Any]:
     """The places of a run: what `latest` was, and where a relative path led to, is no longer known later."""
     places: dict[str, Any] = {
@@ -276,6 +283,9 @@ def _absolute(settings: Settings, registry: Registry) -> dict[str, Any]:
         places["components"] = own
     places["data_dir"] = (settings["data_dir"] or home() / "gitignored" / "data").absolute()
     places["results_dir"] = _results_dir(settings["results_dir"])
+    for flag, one in settings.declared.items():
+        if one.option.is_run and settings[flag]:
+            places[flag] = str(_finished_run(places["results_dir"], flag, settings[flag]))
     if settings.checkpoints:
         places["checkpoint_name"] = ",".join(str(one.path.parent.parent) for one in settings.checkpoints)
         places["checkpoint_model"] = ",".join(one.path.name for one in settings.checkpoints)

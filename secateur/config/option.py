@@ -46,6 +46,7 @@ class Option:
     alone: Any = None
     changes_numbers: bool = True
     is_path: bool = False
+    is_run: bool = False
     on_resume: bool = False
     only_training: bool = False
     smoke: Any = None
@@ -193,6 +194,7 @@ def option(default: Any, help: str, **fields: Any) -> Any:
         then means `alone`.
     changes_numbers: whether a result can depend on it.
     is_path: whether it names a place, which a run that goes on elsewhere must still find; every Path does.
+    is_run: whether it names a finished run: a folder in `--results_dir`, a path, or `latest`; it becomes the path.
     on_resume: whether it may stand beside `--resume`.
     only_training: whether it has no say in how a finished network is tested.
     smoke: in a smoke run the largest number, or the value of a switch; a list keeps its last value, or `KEEP`s all.

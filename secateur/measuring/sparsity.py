@@ -158,4 +158,5 @@ def training_results(trainer: DefaultTrainer) -> dict[str, object]:
         "seconds_training": trainer.seconds["training"],
         "seconds_testing": trainer.seconds.get("testing"),
         "collapsed_layers": trainer.pruner.collapsed,
+        "repairs": trainer.criterion.repairs,
     }

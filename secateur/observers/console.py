@@ -141,6 +141,8 @@ class Console:
             number = f"pruning step {self.steps} of {planned}: " if planned > MANY_STEPS else ""
             parts = [step.weights, step] if step.weights else [step]
             run.log.info(f"{number}pruned to {', '.join(map(_what_is_left, parts))} ({step.seconds:.2f} s)")
+        for repair in step.repairs:
+            run.log.info(str(repair))
         for name in step.collapsed:
             run.log.warning(
                 f"LAYER COLLAPSE: {name} has lost its last weight; the network can no longer use its inputs"

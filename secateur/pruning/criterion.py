@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class Criterion(CriterionOptions, Stateful):
     #: Flags that this criterion sets where they were not typed, as {"loss": "HoyerSquareCrossEntropy"}.
     implies: dict[str, str] = {}
     #: Attributes that change from step to step, kept for `--resume`; a subclass names its own alone.
-    state_attrs: tuple[str, ...] = ("_values",)
+    state_attrs: tuple[str, ...] = ("_values", "repairs")
     #: Whether `--pruning_limit` says how much is pruned; where not, the criterion finds that out, as by a threshold.
     has_limit: bool = True
     #: Whether `after_backward` needs the gradients of pruned weights too.
@@ -78,6 +79,9 @@ class Criterion(CriterionOptions, Stateful):
         self.check_axes()
         #: What pruned weights were before, where they may come back to it.
         self._values: dict[str, Tensor] = {}
+        #: What repairs did so far, for results.json.
+        self.repairs: list[dict[str, Any]] = []
+        self._reference: Any = None
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Return the score of each weight in `self.weights`, a tensor of the weight's shape: the lowest are pruned.
@@ -100,11 +104,14 @@ class Criterion(CriterionOptions, Stateful):
     def select(self, scores: dict[str, Tensor], keep: int) -> dict[str, Tensor]:
         """Return boolean masks of the scores' shapes that keep `keep` weights, or what the pattern keeps."""
         if self.group_pattern:
-            n, m = self.group_pattern
-            density = keep / sum(score.numel() for score in scores.values())
-            return select_in_groups(scores, max(n, round(m * density)), m)
+            return select_in_groups(scores, *self.pattern_at(keep / sum(score.numel() for score in scores.values())))
         alive = None if self.regrowth else {name: count_true(mask) for name, mask in self.kept().items()}
         return select(scores, keep, self.distribution, alive)
+
+    def pattern_at(self, density: float) -> tuple[int, int]:
+        """The pattern (N, M) of a step of a schedule that keeps this fraction of the weights."""
+        keep, group = self.group_pattern
+        return max(keep, round(group * density)), group
 
     @property
     def in_levels(self) -> bool:
@@ -121,7 +128,8 @@ class Criterion(CriterionOptions, Stateful):
             "pruning_limit": self.has_limit,
             "compression": self.has_limit,
         }
-        return {flag: "" for flag, read in has_effect.items() if not read}
+        idle = {flag: "" for flag, read in has_effect.items() if not read}
+        return idle if "distill" in (self.repair or ()) else idle | {"distill_steps": "without --repair distill"}
 
     @property
     def limit(self) -> float:
@@ -181,6 +189,31 @@ class Criterion(CriterionOptions, Stateful):
         start = time.perf_counter()
         step = self.prune_by(self.scores(batches), sparsity, epoch, last)
         step.seconds = time.perf_counter() - start
+        return step
+
+    def prune_and_repair(
+        self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False, final: bool = True
+    ) -> PruningStep:
+        """Prune as `prune` does; what is left is then repaired as `--repair` says, on the same batches.
+
+        `final` says that no other step follows at this step of training: only then repairs are made, to what the
+        network gave before the first of them.
+        """
+        if not self.repair:
+            return self.prune(sparsity, batches, epoch, last)
+        from secateur.pruning.repair import Reference, idle, repair  # here, as most runs repair nothing
+
+        batches = list(batches)
+        self._reference = self._reference or Reference(self.network, batches, follows=self.unit == "nodes")
+        step = self.prune(sparsity, batches, epoch, last)
+        self._reference.keep_indices(self.network, step.kept_indices)
+        if final:
+            step.repairs = repair(
+                self.network, self._reference, self.repair, self.masks, seed=self.seed, steps=self.distill_steps
+            )
+            self._reference = None
+            step.notices += idle(self.network, self.repair, rewinds=self.rewinds)
+            self.repairs += [{"epoch": epoch, "sparsity": step.sparsity} | asdict(one) for one in step.repairs]
         return step
 
     def prune_by(self, scores: dict[str, Tensor], sparsity: float, epoch: int = 0, last: bool = False) -> PruningStep:

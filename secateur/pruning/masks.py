@@ -206,3 +206,11 @@ def held_masks(network: nn.Module) -> Masks | None:
         if any(id(weight) in ours for weight in holding.masks.weights.values()):
             return holding.masks
     return None
+
+
+def zeros_of(network: nn.Module) -> Masks:
+    """Return masks of the weights of a network that are not zero, where a layer has zeros; nobody holds them."""
+    masks = Masks(network)
+    zeros = {name: weight.detach() != 0 for name, weight in masks.weights.items()}
+    masks.restore({name: mask for name, mask in zeros.items() if not mask.all()})
+    return masks

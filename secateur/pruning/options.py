@@ -79,6 +79,15 @@ class CriterionOptions(Configurable):
     samples_per_class: int | None = option(
         None, "make up each of those batches of so many images of every class (GraSP's program: 10)", low=1
     )
+    repair: list[str] | None = option(
+        None,
+        "bring what is left nearer to what the network gave before, on --saliency_batches batches, one after another: "
+        "batch norms take new statistics, biases what the mean outputs have lost, layers are fitted by least squares, "
+        "or all of it is distilled",
+        choices=("bn", "bias", "least_squares", "distill"),
+        metavar="NAME,NAME,...",
+    )
+    distill_steps: int = option(300, "steps of --repair distill", low=1, smoke=2)
     shuffle_masks: bool = option(False, "sanity check: shuffle the final mask within each layer (Frankle et al., 2020)")
     invert_scores: bool = option(
         False, "sanity check: prune the weights with the largest scores (Frankle et al., 2020)"

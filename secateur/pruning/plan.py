@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from secateur.channels.surgery import Removal
 from secateur.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from secateur.pruning.repair import Repair
 
 
 def one_shot(limit: float, steps: int) -> list[float]:
@@ -193,6 +197,8 @@ class PruningStep:
     removed: list[tuple[str, list[int]]] = field(default_factory=list, repr=False)
     #: Told to the user and kept in results.json.
     notices: list[str] = field(default_factory=list, repr=False)
+    #: What was repaired after it.
+    repairs: list[Repair] = field(default_factory=list)
     #: What it did to weights before it removed channels, where it did both; of their shapes before that.
     weights: PruningStep | None = None
 
@@ -215,7 +221,7 @@ class PruningStep:
         ]
         if self.collapsed:
             rows.append(f"layers without any weight: {', '.join(self.collapsed)}")
-        return "\n".join([*rows, *self.notices])
+        return "\n".join([*rows, *map(str, self.repairs), *self.notices])
 
 
 #: The attribute of a network that holds its record; it is no parameter, and in no `state_dict`.

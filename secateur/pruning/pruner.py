@@ -173,10 +173,7 @@ class Pruner(Configurable):
         if self.rewinds and self.step == self.rewind_step and self.snapshot is None:
             self.snapshot = Snapshot(self.network, self.optimizer)
         sparsities = self.pruning_steps.pop(self.step, [])
-        made = [
-            self._prune(sparsity, last=self.finished and number == len(sparsities))
-            for number, sparsity in enumerate(sparsities, start=1)
-        ]
+        made = [self._prune(one, final=number == len(sparsities)) for number, one in enumerate(sparsities, start=1)]
         if made and self.finished and self.reinitialise and self.fresh_network:
             fresh = self.fresh_network(self.seed + 1).to(self.criterion.example.device)
             prepare_network(type(self.criterion), fresh)
@@ -186,14 +183,15 @@ class Pruner(Configurable):
             self._rewind(self.snapshot, at=self.rewind_step)
         return made
 
-    def _prune(self, sparsity: float, last: bool) -> PruningStep:
+    def _prune(self, sparsity: float, final: bool) -> PruningStep:
         self.steps_done += 1
         # Each step looks at batches of its own, where the source can make them: from an epoch that training never sees.
         epoch = getattr(self.batches, "epoch", None)
         source = epoch(-self.steps_done) if epoch else iter(self.batches)
         batches = self.criterion.scoring_batches(source)
         with self._holding.paused() if self._holding else contextlib.nullcontext():
-            step = self.criterion.prune(sparsity, batches, self.step // self.timeline.batches, last)
+            epoch = self.step // self.timeline.batches
+            step = self.criterion.prune_and_repair(sparsity, batches, epoch, self.finished and final, final)
         step.notices, self._notices = self._notices + step.notices, []
         self.follow(step)
         check_same_pruning(self.masks, step.removed)

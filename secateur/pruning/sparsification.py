@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from secateur.channels.filters import filters_of
+from secateur.pruning.build import build_criterion
+from secateur.pruning.criterion import Criterion
 from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
+from secateur.pruning.masks import Masks
+from secateur.pruning.plan import SCHEDULES, Timeline
+from secateur.pruning.repair import Reference, Repair, repair
+
+if TYPE_CHECKING:
+    from secateur.runs.run import Run
 
 #: What is pruned, and by which norm of it: |w| (O, F) of each weight, the L2 norm (O,) of each unit's incoming weights.
 NORMS = {
@@ -37,3 +48,27 @@ def without(network: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
         if mask.dim() == 1 and layer.bias is not None:
             layer.bias.mul_(mask)
     return pruned
+
+
+def pruned_by(
+    run: Run, kind: type[Criterion], sparsity: float, batches: int
+) -> tuple[nn.Module, Callable[[Sequence[str]], list[Repair]]]:
+    """Prune a copy of a run's network by a criterion, at once, all layers but the last.
+
+    Looks at so many `batches` of training data. Returns the copy, and what makes the repairs on it that are named.
+    """
+    network = copy.deepcopy(run.network)
+    masks = Masks(network)
+    masks.set(run.masks.kept)
+    last = execution_order(network, run.example)[-1]
+    options = {"ignore_layers": [last], "saliency_batches": batches}
+    criterion = build_criterion(
+        kind, network, masks, run.loss, run.example, True, seed=run.options.seed, options=options
+    )
+    criterion.plan(Timeline(0, 0, 0, 1, len(run.data.train), at_once=True))
+    looked_at = list(itertools.islice(run.data.train.epoch(0), batches))
+    reference = Reference(network, looked_at, follows=criterion.unit == "nodes")
+    for limit in SCHEDULES[criterion.schedule](sparsity, criterion.snip_steps or 1):
+        step = criterion.prune(limit, looked_at)
+        reference.keep_indices(network, step.kept_indices)
+    return network, lambda names: repair(network, reference, names, masks, seed=run.options.seed)

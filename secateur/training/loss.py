@@ -27,6 +27,10 @@ class Loss(Configurable, Stateful):
         """Return the mean loss of logits (N, K) against classes (N,)."""
         raise NotImplementedError  # each loss is another formula
 
+    def in_training(self, inputs: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return what training minimises, where that looks at the inputs (N, C, H, W) too; by default the loss."""
+        return self(logits, targets)
+
     def penalty(self) -> Tensor | None:
         """Return what is added to the loss in training, or None where there is nothing."""
         return None

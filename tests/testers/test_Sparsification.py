@@ -12,6 +12,7 @@ from secateur.measuring.evaluation import evaluate
 from secateur.pruning.sparsification import NORMS, hidden_layers, without
 from secateur.runs.checkpoint import save_checkpoint
 from secateur.testers.Sparsification import Sparsification
+from secateur.utils.errors import UserError
 from tests.commands import QUICK
 
 TRAINED = f"--eval --test_scheme Sparsification --model LeNet300 --data_set RUBBISH --epochs 1 --N 64 {QUICK}"
@@ -59,10 +60,10 @@ def test_the_units_of_convolutions_are_their_output_channels(layer):
 
 
 @pytest.fixture
-def tested(make_run):
-    """Call the tester on a network with known sizes of weights; returns the run and its rows by sparsity."""
+def testing(make_run):
+    """Build a run that tests a network with known sizes of weights."""
 
-    def call(options):
+    def make(options):
         trained = make_run("--model LeNet300 --data_set RUBBISH --input_dim 1 8 8 --N 32 --epochs 0")
         # The first layer's weights are ten times as large as the second's.
         for name, factor in (("features.1", 10), ("features.3", 1)):
@@ -71,7 +72,17 @@ def tested(make_run):
             weight.data = (factor * order / weight.numel()).view_as(weight)
         save_checkpoint(trained.folder.models / "LeNet300_finished", trained.network, trained.masks, trained.model_spec)
         name = f"--checkpoint_name {trained.folder.path}"
-        run = make_run(f"--eval --test_scheme Sparsification {name} --N 32 {options}")
+        return make_run(f"--eval --test_scheme Sparsification {name} --N 32 {options}")
+
+    return make
+
+
+@pytest.fixture
+def tested(testing):
+    """Call the tester on that network; returns the run and its rows by sparsity."""
+
+    def call(options):
+        run = testing(options)
         return run, {row["sparsity"]: row for row in Sparsification(run).evaluate()["sparsification"]}
 
     return call
@@ -105,6 +116,26 @@ def test_the_smallest_go_of_each_layer_or_of_the_network(tested, monkeypatch, ra
     assert rows[0]["weight_accuracy"] == rows[0]["unit_accuracy"]
     assert first.all()
     assert second.all()
+
+
+def test_each_method_is_shown_before_and_after_repair(testing):
+    run = testing(
+        "--k_vals 0,.9 --methods magnitude,SparseGPT,L1Norm --method_batches 1 --method_repairs least_squares"
+    )
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    rows = Sparsification(run).compare_methods("a network")["sparsification_methods"]
+    assert [(row["method"], row["sparsity"]) for row in rows] == [
+        (method, k) for method in ("Magnitude", "SparseGPT", "L1Norm") for k in (0, 0.9)
+    ]
+    for row in rows:
+        assert (row["error"] < 1e-6) == (row["sparsity"] == 0)
+        assert row["repaired_error"] <= row["error"]
+    assert rows[1]["repaired_error"] < rows[1]["error"]
+    assert all(torch.equal(before[name], tensor) for name, tensor in run.network.state_dict().items())
+    with Image.open(run.folder.output / "sparsification_methods.png") as image:
+        assert image.width > 500
+    with pytest.raises(UserError, match="there is no criterion 'Wand'"):
+        Sparsification(testing("--methods Wand"))
 
 
 def test_the_network_is_trained_once_and_used_again_by_runs_of_the_same_settings(run, tmp_path):

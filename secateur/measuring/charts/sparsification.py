@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.animation import PillowWriter
@@ -35,6 +36,23 @@ def accuracy_and_loss(rows: Sequence[dict[str, float]], held_out: str, title: st
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+
+
+def methods(rows: Sequence[dict[str, Any]], held_out: str, title: str, path: Path) -> None:
+    """Accuracy against the sparsity by each method, as it has pruned and after repair."""
+    figure = new_figure(8, 5)
+    axes = figure.subplots()
+    for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
+        own = sorted((row for row in rows if row["method"] == method), key=lambda row: row["sparsity"])
+        for figure_of, style in (("accuracy", "--"), ("repaired_accuracy", "-")):
+            points = [(100 * row["sparsity"], 100 * row[figure_of]) for row in own]
+            label = f"{method}, repaired" if style == "-" else method
+            axes.plot(*zip(*points, strict=True), **line_style(number) | {"linestyle": style}, label=label)
+    axes.set(xlabel="pruned, without training [%]", ylabel=f"{held_out} accuracy [%]")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=120)
 
 

@@ -1,0 +1,230 @@
+"""Repairs: a pruned network is brought nearer to what it gave before, on calibration batches, without labels.
+
+Each is measured, and taken back where it would raise the error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from secateur.channels.chains import used_once
+from secateur.pruning.fitting import fit, outputs_of, sampled_outputs
+from secateur.pruning.layer_inputs import exact, sampled_rows, see_inputs, see_outputs
+from secateur.pruning.layers import along_outputs, outputs_first, prunable_layers
+from secateur.pruning.masks import Masks
+from secateur.utils.modes import evaluation_mode, trainable
+from secateur.utils.seeds import seeded_generator
+
+#: Of `distill`: images in a step, and the step size of Adam, which falls on a line to zero.
+DISTILL_BATCH, DISTILL_RATE = 64, 1e-3
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a repair did."""
+
+    name: str
+    #: The mean over the layers of |what it gave before - what it gives|^2 / |what it gave before|^2; of `distill`,
+    #: which looks at nothing else, that of the network's outputs.
+    error_before: float
+    error_after: float
+    #: Whether it would have raised the error, and nothing was changed.
+    taken_back: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        ended = ", and was taken back" if self.taken_back else ""
+        return f"repair {self.name}: error {self.error_before:.4g} -> {self.error_after:.4g}{ended}"
+
+
+class Reference:
+    """What a network gives on calibration batches before it is pruned: its outputs and those of its layers.
+
+    Parameters: `batches` of inputs (B, C, H, W) and targets, which all go through the network at once; `follows`,
+    whether channels may be removed from it. Layers that are used several times are not looked at, and not fitted.
+    """
+
+    @torch.no_grad()
+    def __init__(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, follows: bool = False) -> None:
+        self.images = torch.cat([inputs for inputs, _ in batches])
+        once = used_once(network, self.images[:1])
+        layers = {name: layer for name, layer in prunable_layers(network).items() if name in once}
+        self.layers = sampled_outputs(network, layers, self.images)
+        shifted = [name for name, module in network.named_modules() if name in layers or isinstance(module, _BatchNorm)]
+        self.means: dict[str, Tensor] = {}
+
+        def remember(name: str, module: nn.Module, outputs: Tensor) -> None:
+            self.means[name] = _mean(module, outputs)
+
+        biased = [name for name in shifted if network.get_submodule(name).bias is not None]
+        see_outputs(network, biased, self.images, remember)
+        self.outputs = _outputs(network, self.images)
+        #: Which output of a layer, or channel of a norm, each of its weights belongs to, flat; by the weight's name.
+        self._numbers: dict[str, Tensor] = {}
+        for name in (*layers, *self.means) if follows else ():
+            module = network.get_submodule(name)
+            ours = torch.arange(len(outputs_first(module)), device=self.images.device)
+            self._numbers[name] = (
+                along_outputs(module, ours).expand_as(module.weight) if module.weight.dim() > 1 else ours
+            ).flatten()
+
+    def keep_indices(self, network: nn.Module, kept: dict[str, Tensor]) -> None:
+        """Follow a network that has lost channels; see `KeptIndices` in channels/surgery.py."""
+        for name, numbers in self._numbers.items():
+            left = kept.get(f"{name}.weight" if name else "weight")
+            if left is None:
+                continue
+            before = numbers.unique()
+            module = network.get_submodule(name)
+            self._numbers[name] = numbers = numbers[left.to(numbers.device)]
+            shaped = numbers.view(module.weight.shape)
+            if shaped.dim() > 1:
+                shaped = outputs_first(module, shaped).flatten(1)[:, 0]
+            places = torch.searchsorted(before, shaped.contiguous())
+            if name in self.layers:
+                self.layers[name] = [part[:, places] for part in self.layers[name]]
+            if name in self.means:
+                self.means[name] = self.means[name][places]
+
+    def layer_error(self, network: nn.Module) -> float:
+        """The mean over the layers of their squared error relative to what they gave."""
+        errors = []
+
+        def measure(name: str, layer: nn.Module, inputs: Tensor) -> None:
+            pairs = zip(sampled_rows(name, layer, inputs), self.layers[name], strict=True)
+            found = [(exact(wanted - outputs_of(layer, rows)).square().sum(), exact(wanted).square().sum())
+                     for rows, wanted in pairs]  # fmt: skip
+            missing, there = (torch.stack(sums).sum() for sums in zip(*found, strict=True))
+            errors.append(float(missing / there.clamp(min=1e-300)))
+
+        see_inputs(network, self.layers, self.images, measure)
+        return sum(errors) / max(len(errors), 1)
+
+    def output_error(self, network: nn.Module) -> float:
+        """The same of the network's outputs."""
+        missing = exact(self.outputs - _outputs(network, self.images))
+        return float(missing.square().sum() / exact(self.outputs).square().sum().clamp(min=1e-300))
+
+
+def repair(
+    network: nn.Module, reference: Reference, names: Sequence[str], masks: Masks, *, seed: int = 333, steps: int = 300
+) -> list[Repair]:
+    """Make the repairs that are named, one after another, in place; what is pruned stays zero.
+
+    Parameters: `names` of REPAIRS; `steps` and `seed` of `distill`. What would raise the error on the calibration
+    batches is taken back.
+    """
+    done = []
+    for name in names:
+        start = time.perf_counter()
+        error = reference.output_error if name == "distill" else reference.layer_error
+        held = {key: value.clone() for key, value in network.state_dict().items()}
+        before = (
+            done[-1].error_after if done and (name == "distill") == (done[-1].name == "distill") else error(network)
+        )
+        REPAIRS[name](network, reference, masks, seed, steps)
+        masks.apply_to_weights()
+        after = error(network)
+        if taken_back := not after <= before:
+            network.load_state_dict(held)
+            after = before
+        done.append(Repair(name, before, after, taken_back, time.perf_counter() - start))
+    return done
+
+
+def idle(network: nn.Module, names: Sequence[str], *, rewinds: bool) -> list[str]:
+    """Say which of the repairs that are named have no effect; `rewinds`: whether training undoes them."""
+    if rewinds:
+        return [f"--repair {','.join(names)} has no effect where training goes back to earlier weights"]
+    return ["--repair bn has no effect without batch norms"] if "bn" in names and not _norms(network) else []
+
+
+@torch.no_grad()
+def renew_batch_norms(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
+    """Batch norms take the statistics of the calibration batches, each after those before it have taken theirs."""
+
+    def renew(name: str, norm: nn.Module, inputs: Tensor) -> None:
+        variance, mean = torch.var_mean(inputs.float(), dim=[dim for dim in range(inputs.dim()) if dim != 1])
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    see_inputs(network, _norms(network), reference.images, renew)
+
+
+@torch.no_grad()
+def correct_means(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
+    """Biases of layers and norms change by what the mean of each output has lost (Nagel et al., 2019, section 4.2)."""
+
+    def correct(name: str, module: nn.Module, outputs: Tensor) -> Tensor:
+        shift = reference.means[name] - _mean(module, outputs)
+        module.bias.add_(shift)
+        return outputs + (shift if isinstance(module, nn.Linear) else shift.view(-1, *[1] * (outputs.dim() - 2)))
+
+    see_outputs(network, reference.means, reference.images, correct)
+
+
+@torch.no_grad()
+def refit_layers(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
+    """Each layer is fitted, by the weights that it has left, to what it gave before, by the inputs that it gets now."""
+
+    def refit(name: str, layer: nn.Module, inputs: Tensor) -> None:
+        kept = masks.kept.get(name, torch.ones_like(layer.weight, dtype=torch.bool))
+        fit(layer, kept, list(sampled_rows(name, layer, inputs)), reference.layers[name])
+
+    see_inputs(network, reference.layers, reference.images, refit)
+
+
+def distill(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
+    """`--distill_steps` of Adam on the squared error of the network's outputs, norms by their running statistics."""
+    parameters = list(network.parameters())
+    moments = [torch.zeros_like(parameter) for parameter in parameters]
+    squares = [torch.zeros_like(parameter) for parameter in parameters]
+    generator = seeded_generator(seed, "distill")
+    scale = reference.outputs.square().mean().clamp(min=1e-12)
+    with evaluation_mode(network), trainable(parameters), torch.enable_grad():
+        for step in range(steps):
+            some = torch.randperm(len(reference.images), generator=generator)[:DISTILL_BATCH].to(scale.device)
+            error = (network(reference.images[some]) - reference.outputs[some]).square().mean() / scale
+            # By no optimizer of torch, whose steps others may count.
+            gradients = torch.autograd.grad(error, parameters, materialize_grads=True)
+            with torch.no_grad():
+                torch._foreach_lerp_(moments, gradients, 0.1)
+                torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 0.01)
+                sizes = torch._foreach_sqrt(torch._foreach_div(squares, 1 - 0.99 ** (step + 1)))
+                torch._foreach_add_(sizes, 1e-8)
+                rate = DISTILL_RATE * (1 - step / steps) / (1 - 0.9 ** (step + 1))
+                torch._foreach_addcdiv_(parameters, moments, sizes, value=-rate)
+                masks.apply_to_weights()
+
+
+#: What `--repair` can name.
+REPAIRS: dict[str, Callable[[nn.Module, Reference, Masks, int, int], None]] = {
+    "bn": renew_batch_norms,
+    "bias": correct_means,
+    "least_squares": refit_layers,
+    "distill": distill,
+}
+
+
+def _norms(network: nn.Module) -> list[str]:
+    """The names of the batch norms that take running statistics."""
+    named = network.named_modules()
+    return [name for name, module in named if isinstance(module, _BatchNorm) and module.running_mean is not None]
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, images: Tensor) -> Tensor:
+    with evaluation_mode(network):
+        return network(images)
+
+
+def _mean(module: nn.Module, outputs: Tensor) -> Tensor:
+    """The mean of each output of a layer, or channel of a norm, (C,)."""
+    rows = outputs if isinstance(module, nn.Linear) else outputs.movedim(1, -1)
+    return exact(rows.flatten(0, -2)).mean(0).to(outputs)
