@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
 import pluggy
 import torch
 from torch import Tensor, nn
@@ -36,7 +33,7 @@ from secateur.runs.notices import notices_of
 from secateur.runs.options import CheckpointOptions, MachineOptions, RunOptions
 from secateur.runs.run import Run
 from secateur.training.loss import Loss
-from secateur.training.precision import Precision, choose_device, choose_precision, spare_memory, tune_cpu
+from secateur.training.precision import Precision, choose_precision, prepare_torch, spare_memory
 from secateur.utils.errors import UserError
 
 
@@ -49,7 +46,7 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     if machine.compile and machine.execution != "dense":
         raise UserError(f"--compile compiles the dense network: leave it out, or --execution {machine.execution}")
     start, checkpoint = settings.section(CheckpointOptions), settings.checkpoint
-    device = _prepare_torch(options.seed, machine)
+    device = prepare_torch(options.seed, machine)
     chosen = []
     if machine.precision == "auto":
         precision, reason = gathered(choose_precision(device, machine.execution))[0]  # one for all processes
@@ -264,22 +261,6 @@ def _data_options(settings: Settings) -> dict[str, Any]:
     """What the options say that the data set's own class declares."""
     declared = settings.components["data_set"].declared()
     return {one.option.flag: settings[one.option.flag] for one in declared if one.owner != DataSet.__name__}
-
-
-def _prepare_torch(seed: int, machine: MachineOptions) -> torch.device:
-    """Seed everything and choose the device."""
-    if machine.deterministic:
-        # cuBLAS reads this when it starts.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - for libraries that use the global generator
-    torch.manual_seed(seed)
-    torch.backends.cudnn.benchmark = not (machine.disable_cuda_benchmark or machine.deterministic)
-    device = choose_device(machine.device)
-    if device.type == "cpu":
-        tune_cpu()
-    return device
 
 
 def _check_processes(data: Data) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
+import random
 import statistics
 import sys
 import time
 
+import numpy as np
 import torch
 from torch import nn
 
 from secateur.parallel.launch import local_number, one_of_several
+from secateur.runs.options import MachineOptions
 from secateur.utils.errors import UserError
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -45,6 +49,22 @@ def choose_device(name: str) -> torch.device:
             )
     if device.type == "mps" and not mps:
         raise UserError("--device mps: torch sees no Apple GPU here; use --device auto")
+    return device
+
+
+def prepare_torch(seed: int, machine: MachineOptions) -> torch.device:
+    """Seed everything that is random, set torch up as the options of the machine say, and return the device."""
+    if machine.deterministic:
+        # cuBLAS reads this when it starts.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for libraries that use the global generator
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = not (machine.disable_cuda_benchmark or machine.deterministic)
+    device = choose_device(machine.device)
+    if device.type == "cpu":
+        tune_cpu()
     return device
 
 

@@ -114,21 +114,22 @@ def test_a_choice_says_what_it_is():
 def test_choices_are_written_down_for_the_same_network_images_and_mode(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     network, images = network_of(1, 2), torch.ones(4, 10)
-    notes = Notes(network, images, None, (True,))
+    notes = Notes(network, images, None, (True,), {})
     assert notes.read() is None
     written = Choice(["l0"], True, {"dense": 2.0}, 4)
     notes.write(written)
     assert notes.path.parent == tmp_path / "secateur" / "execution" == cache_folder()
     assert [path.name for path in notes.path.parent.iterdir()] == [notes.path.name]
-    assert Notes(network, images, None, (True,)).read() == written
+    assert Notes(network, images, None, (True,), {}).read() == written
     others = [
-        Notes(network_of(1, 3), images, None, (True,)), Notes(network, images[:3], None, (True,)),
-        Notes(network, images, {"l0": torch.zeros(1, 10)}, (True,)), Notes(network, images, None, (False,)),
+        Notes(network_of(1, 3), images, None, (True,), {}), Notes(network, images[:3], None, (True,), {}),
+        Notes(network, images, {"l0": torch.zeros(1, 10)}, (True,), {}), Notes(network, images, None, (False,), {}),
     ]  # fmt: skip
     assert len({notes.path, *(other.path for other in others)}) == 5
     for content in ("", "[]", '{"unknown": 1}', json.dumps({"layers": ["elsewhere"]})):
         notes.path.write_text(content)
-        assert notes.read() is None
+        assert Notes(network, images, None, (True,), {}).read() is None
+    assert notes.read() == written, "what a network was run by counts before the disk"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_folder() == tmp_path / "home" / ".cache" / "secateur" / "execution"
@@ -137,4 +138,4 @@ def test_choices_are_written_down_for_the_same_network_images_and_mode(monkeypat
 def test_where_nothing_can_be_kept_nothing_is_said(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    Notes(network_of(1), torch.ones(4, 10), None, ()).write(Choice())
+    Notes(network_of(1), torch.ones(4, 10), None, (), {}).write(Choice())
