@@ -20,7 +20,8 @@ class GateDecorators(SNAP):
     sum, channels without one stay. A twentieth of the limit goes after each epoch of Tick, of which there are
     `--tick_epochs`, then `--tock_epochs` of Tock, and so on to the limit; the rest of the epochs is fine-tuning.
     TickTock trains so. Norms take the statistics of each batch, as in the authors' program, and their running ones do
-    not change; `--score_mode eval` takes those.
+    not change; `--score_mode eval` takes those. The program adds scores up over the epoch of Tick, while the gates are
+    trained, and leaves each layer a tenth of its channels, not one.
     """
 
     implies = {"train_scheme": "TickTock"}

@@ -89,8 +89,9 @@ def filters(bench: Bench) -> Iterator[Row]:
 def gates(bench: Bench) -> Iterator[Row]:
     """Criteria of gates behind norms; their programs select within training, so that the best are taken here."""
     network, batch = bench.network("VGG11"), bench.batches("VGG11")[0]
+    of_a_batch = "of one batch: the program adds up those of an epoch, and leaves each layer a tenth of its channels"
     for label, program, call, why in (
-        ("GateDecorators --snip_steps 1", "gate-decorator-pruning", channels.gates, SAME),
+        ("GateDecorators --snip_steps 1", "gate-decorator-pruning", channels.gates, f"{SAME}; {of_a_batch}"),
         ("TaylorFO", "Taylor_pruning", channels.taylor, SAME),
     ):
         scores = call(bench.originals, network, batch)
