@@ -36,7 +36,7 @@ UNSEEN |= {
     "box",
     "padding",
 }
-UNSEEN |= {"box", "padding", "style", "highlight", "interpolation"}
+UNSEEN |= {"subs", "box", "padding", "style", "highlight", "interpolation"}
 #: Calls that are a matter of looks.
 LOOKS = {"set_xticks", "set_yticks", "tick_params", "grid", "axis", "margins", "subplots_adjust", "set_facecolor"}
 LOOKS |= {"set_layout_engine", "set_linewidth"}
@@ -107,6 +107,8 @@ def _nodes(node: ast.AST, function: int | None, statement: ast.AST) -> Iterator[
         own = function
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name == "body":
             own = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        if isinstance(node, ast.FunctionDef) and name == "args":
+            value = ast.arguments(**vars(value) | _defaults(node))
         if name in ("annotation", "returns", "decorator_list") or (
             isinstance(node, ast.keyword) and node.arg in UNSEEN
         ):
@@ -128,6 +130,18 @@ def _lines(statement: ast.AST) -> range:
     start = getattr(statement, "lineno", None) or statement.pattern.lineno
     first = body[0].pattern.lineno if isinstance(body[0], ast.match_case) else body[0].lineno
     return range(start, max(start + 1, first))
+
+
+def _defaults(function: ast.FunctionDef) -> dict[str, list[ast.expr | None]]:
+    """Return the defaults of the parameters that a function reads."""
+    read = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
+    given = function.args
+    positional = [*given.posonlyargs, *given.args]
+    optional = positional[len(positional) - len(given.defaults) :]
+    return {
+        "defaults": [one for name, one in zip(optional, given.defaults, strict=True) if name.arg in read],
+        "kw_defaults": [one for name, one in zip(given.kwonlyargs, given.kw_defaults, strict=True) if name.arg in read],
+    }
 
 
 def _is_elsewhere(node: ast.AST) -> bool:
