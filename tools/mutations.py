@@ -39,7 +39,7 @@ UNSEEN |= {
 UNSEEN |= {"subs", "box", "padding", "style", "highlight", "interpolation"}
 #: Calls that are a matter of looks.
 LOOKS = {"set_xticks", "set_yticks", "tick_params", "grid", "axis", "margins", "subplots_adjust", "set_facecolor"}
-LOOKS |= {"set_layout_engine", "set_linewidth"}
+LOOKS |= {"set_layout_engine", "set_linewidth", "new_figure"}
 #: Times that are never equal: `<` of them is `<=`.
 CLOCKS = ("perf_counter()", "monotonic()", "time.time()", "process_time()")
 #: A number that is a whole one more is another number: of 0.5 it makes 1.5. A large one, as a limit is, is doubled.
@@ -148,8 +148,9 @@ def _is_elsewhere(node: ast.AST) -> bool:
     """Whether a statement is for type checkers, for GPUs, or for looks alone."""
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return getattr(node.value.func, "attr", None) in LOOKS or "torch.cuda" in ast.unparse(node)
+    if isinstance(node, ast.Expr | ast.Assign) and isinstance(call := node.value, ast.Call):
+        name = getattr(call.func, "attr", getattr(call.func, "id", None))
+        return name in LOOKS or "torch.cuda" in ast.unparse(node)
     return isinstance(node, ast.stmt) and not hasattr(node, "body") and "torch.cuda" in ast.unparse(node)
 
 

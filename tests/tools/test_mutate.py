@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[2]
         ("torch.cuda.set_device(1)", []),
         ("def f(a, b=0.5, c=1, *, d=2, e): return c and e", ["2", "(c or e)"]),
         ("axes.set_xticks([1])", []),
+        ("figure = new_figure(3.2 * columns, 4)", []),
         ("if time.monotonic() < end: pass", []),
         ("x = 99 + 1000", ["(99 - 1000)", "100", "2000"]),
         ("ä = one(2)  # of two bytes", ["3"]),
