@@ -36,10 +36,10 @@ UNSEEN |= {
     "box",
     "padding",
 }
-UNSEEN |= {"box", "padding", "style", "highlight", "interpolation"}
+UNSEEN |= {"subs", "box", "padding", "style", "highlight", "interpolation"}
 #: Calls that are a matter of looks.
 LOOKS = {"set_xticks", "set_yticks", "tick_params", "grid", "axis", "margins", "subplots_adjust", "set_facecolor"}
-LOOKS |= {"set_layout_engine", "set_linewidth"}
+LOOKS |= {"set_layout_engine", "set_linewidth", "new_figure"}
 #: Times that are never equal: `<` of them is `<=`.
 CLOCKS = ("perf_counter()", "monotonic()", "time.time()", "process_time()")
 #: A number that is a whole one more is another number: of 0.5 it makes 1.5. A large one, as a limit is, is doubled.
@@ -107,6 +107,8 @@ def _nodes(node: ast.AST, function: int | None, statement: ast.AST) -> Iterator[
         own = function
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name == "body":
             own = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        if isinstance(node, ast.FunctionDef) and name == "args":
+            value = ast.arguments(**vars(value) | _defaults(node))
         if name in ("annotation", "returns", "decorator_list") or (
             isinstance(node, ast.keyword) and node.arg in UNSEEN
         ):
@@ -130,12 +132,25 @@ def _lines(statement: ast.AST) -> range:
     return range(start, max(start + 1, first))
 
 
+def _defaults(function: ast.FunctionDef) -> dict[str, list[ast.expr | None]]:
+    """Return the defaults of the parameters that a function reads."""
+    read = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
+    given = function.args
+    positional = [*given.posonlyargs, *given.args]
+    optional = positional[len(positional) - len(given.defaults) :]
+    return {
+        "defaults": [one for name, one in zip(optional, given.defaults, strict=True) if name.arg in read],
+        "kw_defaults": [one for name, one in zip(given.kwonlyargs, given.kw_defaults, strict=True) if name.arg in read],
+    }
+
+
 def _is_elsewhere(node: ast.AST) -> bool:
     """Whether a statement is for type checkers, for GPUs, or for looks alone."""
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return getattr(node.value.func, "attr", None) in LOOKS or "torch.cuda" in ast.unparse(node)
+    if isinstance(node, ast.Expr | ast.Assign) and isinstance(call := node.value, ast.Call):
+        name = getattr(call.func, "attr", getattr(call.func, "id", None))
+        return name in LOOKS or "torch.cuda" in ast.unparse(node)
     return isinstance(node, ast.stmt) and not hasattr(node, "body") and "torch.cuda" in ast.unparse(node)
 
 

@@ -175,3 +175,17 @@ def test_no_other_program_is_started_for_an_image(folder, monkeypatch):
     (folder / "train" / "blue" / "0.png").write_text(eps)
     with pytest.raises(UserError, match=r"0\.png cannot be read: cannot identify image file"):
         load(folder, size=8)
+
+
+def test_where_there_is_a_terminal_it_shows_how_far_decoding_has_come(folder, monkeypatch):
+    asked = []
+
+    def track(done, what, total, console, disable):
+        asked.append((what, total, console.stderr, disable))
+        return done
+
+    monkeypatch.setattr(image_files, "track", track)
+    for shown in (True, False):
+        monkeypatch.setattr(image_files.sys.stderr, "isatty", lambda shown=shown: shown, raising=False)
+        image_files._decoded([str(path) for path in sorted(folder.rglob("*.png"))], (3, 8, 8))
+    assert asked == [("decoding images", 10, True, False), ("decoding images", 10, True, True)]

@@ -34,7 +34,9 @@ ROOT = Path(__file__).parents[2]
         ("'a docstring'\nx: Literal[1] = f'{1 + 2}'", []),
         ("if TYPE_CHECKING:\n    import_(one)", []),
         ("torch.cuda.set_device(1)", []),
+        ("def f(a, b=0.5, c=1, *, d=2, e): return c and e", ["2", "(c or e)"]),
         ("axes.set_xticks([1])", []),
+        ("figure = new_figure(3.2 * columns, 4)", []),
         ("if time.monotonic() < end: pass", []),
         ("x = 99 + 1000", ["(99 - 1000)", "100", "2000"]),
         ("ä = one(2)  # of two bytes", ["3"]),
@@ -49,7 +51,7 @@ def test_the_changes_of_a_source(source, changed):
 
 
 def test_a_change_knows_its_line_and_the_function_that_runs_it():
-    source = "x = 1\n\n\n@two(3)\ndef one(default=4) -> 5:\n    return lambda: 6\n\n\nclass A:\n    y = 7\n"
+    source = "x = 1\n\n\n@two(3)\ndef one(default=4) -> 5:\n    return lambda: [6, default]\n\n\nclass A:\n    y = 7\n"
     assert [(one.before, one.line, one.function) for one in mutations(source)] == [
         ("1", 1, None),
         ("4", 5, None),

@@ -134,3 +134,11 @@ def test_parts_are_rectangles_of_the_area_and_proportions_asked_for_and_lie_anyw
     assert float(middles.mean()) == pytest.approx(0.5, abs=0.01)
     assert middles.min() < 0.36
     assert middles.max() > 0.64
+
+
+def test_a_part_that_is_longer_than_the_image_ends_where_the_image_does():
+    whole = ramps(50, 8, 6)
+    enlarged = RandomResizedCrop(1.0, 16.0)(whole, generator())
+    along = [(enlarged[:, axis] == whole[:, axis]).flatten(1).all(1) for axis in (0, 1)]
+    assert (along[0] | along[1]).all(), "of the whole area, one side at least is whole"
+    assert not (along[0] & along[1]).any()

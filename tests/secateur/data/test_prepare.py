@@ -297,3 +297,9 @@ class Unseen(Grey):
 def test_classes_that_training_never_sees_are_noticed():
     assert prepared().notices == prepared(Grey).notices == []
     assert prepared(Unseen).notices == ["the test images have a class, 1, that no training image has"]
+
+
+def test_a_data_set_knows_the_device_that_it_is_for():
+    data_set, device = Coloured(), torch.device("cpu:0")
+    prepare_data(data_set, DataOptions(data_dir=Path("unused")), device, seed=SEED)
+    assert data_set.device == device

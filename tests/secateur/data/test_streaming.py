@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from secateur.data import image_files
+from secateur.data import image_files, streaming
 from secateur.data.batches import Batches
 from secateur.data.data_set import Images
 from secateur.data.options import DataOptions
@@ -143,3 +143,11 @@ def test_a_run_is_the_same_streamed_and_in_memory(folder, run, monkeypatch):
     assert (streamed.status, kept.status) == (0, 0)
     for figure in ("test_loss", "test_accuracy", "train_loss", "weight_sparsity"):
         assert streamed.results[figure] == kept.results[figure]
+
+
+def test_workers_are_forked_by_a_run_that_is_alone_and_served_beside_the_threads_of_several(monkeypatch):
+    assert streaming._start_method() is None
+    assert streaming._forks() == (multiprocessing.get_start_method() == "fork")
+    monkeypatch.setattr(streaming, "size", lambda: 2)
+    assert streaming._start_method().get_start_method() == "forkserver"
+    assert not streaming._forks()

@@ -131,6 +131,7 @@ panel '': 'layer' by 'sparsity [%]'
   line a -o: (0 0.5)
 """
     assert shown(layers.layer_sparsity, {"a": {"x": 0.5}}, "LeNet5") == wanted
+    assert "  y log (1.15 0.225) 1=0 0.5=50 0.25=100\n" in shown(layers.layer_sparsity, {"a": {"x": 0}}, "LeNet5")
 
 
 def test_weights_of_each_layer_and_how_many_are_gone():

@@ -182,3 +182,11 @@ def test_text_of_a_folder_is_read_as_it_can_be_shown(make_run_folder, tmp_path):
     assert len(said) == 2
     assert all(text.count(r"\\x1b[2J\\u202e") for text in said)
     assert not any(letter in text for text in said for letter in hostile if not letter.isprintable())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_of_a_table_end_as_any_machine_ends_them(make_run_folder, tmp_path, end):
+    metrics = make_run_folder("SNIP", 1) / "output" / "metrics.csv"
+    metrics.write_bytes(metrics.read_bytes().replace(b"\n", end.encode()))
+    (run,), _ = collect([tmp_path])
+    assert [row["epoch"] for row in run.epochs] == [1, 2]

@@ -1,9 +1,12 @@
 """Every line, label and scale of the figures of a report."""
 
+import pytest
+
 from secateur.reports.layer_figures import layer_densities
 from secateur.reports.measure_figures import measure_lines, pareto
 from secateur.reports.measures import ACCURACY, COMPRESSION, LATENCY
 from secateur.reports.panels import MOST_LINES, MOST_PANELS, most_run
+from secateur.reports.tables import _is_ratio
 from secateur.reports.training_figures import training_curves
 from tests.figures import described
 
@@ -98,3 +101,11 @@ def test_of_more_panels_and_lines_than_a_page_shows_those_of_the_most_runs_stay(
     assert lines >= {"many", "l0", "EmptyCrit"}  # dense is always shown
     assert len(lines) == MOST_LINES + 1
     assert f"{MOST_PANELS} of {MOST_PANELS + 1} networks and data, {MOST_LINES} of {MOST_LINES + 2} lines." in said
+
+
+@pytest.mark.parametrize(
+    ("target", "is_ratio"),
+    [("10x", True), ("2.5x", True), ("all", False), ("max", False), ("2", False), ("10x, snip_steps 3", False)],
+)
+def test_a_compression_is_sorted_as_a_number(target, is_ratio):
+    assert _is_ratio(target) == is_ratio
