@@ -1,10 +1,16 @@
-"""Training and evaluation mode of a network, statistics of norms, and parameters without gradients."""
+"""Modes of a network: training and evaluation, statistics of norms, float64, parameters without gradients."""
 
 import contextlib
+import copy
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 
 @contextlib.contextmanager
@@ -60,3 +66,63 @@ def frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+class _Float64(TorchDispatchMode):
+    """Lets each operation read and make floating-point numbers in float64, whatever type they are stored in."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation; what it writes into a tensor of another type arrives there rounded."""
+        kwargs = kwargs or {}
+        if func.is_view:
+            return func(*args, **kwargs)
+        read: list[tuple[Tensor, Tensor]] = []
+
+        def double(tensor: Tensor) -> Tensor:
+            if not tensor.is_floating_point() or tensor.dtype == torch.float64:
+                return tensor
+            read.append((tensor, tensor.double()))
+            return read[-1][1]
+
+        args, kwargs = tree_map_only(Tensor, double, (args, kwargs))
+        outputs = func(*args, **kwargs)
+        for tensor, exact in read:
+            if exact is outputs:
+                return tensor.copy_(exact)
+        return tree_map_only(Tensor, double, outputs)
+
+
+class _Float64Convolutions(TorchFunctionMode):
+    """Gives convolutions, which compare types before they are an operation, float64 alone."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch."""
+        if getattr(func, "__name__", "").startswith("conv"):
+            args, kwargs = tree_map_only(
+                Tensor, lambda one: one.double() if one.is_floating_point() else one, (args, kwargs)
+            )
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def in_float64(network: nn.Module, image: Tensor) -> Iterator[nn.Module]:
+    """Let a network compute in float64 what it does in evaluation mode; yields what to call.
+
+    That is the network itself, whose weights are taken in float64 one operation at a time. One that does not run so on
+    `image` (N, C, H, W), in float64, as it compares types by itself, is copied whole.
+    """
+    if not _runs_in_float64(network, image):
+        yield copy.deepcopy(network).double()
+        return
+    with _Float64(), _Float64Convolutions():
+        yield network
+
+
+@torch.no_grad()
+def _runs_in_float64(network: nn.Module, image: Tensor) -> bool:
+    try:
+        with _Float64(), _Float64Convolutions(), evaluation_mode(network):
+            network(image)
+    except Exception:  # whatever a network does
+        return False
+    return True

@@ -19,7 +19,7 @@ from secateur.channels.readers import Reader, connected, random_images, readers_
 from secateur.channels.surgery import Removal, Surgery
 from secateur.pruning.layers import inputs_first, prunable_layers
 from secateur.pruning.masks import Masks
-from secateur.utils.modes import evaluation_mode
+from secateur.utils.modes import evaluation_mode, in_float64
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,9 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
     """
     if not _has_zero_channel(network):
         return None
-    smaller = copy.deepcopy(network)
-    surgery = Surgery(smaller, example)
+    surgery = Surgery(network, example)
     groups = [group for group in surgery.groups.values() if group.inputs and _is_plain(group)]
-    # In float64, in which rounding cannot be taken for a difference; by no name, so that it is gone afterwards.
-    readers = readers_of(copy.deepcopy(network).cpu().double(), example.cpu().double())
+    readers = readers_of(_on_cpu(network), example.cpu())
     groups = [group for group in groups if all(name in readers for name, _, _ in group.inputs)]
     unread = _unread(groups, readers)
     cuts: list[Removal] = []
@@ -70,6 +68,7 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
             nodes += int(group.nodes[going].sum())
     if not cuts:
         return None
+    smaller = copy.deepcopy(network)
     kept = dict(masks.kept)
     for name, inputs in _of_readers(groups, stays, readers).items():
         _stop_reading(smaller, kept, name, inputs)
@@ -77,7 +76,7 @@ def compact(network: nn.Module, example: Tensor, masks: Masks) -> Compacted | No
         readers[name].fold(smaller, inputs)
     smaller_masks = Masks(smaller, masks.hold)
     smaller_masks.set(kept)
-    smaller_masks.keep_indices(surgery.remove(cuts))
+    smaller_masks.keep_indices(surgery.remove(cuts, smaller))
     return Compacted(smaller, smaller_masks, cuts, nodes)
 
 
@@ -90,11 +89,15 @@ def difference(network: nn.Module, other: nn.Module, example: Tensor) -> float:
     images = random_images(example.cpu().double(), 4)
     outputs = []
     for each in (network, other):
-        exact = copy.deepcopy(each).cpu().double()
-        with evaluation_mode(exact):
+        with in_float64(_on_cpu(each), images) as exact, evaluation_mode(exact):
             outputs.append(exact(images))
-        del exact  # before the next is copied
     return float((outputs[1] - outputs[0]).abs().max() / outputs[0].abs().max().clamp(min=1e-12))
+
+
+def _on_cpu(network: nn.Module) -> nn.Module:
+    """The network itself where it is on the CPU, else a copy."""
+    elsewhere = any(tensor.device.type != "cpu" for tensor in network.state_dict().values())
+    return copy.deepcopy(network).cpu() if elsewhere else network
 
 
 def _has_zero_channel(network: nn.Module) -> bool:

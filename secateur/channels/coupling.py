@@ -116,7 +116,9 @@ class Coupling:
             if all(len(left) == size for left, size in zip(axes, tensor.shape, strict=True)):
                 continue
             if name in kept_in_state:
-                places = _taken(torch.arange(tensor.numel()).view(tensor.shape), axes) if indices else torch.empty(0)
+                numbers = torch.int32 if tensor.numel() < 2**31 else torch.int64
+                places = torch.arange(tensor.numel() if indices else 0, dtype=numbers)
+                places = _taken(places.view(tensor.shape), axes) if indices else places
                 changed[name] = places.to(tensor.device)
             left = _taken(tensor.data, [left.to(tensor.device) for left in axes])
             if tensor.requires_grad:

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from secateur.pruning.layers import outputs_first
-from secateur.utils.modes import evaluation_mode
+from secateur.utils.modes import evaluation_mode, in_float64
 
 #: How far apart sums of the same numbers may be in float64, relative, when they are taken in another order.
 ROUNDING = 1e-9
@@ -53,7 +53,17 @@ def connected(weight: Tensor) -> Tensor:
 
 
 def readers_of(network: nn.Module, example: Tensor) -> dict[str, Reader]:
-    """Describe each layer that is not grouped, by name; of one that is used twice, what it reads is never constant."""
+    """Describe each layer that is not grouped, by name; of one that is used twice, what it reads is never constant.
+
+    It is computed in float64, in which rounding cannot be taken for a difference; the network and the example are on
+    the CPU.
+    """
+    example = example.double()
+    with in_float64(network, example) as exact:
+        return _readers(exact, example)
+
+
+def _readers(network: nn.Module, example: Tensor) -> dict[str, Reader]:
     constant = _constant_inputs(network, example)
     norms = _following_norms(network, example)
     readers = {}
@@ -77,8 +87,9 @@ def _linear(layer: nn.Linear, inputs: Tensor, needed: Tensor, can_fold: bool) ->
     They are taken from what is `needed`.
     """
     inputs = inputs.flatten(0, -2)
-    same = _steady(inputs.T)
-    known = (same & (can_fold | (inputs == 0).all(0))).nonzero().flatten()
+    zero = (inputs == 0).all(0)
+    needed[:, zero] = False
+    known = (_steady(inputs.T) & ~zero & can_fold).nonzero().flatten()
     needed[:, known] = False
     return known, layer.weight.detach()[:, known] * inputs[0, known]
 
@@ -133,8 +144,8 @@ def _constant_inputs(network: nn.Module, example: Tensor) -> dict[str, Tensor]:
             calls[id(layer.weight)] += 1
             unknown = args[0].isnan() | ~arrives[name].pop(0)
             seen[name] = args[0].masked_fill(unknown, torch.nan)
-            paths = copy.deepcopy(layer)
-            paths.weight.data, paths.bias = (layer.weight != 0).to(layer.weight), None
+            paths = copy.copy(layer)  # deep, it would copy the weight
+            paths._parameters = layer._parameters | {"weight": (layer.weight != 0).to(layer.weight), "bias": None}
             value = type(layer).forward(layer, args[0].masked_fill(unknown, 0))
             return value.masked_fill(type(layer).forward(paths, unknown.to(args[0])) > 0, torch.nan)
 

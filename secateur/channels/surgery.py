@@ -11,6 +11,7 @@ and no removal that breaks it is made.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections import Counter
@@ -28,7 +29,7 @@ from secateur.channels.groups import Group, layer_of
 from secateur.channels.tracing import Operation, tensors_of
 from secateur.pruning.layers import execution_order, inputs_first, outputs_first, prunable_layers
 from secateur.utils.errors import UserError, one_line
-from secateur.utils.modes import evaluation_mode
+from secateur.utils.modes import evaluation_mode, in_float64
 from secateur.utils.seeds import seeded_generator
 
 __all__ = ["Held", "KeptIndices", "Removal", "Surgery", "replay", "zero_channels"]
@@ -122,12 +123,12 @@ class Surgery:
     def _channels(self, root: str, units: list[int]) -> list[int]:
         return sorted(self.groups[root].units[units].flatten().tolist())
 
-    def remove(self, cuts: Iterable[Removal]) -> KeptIndices:
-        """Remove channels from the network in place; returns what is left of each tensor that has become smaller.
+    def remove(self, cuts: Iterable[Removal], network: nn.Module | None = None) -> KeptIndices:
+        """Remove channels in place, from the network or a copy of it.
 
-        Parameters stay the same objects, with other data.
+        Returns what is left of each tensor that has become smaller. Parameters stay the same objects, with other data.
         """
-        return self._coupling.cut(self.network, cuts)
+        return self._coupling.cut(network or self.network, cuts)
 
     def uses(self, layer: str) -> list[Operation]:
         """The operations that use a layer's weight, whose `outputs` are those that read what they put out."""
@@ -162,29 +163,22 @@ class Surgery:
         image = self.example
         if image.is_floating_point():
             image = torch.rand((2, *image.shape[1:]), generator=generator).to(image)
-        for exact in (True, False) if image.device.type != "mps" else (False,):
-            network = copy.deepcopy(self.network)
-            _vary(network, generator)
-            for root, channels in removals:
-                zero_channels(network, self.groups[root], torch.tensor(channels))
-            if exact:
-                network = network.double()
-                image = image.double() if image.is_floating_point() else image
-            else:
-                image = image.to(self.example.dtype)
-            try:
-                with evaluation_mode(network):
-                    expected = network(image)
-            except CANNOT:
-                if exact:
-                    continue  # it makes numbers of another precision itself
+        network = copy.deepcopy(self.network)
+        _vary(network, generator)
+        for root, channels in removals:
+            zero_channels(network, self.groups[root], torch.tensor(channels))
+        exact = image.device.type != "mps"
+        try:
+            expected = _outputs(network, image, exact)
+        except CANNOT:
+            if not exact:
                 raise
-            break
+            exact = False  # it makes numbers of another precision itself
+            expected = _outputs(network, image, exact)
         average_over_all(network)
         try:
             self._coupling.cut(network, removals, indices=False)
-            with evaluation_mode(network):
-                found = network(image)
+            found = _outputs(network, image, exact)
         except CANNOT as error:
             return f"the network does not run without some of them ({type(error).__name__}: {one_line(error)})"
         difference = _difference(found, expected)
@@ -201,6 +195,14 @@ def _probe(group: Group, number: int) -> list[int]:
     last = len(group.units) - 1
     tried = max(1, min(2 + number % 2, len(group.units) // 3))
     return group.removable(dict.fromkeys((0, last, (last + 1) // 2)[:tried]))
+
+
+def _outputs(network: nn.Module, images: Tensor, exact: bool) -> object:
+    """What a network computes of images (N, C, H, W) in evaluation mode, where it is `exact` in float64."""
+    if exact and images.is_floating_point():
+        images = images.double()
+    with in_float64(network, images) if exact else contextlib.nullcontext(network) as called, evaluation_mode(called):
+        return called(images)
 
 
 def _difference(found: object, expected: object) -> float:

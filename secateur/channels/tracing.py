@@ -82,7 +82,8 @@ class Trace(TorchDispatchMode):
 
     def set(self, tensor: Tensor, axes: Axes) -> None:
         """Label a tensor."""
-        self._axes[id(tensor)] = (tensor, axes)
+        # Of their own: what an operation has left of labels may be a view of as many numbers as a weight has.
+        self._axes[id(tensor)] = (tensor, tuple(labels if labels is None else labels.clone() for labels in axes))
 
     def known(self, tensor: Tensor | None) -> Axes:
         """The labels of a tensor, or that there are none."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
@@ -19,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from secateur.data.conversion import check_channels, converted
 from secateur.data.decoding import decode
 from secateur.parallel.collectives import size
+from secateur.parallel.parent import end_with
 from secateur.utils.errors import UserError
 
 #: More decode faster than most networks train, and each takes memory.
@@ -105,10 +104,7 @@ class _EndWith:
     parent: int
 
     def __call__(self, _worker: int) -> None:
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: the kernel tells of a death from now on
-        if os.getppid() != self.parent:
-            os._exit(1)
+        end_with(self.parent, signal.SIGKILL)
 
 
 def _start_method() -> BaseContext | None:

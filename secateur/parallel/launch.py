@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from secateur.parallel.parent import end_with
 from secateur.runs.failures import REQUESTS
 from secateur.utils.errors import UserError
 
@@ -42,11 +43,13 @@ def local_number() -> int:
 def process_group() -> Iterator[None]:
     """Be one of torchrun's processes for a while; where there is one alone, or the group is there, nothing changes.
 
-    The first process that fails tells why, and the others end by status 2 without a word.
+    The first process that fails tells why, and the others end by status 2 without a word. Where torchrun is killed the
+    first is asked to end, and the others end at once.
     """
     if not one_of_several():
         yield
         return
+    end_with(os.getppid(), signal.SIGKILL if int(os.environ["RANK"]) else signal.SIGTERM)
     import torch
     import torch.distributed
 
