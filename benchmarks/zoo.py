@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import secateur
+import secateur.utils.torchvision_import  # before timm, which imports torchvision itself
 from secateur.channels.folding import make_plain
 from secateur.channels.groups import outputs_of
 from secateur.channels.surgery import Surgery, zero_channels
@@ -54,7 +55,16 @@ TIMM = [
     "xception41", "xcit_nano_12_p16_224",
 ]  # fmt: skip
 #: The sides of images, by what a name begins with; the first that fits.
-SIDES = {"inception": 96, "vit_h_14": 56, "vit_": 64, "swin": 64, "maxvit": 224, "googlenet": 64, "alexnet": 80}
+SIDES = {
+    "inception": 96,
+    "vit_h_14": 56,
+    "vit_": 64,
+    "swin": 64,
+    "maxvit": 224,
+    "alexnet": 80,
+    "efficientformer": 224,
+    "levit": 224,
+}
 PAGE = """# Networks of others
 
 Which channels of the classifiers of torchvision, and of families of timm, can go, and whether what is left computes

@@ -14,8 +14,8 @@ from secateur.channels.labels import NONE
 if TYPE_CHECKING:
     from secateur.channels.tracing import Trace
 
-#: (name of a module, name of an attribute of it that is a whole number).
-Attribute = tuple[str, str]
+#: (name of a module, name of an attribute of it, place in it): a whole number, or one of several.
+Attribute = tuple[str, str, int]
 #: What sees a tensor in other dimensions of sizes that are given, by name, with the place of the first size.
 VIEWS = {"view": 1, "reshape": 1, "unflatten": 2}
 
@@ -84,6 +84,10 @@ class Sizes(TorchFunctionMode):
             return Shape(_counted(args[0], dim) for dim in range(args[0].dim()))
         if name == "size":
             return _counted(args[0], kwargs.get("dim", args[-1]) % args[0].dim())
+        if name == "scaled_dot_product_attention" and kwargs.get("scale") is None and len(args) < 7:
+            self.trace.hold(args[0], [-1], "attention scales by their number")
+        if name == "layer_norm" and len(args) > 1:
+            self._count(args[1], args[0].dim() - len(args[1]), args[0])
         if name not in VIEWS or not isinstance(args[0], Tensor):
             return func(*args, **kwargs)
         given = kwargs.get("shape", kwargs.get("sizes", kwargs.get("size", args[VIEWS[name] :])))
@@ -101,7 +105,7 @@ class Sizes(TorchFunctionMode):
         self._count(given, first, result)
         return result
 
-    def _count(self, given: list[int], first: int, result: Tensor) -> None:
+    def _count(self, given: Sequence[int], first: int, result: Tensor) -> None:
         """Note which labels the sizes count that were given."""
         for dim, size in enumerate(given, start=first):
             labels = self.trace.known(result)[dim]
@@ -117,21 +121,36 @@ class Sizes(TorchFunctionMode):
 
 @contextlib.contextmanager
 def attributes_counted(network: nn.Module) -> Iterator[None]:
-    """Let whole numbers that are attributes of modules, but those of torch, know their origin for a while."""
+    """Let whole numbers, and tuples of them, that are attributes of modules, but those of torch, know their origin."""
     found = []
     for name, module in network.named_modules():
-        if type(module).__module__.startswith("torch.nn."):
-            continue
-        for key, value in vars(module).items():
-            if type(value) is int:
-                found.append((module, name, key, value))
+        if not type(module).__module__.startswith("torch.nn."):
+            counted = [(module, name, key, value) for key, value in vars(module).items() if _are_sizes(value)]
+            found += counted
     try:
         for module, name, key, value in found:
-            count = Count(value)
-            count.attribute = (name, key)
-            vars(module)[key] = count
+            vars(module)[key] = _with_origin(value, name, key)
         yield
     finally:
         for module, _, key, value in found:
-            if isinstance(vars(module).get(key), Count):  # and nothing that the module has put there
+            if vars(module).get(key) == value:  # and nothing that the module has put there
                 vars(module)[key] = value
+
+
+def set_attribute(module: nn.Module, attribute: Attribute, size: int) -> None:
+    """Let an attribute be another number."""
+    _, key, place = attribute
+    value = getattr(module, key)
+    setattr(module, key, size if isinstance(value, int) else (*value[:place], size, *value[place + 1 :]))
+
+
+def _are_sizes(value: Any) -> bool:
+    return type(value) is int or (type(value) is tuple and value and all(type(size) is int for size in value))
+
+
+def _with_origin(value: int | tuple[int, ...], *origin: str) -> Count | tuple[Count, ...]:
+    counts = []
+    for place, size in enumerate((value,) if isinstance(value, int) else value):
+        counts.append(Count(size))
+        counts[-1].attribute = (*origin, place)
+    return counts[0] if isinstance(value, int) else tuple(counts)

@@ -70,6 +70,8 @@ class Trace(TorchDispatchMode):
         self._axes: dict[int, tuple[Tensor, Axes]] = {}
         self._owner: dict[int, str] = {}
         self._made_by: dict[int, Operation] = {}
+        #: The ids of tensors that an operation has read.
+        self._used: set[int] = set()
         for name, tensor in tensors_of(network):
             self.tensors[name] = tuple(self.labels.new(size) for size in tensor.shape)
             self.set(tensor, self.tensors[name])
@@ -130,6 +132,7 @@ class Trace(TorchDispatchMode):
         inputs = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
         made = [value for value in tree_flatten(outputs)[0] if isinstance(value, Tensor)]
         if any(id(tensor) in self._axes for tensor in inputs):
+            self._used.update(map(id, inputs))
             try:
                 follow(self, func, args, kwargs, inputs, outputs)
             except (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError):
@@ -166,7 +169,7 @@ class Trace(TorchDispatchMode):
         """Note which channels Linear layers and convolutions read and put out, by the weights that were used."""
         for name, module in network.named_modules():
             axes = self.axes(module.weight) if isinstance(module, nn.Linear | _ConvNd) else None
-            if axes is None or self._owner.get(id(module.weight)) not in self.uses:
+            if axes is None or not (id(module.weight) in self._used or self._owner.get(id(module.weight)) in self.uses):
                 continue
             groups, (outputs, inputs) = getattr(module, "groups", 1), axes[:2]
             if groups > 1:
