@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Attribute = tuple[str, str, int]
 #: What sees a tensor in other dimensions of sizes that are given, by name, with the place of the first size.
 VIEWS = {"view": 1, "reshape": 1, "unflatten": 2}
+SCALED = "attention is scaled by their number"
 
 
 class Count(int):
@@ -25,6 +26,8 @@ class Count(int):
 
     attribute: Attribute | None = None
     axis: tuple[Tensor, int] | None = None
+    #: Those that numbers were made of that are none, as roots, by which attention scales.
+    roots: ClassVar[list[Count]] = []
 
     def __add__(self, other: Any) -> Any:
         return _derived(int.__add__(self, other))
@@ -43,6 +46,14 @@ class Count(int):
 
     def __rfloordiv__(self, other: Any) -> Any:
         return _derived(int.__rfloordiv__(self, other))
+
+    def __pow__(self, other: Any) -> Any:
+        self.roots.append(self)
+        return int.__pow__(self, other)
+
+    def __float__(self) -> float:
+        self.roots.append(self)
+        return int.__float__(self)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -76,6 +87,17 @@ class Sizes(TorchFunctionMode):
     def __init__(self, trace: Trace) -> None:
         super().__init__()
         self.trace = trace
+        #: Sizes that are computed, and what they count.
+        self.computed: list[tuple[int, Tensor]] = []
+        Count.roots.clear()
+
+    def hold_scaled(self) -> None:
+        """Let what the network takes roots of the number of stay."""
+        scaling = {int(size) for size in Count.roots if size.attribute is size.axis is None}
+        attributes = {size.attribute for size in Count.roots} & self.trace.counts.keys()
+        held = [labels for size, labels in self.computed if size in scaling]
+        for labels in (*held, *(self.trace.counts[attribute] for attribute in attributes)):
+            self.trace.labels.hold(labels, SCALED)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function; sizes that it returns know their origin, and those that it is given tell it."""
@@ -85,7 +107,7 @@ class Sizes(TorchFunctionMode):
         if name == "size":
             return _counted(args[0], kwargs.get("dim", args[-1]) % args[0].dim())
         if name == "scaled_dot_product_attention" and kwargs.get("scale") is None and len(args) < 7:
-            self.trace.hold(args[0], [-1], "attention scales by their number")
+            self.trace.hold(args[0], [-1], SCALED)
         if name == "layer_norm" and len(args) > 1:
             self._count(args[1], args[0].dim() - len(args[1]), args[0])
         if name not in VIEWS or not isinstance(args[0], Tensor):
@@ -117,6 +139,8 @@ class Sizes(TorchFunctionMode):
                 self.trace.labels.count_alike(labels, own)
             elif size.axis:
                 self.trace.labels.hold(labels, "the network counts them by what cannot change")
+            else:
+                self.computed.append((int(size), labels))
 
 
 @contextlib.contextmanager

@@ -214,11 +214,12 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
             evaluation_mode(network),
             found.watching(network),
             attributes_counted(network),
-            Sizes(found),
+            Sizes(found) as sizes,
             found,
         ):
             outputs = network(example)
             found.read_weights(network)
+        sizes.hold_scaled()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     for output in tree_flatten(outputs)[0]:
