@@ -139,7 +139,7 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
         import timm
 
         facts = timm.get_pretrained_cfg(own)
-        side = facts.input_size[1] if facts.fixed_input_size else 64
+        side = facts.input_size[1] if facts.fixed_input_size else side
         network = timm_network(own, (3, side, side), CLASSES)
     return network.eval(), torch.rand(1, 3, side, side)
 

@@ -64,7 +64,7 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
                 continue
             pieces.append(along)
             axes[number][where].append(along)
-        if len(labels) > 1 and name not in VIEWS:
+        if len(labels) > 1 and name not in VIEWS and not trace.cuts_follow:
             _divide(trace, name, labels, pieces)
     for result, found in zip(results, axes, strict=True):
         trace.set(result, tuple(_together(trace, alongs) for alongs in found))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Attribute = tuple[str, str, int]
 #: What sees a tensor in other dimensions of sizes that are given, by name, with the place of the first size.
 VIEWS = {"view": 1, "reshape": 1, "unflatten": 2}
+DIVIDING = {"split", "split_with_sizes"}
 SCALED = "attention is scaled by their number"
 
 
@@ -110,6 +111,8 @@ class Sizes(TorchFunctionMode):
             self.trace.hold(args[0], [-1], SCALED)
         if name == "layer_norm" and len(args) > 1:
             self._count(args[1], args[0].dim() - len(args[1]), args[0])
+        if name in DIVIDING and isinstance(args[0], Tensor):
+            return self._divide(func, args, kwargs)
         if name not in VIEWS or not isinstance(args[0], Tensor):
             return func(*args, **kwargs)
         given = kwargs.get("shape", kwargs.get("sizes", kwargs.get("size", args[VIEWS[name] :])))
@@ -126,6 +129,19 @@ class Sizes(TorchFunctionMode):
             self.trace.sizes = None
         self._count(given, first, result)
         return result
+
+    def _divide(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Cut a tensor: parts whose sizes are all known by their origin may come to be of other sizes."""
+        sizes = args[1] if len(args) > 1 else next(iter(kwargs.values()))
+        dim = kwargs.get("dim", args[2] if len(args) > 2 else 0)
+        self.trace.cuts_follow = not isinstance(sizes, int) and all(isinstance(size, Count) for size in sizes)
+        try:
+            parts = func(*args, **kwargs)
+        finally:
+            self.trace.cuts_follow = False
+        for size, part in zip([sizes] * len(parts) if isinstance(sizes, int) else sizes, parts, strict=True):
+            self._count([size], dim % part.dim(), part)
+        return parts
 
     def _count(self, given: Sequence[int], first: int, result: Tensor) -> None:
         """Note which labels the sizes count that were given."""
@@ -145,7 +161,7 @@ class Sizes(TorchFunctionMode):
 
 @contextlib.contextmanager
 def attributes_counted(network: nn.Module) -> Iterator[None]:
-    """Let whole numbers, and tuples of them, that are attributes of modules, but those of torch, know their origin."""
+    """Let whole numbers, and several in one, that are attributes of modules, but torch's, know their origin."""
     found = []
     for name, module in network.named_modules():
         if not type(module).__module__.startswith("torch.nn."):
@@ -165,16 +181,18 @@ def set_attribute(module: nn.Module, attribute: Attribute, size: int) -> None:
     """Let an attribute be another number."""
     _, key, place = attribute
     value = getattr(module, key)
-    setattr(module, key, size if isinstance(value, int) else (*value[:place], size, *value[place + 1 :]))
+    several = [] if isinstance(value, int) else [*value[:place], size, *value[place + 1 :]]
+    setattr(module, key, size if isinstance(value, int) else type(value)(several))
 
 
 def _are_sizes(value: Any) -> bool:
-    return type(value) is int or (type(value) is tuple and value and all(type(size) is int for size in value))
+    several = type(value) in (list, tuple) and value and all(type(size) is int for size in value)
+    return type(value) is int or bool(several)
 
 
-def _with_origin(value: int | tuple[int, ...], *origin: str) -> Count | tuple[Count, ...]:
+def _with_origin(value: Any, *origin: str) -> Any:
     counts = []
     for place, size in enumerate((value,) if isinstance(value, int) else value):
         counts.append(Count(size))
         counts[-1].attribute = (*origin, place)
-    return counts[0] if isinstance(value, int) else tuple(counts)
+    return counts[0] if isinstance(value, int) else type(value)(counts)

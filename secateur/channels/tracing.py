@@ -64,6 +64,8 @@ class Trace(TorchDispatchMode):
         self.image_channels: dict[int, Tensor | None] = {}
         #: The sizes of what a tensor is about to be seen as, if the network gives them.
         self.sizes: list[int] | None = None
+        #: Whether the sizes follow that a tensor is about to be cut in.
+        self.cuts_follow = False
         #: The modules that are running, the innermost last.
         self.running: list[str] = []
         # Tensors are kept, so that no other gets their id.
