@@ -33,6 +33,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import secateur
+import secateur.utils.torchvision_import  # before timm, which imports torchvision itself
+from benchmarks.zoo_page import page
+from secateur.channels.coupling import Coupling
 from secateur.channels.folding import make_plain
 from secateur.channels.groups import outputs_of
 from secateur.channels.surgery import Surgery, zero_channels
@@ -54,22 +57,16 @@ TIMM = [
     "xception41", "xcit_nano_12_p16_224",
 ]  # fmt: skip
 #: The sides of images, by what a name begins with; the first that fits.
-SIDES = {"inception": 96, "vit_h_14": 56, "vit_": 64, "swin": 64, "maxvit": 224, "googlenet": 64, "alexnet": 80}
-PAGE = """# Networks of others
-
-Which channels of the classifiers of torchvision, and of families of timm, can go, and whether what is left computes
-what it should. Made by `python3 benchmarks/zoo.py`, whose text says how.
-
-- channels: outputs of layers that can go, of all but the classes; in brackets with Torch-Pruning, or that it fails.
-  Layers that lose none are counted, and named below.
-- seconds: to trace and try all groups, to remove half of the channels, and to check that before; in brackets
-  Torch-Pruning's whole step, which checks nothing. One thread.
-- error: how far the outputs without a quarter, a half, or nine tenths of the channels are off those with zeros at most,
-  relative to the largest output, in float64.
-- then: a training step, a checkpoint in a fresh network, and torch.export of the half.
-
-| network | side | channels | layers with none | seconds | error | then |
-|---|---|---|---|---|---|---|"""
+SIDES = {
+    "inception": 96,
+    "vit_h_14": 56,
+    "vit_": 64,
+    "swin": 64,
+    "maxvit": 224,
+    "alexnet": 80,
+    "efficientformer": 224,
+    "levit": 224,
+}
 CLASSES, FRACTIONS = 10, (0.25, 0.5, 0.9)
 #: More parameters than this are not measured, in millions: they take some 30 bytes each.
 MOST = 130
@@ -142,7 +139,7 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
         import timm
 
         facts = timm.get_pretrained_cfg(own)
-        side = facts.input_size[1] if facts.fixed_input_size else 64
+        side = facts.input_size[1] if facts.fixed_input_size else side
         network = timm_network(own, (3, side, side), CLASSES)
     return network.eval(), torch.rand(1, 3, side, side)
 
@@ -168,10 +165,13 @@ def measure(name: str) -> dict:
     scatter(network)
     make_plain(network)
     start = time.perf_counter()
+    Coupling(network, image).groups()
+    row["traced"] = round(time.perf_counter() - start, 2)
+    start = time.perf_counter()
     surgery = Surgery(network, image)
+    row["tried"] = round(time.perf_counter() - start - row["traced"], 2)
     layers = prunable_layers(network)
     free = outputs_of(group for group in surgery.groups.values() if len(group.units) > 1)
-    row["traced"] = round(time.perf_counter() - start, 2)
     row["outputs"] = sum(len(outputs_first(layer)) for layer in layers.values()) - CLASSES
     row["free"] = sum(free.values())
     fixed = surgery.fixed
@@ -273,33 +273,6 @@ def with_torch_pruning(name: str) -> dict:
     after = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
     free = sum(before[layer] for layer in before if after.get(layer, before[layer]) < before[layer])
     return {"their_free": free, "their_seconds": seconds}
-
-
-def page(rows: dict[str, dict]) -> str:
-    """The page of what was measured."""
-    failed = {name: row["failed"] for name, row in rows.items() if "failed" in row}
-    lines = [PAGE]
-    lines += [cells(name, row) for name, row in rows.items() if name not in failed]
-    lines += ["", "## Layers that stay", ""]
-    for name, row in rows.items():
-        for layer, why in list(row.get("fixed", {}).items())[:2]:
-            lines.append(f"- {name}: {layer}: {why}")
-        for root, why in row.get("broken", {}).items():
-            lines.append(f"- {name}: {root} was not removed: {why}")
-    lines += ["", "## Not measured", "", *(f"- {name}: {why}" for name, why in failed.items())]
-    return "\n".join(lines) + "\n"
-
-
-def cells(name: str, row: dict) -> str:
-    """The row of a network in the table."""
-    theirs = f"{100 * row['their_free'] / row['outputs']:.0f} %" if "their_free" in row else "fails"
-    theirs = theirs if "theirs" in row or "their_free" in row else "-"
-    wrong = [f"{key}: {row[key]}".replace("|", "/") for key in ("step", "loaded", "exported") if row[key] != "yes"]
-    return (
-        f"| {name} | {row['side']} | {100 * row['free'] / row['outputs']:.0f} % ({theirs}) | {row['whole']} of "
-        f"{row['layers']} | {row['traced']:.1f} + {row['removed']:.1f} + {row['checked']:.1f} "
-        f"({row.get('their_seconds', '-')}) | {max(row['errors']):.0e} | {'; '.join(wrong) or 'yes'} |"
-    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from secateur.channels.groups import Group, Members, find_groups
 from secateur.channels.labels import NONE
+from secateur.channels.sizes import set_attribute
 from secateur.channels.tracing import COUNTING, Operation, tensors_of, trace
 from secateur.pruning.layers import COMPUTED, IGNORED, prunable_layers
 
@@ -131,8 +132,8 @@ class Coupling:
             if isinstance(module, COUNTING) and "weight" in module._parameters:
                 read = (self._averages if isinstance(module, nn.LayerNorm) else self._reads).get(name)
                 _count(module, None if read is None else len(_staying(read, gone)))
-        for (name, attribute), numbers in self._counts.items():
-            setattr(network.get_submodule(name), attribute, len(_staying(numbers, gone)))
+        for attribute, numbers in self._counts.items():
+            set_attribute(network.get_submodule(attribute[0]), attribute, len(_staying(numbers, gone)))
         return changed
 
 

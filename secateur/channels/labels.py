@@ -7,6 +7,8 @@ from torch import Tensor
 
 #: In the place of a label: a number that belongs to no channel that could go, as a constant does.
 NONE = -1
+#: How often what a label is composed of may be composed itself.
+DEPTH = 5
 #: Why labels stay, or go together.
 MEET = "they meet the image, or constants, channel by channel"
 PICKED = "the network takes them by their number"
@@ -81,9 +83,9 @@ class Labels:
         """Return what goes together, now that all is known."""
         while True:
             number = self._connected()
-            if self._compose_alike(number):
+            if self._compose_alike(number) or (parts := self._parts(number)) is None:
                 continue
-            classes = Classes(number, self._parts(number))
+            classes = Classes(number, parts)
             if not self._size_alike(classes):
                 classes.hold(self._held)
                 return classes
@@ -125,8 +127,11 @@ class Labels:
                 found |= bool(((parts != NONE) & (others != NONE) & differ).any())
         return found
 
-    def _parts(self, number: Tensor) -> Tensor:
-        """The classes that each class is composed of, (K, count), itself where it is not, and `NONE`."""
+    def _parts(self, number: Tensor) -> Tensor | None:
+        """The classes that each class is composed of, (K, count), itself where it is not, and `NONE`.
+
+        None where some are composed of themselves, which are composed no longer, and stay.
+        """
         most = max((len(parts) for _, parts in self._composed), default=1)
         table = torch.full((most, self.count), NONE)
         table[0] = torch.arange(self.count)
@@ -134,13 +139,20 @@ class Labels:
             table[:, number[labels]] = NONE
             table[: len(parts), number[labels]] = _numbers(number, parts)
         found = table
-        while True:
+        for _ in range(DEPTH):
             # Of each part its parts; rows without any are left out.
             rows = [_numbers(row, part) for part in found for row in table]
             deeper = torch.stack([row for row in rows if bool((row != NONE).any())])
             if deeper.shape == found.shape and torch.equal(deeper, found):
                 return found
             found = deeper
+        left = found[found != NONE].unique()
+        tangled = left[table[0, left] != left]
+        for labels, parts in self._composed:
+            if torch.isin(number[labels], tangled).any():
+                self.hold(torch.cat([labels, parts.flatten()]), CUT)
+        self._composed = [entry for entry in self._composed if not torch.isin(number[entry[0]], tangled).any()]
+        return None
 
     def _size_alike(self, classes: Classes) -> bool:
         """Couple dimensions that have to be of one size, unless they are so anyway; whether any were not."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from secateur.channels.labels import CUT, MEET, NONE, PICKED
 
@@ -36,10 +37,11 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
         order = _order(name, source.dim(), *rest, **kwargs)
         trace.set(results[0], tuple(trace.known(source)[dim] for dim in order))
         return
+    if name == "constant_pad_nd":
+        trace.set(results[0], tuple(_padded(trace, source, dim, rest[0]) for dim in range(source.dim())))
+        return
     #: By result and dimension: what comes to lie along it.
     axes: list[list[list[Tensor]]] = [[[] for _ in result.shape] for result in results]
-    if name == "constant_pad_nd":
-        rest = [rest[0], NONE]
     for dim, labels in enumerate(trace.axes(source) or ()):
         if labels is None:
             continue
@@ -62,10 +64,21 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
                 continue
             pieces.append(along)
             axes[number][where].append(along)
-        if len(labels) > 1 and name not in VIEWS:
+        if len(labels) > 1 and name not in VIEWS and not trace.cuts_follow:
             _divide(trace, name, labels, pieces)
     for result, found in zip(results, axes, strict=True):
         trace.set(result, tuple(_together(trace, alongs) for alongs in found))
+
+
+def _padded(trace: Trace, source: Tensor, dim: int, pads: list[int]) -> Tensor | None:
+    """The labels along a dimension with constants, which have none, before and behind; pads begin with the last one."""
+    labels, place = trace.known(source)[dim], 2 * (source.dim() - 1 - dim)
+    before, behind = (*pads, *[0] * (2 * source.dim()))[place : place + 2]
+    if labels is None or before == behind == 0:
+        return labels
+    if min(before, behind) < 0:
+        trace.labels.hold(labels, CUT)
+    return functional.pad(labels, (before, behind), value=NONE)
 
 
 def _order(name: str, dims: int, *turned: Any, **named: Any) -> list[int]:
@@ -160,7 +173,7 @@ def _divide(trace: Trace, name: str, labels: Tensor, pieces: list[Tensor]) -> No
         return
     for piece in pieces:
         size = len(piece)
-        if torch.equal(piece, labels) or size > len(labels) or name == "constant_pad_nd":
+        if torch.equal(piece, labels) or size > len(labels):
             continue
         if name in BY_NUMBER:
             trace.labels.hold(labels, PICKED)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from secateur.channels.tracing import Trace
 
 #: Number by number, and not marked so by torch.
-POINTWISE = {"_prelu_kernel", "_to_copy", "hardswish", "log_sigmoid_forward", "rrelu_with_noise"}
+POINTWISE = {"_prelu_kernel", "_to_copy", "fill", "hardswish", "log_sigmoid_forward", "rrelu_with_noise", "zero"}
 #: These look at the last dimensions alone, as many as their names say.
 SPATIAL = re.compile(
     r"(_?adaptive_avg_pool|adaptive_max_pool|avg_pool|max_pool|mkldnn_adaptive_avg_pool|mkldnn_max_pool|_?upsample_"

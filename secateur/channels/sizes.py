@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -14,10 +14,12 @@ from secateur.channels.labels import NONE
 if TYPE_CHECKING:
     from secateur.channels.tracing import Trace
 
-#: (name of a module, name of an attribute of it that is a whole number).
-Attribute = tuple[str, str]
+#: (name of a module, name of an attribute of it, place in it): a whole number, or one of several.
+Attribute = tuple[str, str, int]
 #: What sees a tensor in other dimensions of sizes that are given, by name, with the place of the first size.
 VIEWS = {"view": 1, "reshape": 1, "unflatten": 2}
+DIVIDING = {"split", "split_with_sizes"}
+SCALED = "attention is scaled by their number"
 
 
 class Count(int):
@@ -25,6 +27,8 @@ class Count(int):
 
     attribute: Attribute | None = None
     axis: tuple[Tensor, int] | None = None
+    #: Those that numbers were made of that are none, as roots, by which attention scales.
+    roots: ClassVar[list[Count]] = []
 
     def __add__(self, other: Any) -> Any:
         return _derived(int.__add__(self, other))
@@ -43,6 +47,14 @@ class Count(int):
 
     def __rfloordiv__(self, other: Any) -> Any:
         return _derived(int.__rfloordiv__(self, other))
+
+    def __pow__(self, other: Any) -> Any:
+        self.roots.append(self)
+        return int.__pow__(self, other)
+
+    def __float__(self) -> float:
+        self.roots.append(self)
+        return int.__float__(self)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -76,6 +88,17 @@ class Sizes(TorchFunctionMode):
     def __init__(self, trace: Trace) -> None:
         super().__init__()
         self.trace = trace
+        #: Sizes that are computed, and what they count.
+        self.computed: list[tuple[int, Tensor]] = []
+        Count.roots.clear()
+
+    def hold_scaled(self) -> None:
+        """Let what the network takes roots of the number of stay."""
+        scaling = {int(size) for size in Count.roots if size.attribute is size.axis is None}
+        attributes = {size.attribute for size in Count.roots} & self.trace.counts.keys()
+        held = [labels for size, labels in self.computed if size in scaling]
+        for labels in (*held, *(self.trace.counts[attribute] for attribute in attributes)):
+            self.trace.labels.hold(labels, SCALED)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function; sizes that it returns know their origin, and those that it is given tell it."""
@@ -84,6 +107,12 @@ class Sizes(TorchFunctionMode):
             return Shape(_counted(args[0], dim) for dim in range(args[0].dim()))
         if name == "size":
             return _counted(args[0], kwargs.get("dim", args[-1]) % args[0].dim())
+        if name == "scaled_dot_product_attention" and kwargs.get("scale") is None and len(args) < 7:
+            self.trace.hold(args[0], [-1], SCALED)
+        if name == "layer_norm" and len(args) > 1:
+            self._count(args[1], args[0].dim() - len(args[1]), args[0])
+        if name in DIVIDING and isinstance(args[0], Tensor):
+            return self._divide(func, args, kwargs)
         if name not in VIEWS or not isinstance(args[0], Tensor):
             return func(*args, **kwargs)
         given = kwargs.get("shape", kwargs.get("sizes", kwargs.get("size", args[VIEWS[name] :])))
@@ -101,7 +130,20 @@ class Sizes(TorchFunctionMode):
         self._count(given, first, result)
         return result
 
-    def _count(self, given: list[int], first: int, result: Tensor) -> None:
+    def _divide(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Cut a tensor: parts whose sizes are all known by their origin may come to be of other sizes."""
+        sizes = args[1] if len(args) > 1 else next(iter(kwargs.values()))
+        dim = kwargs.get("dim", args[2] if len(args) > 2 else 0)
+        self.trace.cuts_follow = not isinstance(sizes, int) and all(isinstance(size, Count) for size in sizes)
+        try:
+            parts = func(*args, **kwargs)
+        finally:
+            self.trace.cuts_follow = False
+        for size, part in zip([sizes] * len(parts) if isinstance(sizes, int) else sizes, parts, strict=True):
+            self._count([size], dim % part.dim(), part)
+        return parts
+
+    def _count(self, given: Sequence[int], first: int, result: Tensor) -> None:
         """Note which labels the sizes count that were given."""
         for dim, size in enumerate(given, start=first):
             labels = self.trace.known(result)[dim]
@@ -113,25 +155,44 @@ class Sizes(TorchFunctionMode):
                 self.trace.labels.count_alike(labels, own)
             elif size.axis:
                 self.trace.labels.hold(labels, "the network counts them by what cannot change")
+            else:
+                self.computed.append((int(size), labels))
 
 
 @contextlib.contextmanager
 def attributes_counted(network: nn.Module) -> Iterator[None]:
-    """Let whole numbers that are attributes of modules, but those of torch, know their origin for a while."""
+    """Let whole numbers, and several in one, that are attributes of modules, but torch's, know their origin."""
     found = []
     for name, module in network.named_modules():
-        if type(module).__module__.startswith("torch.nn."):
-            continue
-        for key, value in vars(module).items():
-            if type(value) is int:
-                found.append((module, name, key, value))
+        if not type(module).__module__.startswith("torch.nn."):
+            counted = [(module, name, key, value) for key, value in vars(module).items() if _are_sizes(value)]
+            found += counted
     try:
         for module, name, key, value in found:
-            count = Count(value)
-            count.attribute = (name, key)
-            vars(module)[key] = count
+            vars(module)[key] = _with_origin(value, name, key)
         yield
     finally:
         for module, _, key, value in found:
-            if isinstance(vars(module).get(key), Count):  # and nothing that the module has put there
+            if vars(module).get(key) == value:  # and nothing that the module has put there
                 vars(module)[key] = value
+
+
+def set_attribute(module: nn.Module, attribute: Attribute, size: int) -> None:
+    """Let an attribute be another number."""
+    _, key, place = attribute
+    value = getattr(module, key)
+    several = [] if isinstance(value, int) else [*value[:place], size, *value[place + 1 :]]
+    setattr(module, key, size if isinstance(value, int) else type(value)(several))
+
+
+def _are_sizes(value: Any) -> bool:
+    several = type(value) in (list, tuple) and value and all(type(size) is int for size in value)
+    return type(value) is int or bool(several)
+
+
+def _with_origin(value: Any, *origin: str) -> Any:
+    counts = []
+    for place, size in enumerate((value,) if isinstance(value, int) else value):
+        counts.append(Count(size))
+        counts[-1].attribute = (*origin, place)
+    return counts[0] if isinstance(value, int) else type(value)(counts)

@@ -37,6 +37,8 @@ __all__ = ["Held", "KeptIndices", "Removal", "Surgery", "replay", "zero_channels
 #: How far apart outputs may be of a network whose channels are zero and of one that has lost them, relative to the
 #: largest: in float64, and in what the network is in where it does not run in that.
 TOLERANCE, ROUGHLY = 1e-6, 1e-4
+#: How many numbers of a tensor are looked at to say how large they are.
+SOME = 4096
 #: What torch raises on a network, or a list of channels, that it cannot deal with.
 CANNOT = (
     RuntimeError,
@@ -90,7 +92,8 @@ class Surgery:
         broken = {}
         if roots is None:
             probes = {group.root: _probe(group, number) for number, group in enumerate(found)}
-            broken = self.breaches((root, self._channels(root, units)) for root, units in probes.items() if units)
+            tried = [(root, self._channels(root, units)) for root, units in probes.items() if units]
+            broken = self.breaches(tried, roughly=True)
             self.groups = {root: group for root, group in self.groups.items() if root not in broken}
         self._broken = {name: broken.get(group.root, "") for group in found for name, _, _ in group.outputs}
 
@@ -134,16 +137,17 @@ class Surgery:
         """The operations that use a layer's weight, whose `outputs` are those that read what they put out."""
         return self._coupling.uses.get(layer, [])
 
-    def breaches(self, removals: Iterable[Removal]) -> dict[str, str]:
+    def breaches(self, removals: Iterable[Removal], roughly: bool = False) -> dict[str, str]:
         """Return which removals would break the law, by root, each with how; all others keep it together.
 
-        Copies of the network are tried on two random images, in evaluation mode.
+        Copies of the network are tried on two random images, in evaluation mode; `roughly` in the precision that it
+        has, and exactly where that tells a difference.
         """
         broken: dict[str, str] = {}
         lawful: list[Removal] = []
 
         def add(some: list[Removal]) -> None:
-            breach = self._breach(lawful + some)
+            breach = self._breach(lawful + some, roughly)
             if breach is None:
                 lawful.extend(some)
             elif len(some) == 1:
@@ -156,25 +160,28 @@ class Surgery:
             add(removals)
         return broken
 
+    def _breach(self, removals: list[Removal], roughly: bool) -> str | None:
+        only = self.example.device.type == "mps"  # which has no other precision
+        if roughly or only:
+            rough = self._try(removals, exact=False)
+            if rough is None or only:
+                return rough
+        try:
+            return self._try(removals, exact=True)
+        except CANNOT:  # it makes numbers of another precision itself
+            return self._try(removals, exact=False)
+
     @torch.no_grad()
-    def _breach(self, removals: list[Removal]) -> str | None:
+    def _try(self, removals: list[Removal], exact: bool) -> str | None:
         """How far the outputs are from what they are with zeros, or why there are none; None where the law holds."""
         generator = seeded_generator(0, "surgery")
-        image = self.example
+        network, image = copy.deepcopy(self.network), self.example
         if image.is_floating_point():
             image = torch.rand((2, *image.shape[1:]), generator=generator).to(image)
-        network = copy.deepcopy(self.network)
         _vary(network, generator)
         for root, channels in removals:
             zero_channels(network, self.groups[root], torch.tensor(channels))
-        exact = image.device.type != "mps"
-        try:
-            expected = _outputs(network, image, exact)
-        except CANNOT:
-            if not exact:
-                raise
-            exact = False  # it makes numbers of another precision itself
-            expected = _outputs(network, image, exact)
+        expected = _outputs(network, image, exact)
         average_over_all(network)
         try:
             self._coupling.cut(network, removals, indices=False)
@@ -264,7 +271,8 @@ def _vary(network: nn.Module, generator: torch.Generator) -> None:
     keeps what they read, on average: attention of small numbers is a mean, whatever it is scaled by.
     """
     for _, tensor in tensors_of(network):
-        if tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+        some = tensor.flatten()[:SOME]
+        if tensor.numel() and bool((some == some[0]).all()) and bool((tensor == some[0]).all()):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-        elif tensor.dim() > 1 and bool(tensor.any()):
-            tensor.mul_(max(1.0, float(tensor[0].numel() ** -0.5 / tensor.std())))
+        elif tensor.dim() > 1 and (deviation := float(some.std())):
+            tensor.mul_(max(1.0, tensor[0].numel() ** -0.5 / deviation))

@@ -64,12 +64,16 @@ class Trace(TorchDispatchMode):
         self.image_channels: dict[int, Tensor | None] = {}
         #: The sizes of what a tensor is about to be seen as, if the network gives them.
         self.sizes: list[int] | None = None
+        #: Whether the sizes follow that a tensor is about to be cut in.
+        self.cuts_follow = False
         #: The modules that are running, the innermost last.
         self.running: list[str] = []
         # Tensors are kept, so that no other gets their id.
         self._axes: dict[int, tuple[Tensor, Axes]] = {}
         self._owner: dict[int, str] = {}
         self._made_by: dict[int, Operation] = {}
+        #: The ids of tensors that an operation has read.
+        self._used: set[int] = set()
         for name, tensor in tensors_of(network):
             self.tensors[name] = tuple(self.labels.new(size) for size in tensor.shape)
             self.set(tensor, self.tensors[name])
@@ -131,6 +135,7 @@ class Trace(TorchDispatchMode):
         inputs = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
         made = [value for value in tree_flatten(outputs)[0] if isinstance(value, Tensor)]
         if any(id(tensor) in self._axes for tensor in inputs):
+            self._used.update(map(id, inputs))
             try:
                 follow(self, func, args, kwargs, inputs, outputs)
             except (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError):
@@ -167,7 +172,7 @@ class Trace(TorchDispatchMode):
         """Note which channels Linear layers and convolutions read and put out, by the weights that were used."""
         for name, module in network.named_modules():
             axes = self.axes(module.weight) if isinstance(module, nn.Linear | _ConvNd) else None
-            if axes is None or self._owner.get(id(module.weight)) not in self.uses:
+            if axes is None or not (id(module.weight) in self._used or self._owner.get(id(module.weight)) in self.uses):
                 continue
             groups, (outputs, inputs) = getattr(module, "groups", 1), axes[:2]
             if groups > 1:
@@ -212,11 +217,12 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
             evaluation_mode(network),
             found.watching(network),
             attributes_counted(network),
-            Sizes(found),
+            Sizes(found) as sizes,
             found,
         ):
             outputs = network(example)
             found.read_weights(network)
+        sizes.hold_scaled()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     for output in tree_flatten(outputs)[0]:

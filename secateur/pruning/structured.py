@@ -13,6 +13,7 @@ from torch import Tensor
 from secateur.channels.compensation import compensate
 from secateur.channels.groups import Group, Outputs, outputs_of, overlapping
 from secateur.channels.surgery import Removal, Surgery
+from secateur.channels.tracing import tensors_of
 from secateur.config.option import option
 from secateur.pruning.criterion import Criterion
 from secateur.pruning.layers import COMPUTED, computed_layers, outputs_first, prunable_layers, told
@@ -36,6 +37,8 @@ class StructuredCriterion(Criterion):
     _left: Counter[str] = Counter()
     #: The groups of channels as `trace` found them last, by their root layer's name.
     groups: dict[str, Group] = {}
+    #: What `trace` has returned last, and the shapes that the network had then.
+    _surgery: tuple[list[tuple[str, torch.Size]], Surgery] | None = None
 
     compensate: str = option(
         "none",
@@ -108,12 +111,15 @@ class StructuredCriterion(Criterion):
 
     def trace(self) -> Surgery:
         """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
+        shapes = [(name, tensor.shape) for name, tensor in tensors_of(self.network)]
+        if self._surgery is not None and self._surgery[0] == shapes and self._surgery[1].groups is self.groups:
+            return self._surgery[1]
         known = {*self.groups} | {name for group in self.groups.values() for name, _, _ in group.outputs}
         surgery = Surgery(self.network, self.example, known or None, self.ignored)
         if not self.groups:
             computed = dict.fromkeys(computed_layers(self.network), COMPUTED)
             self.left_out = computed | {name: str(held) for name, held in surgery.fixed.items()}
-        self.groups = surgery.groups
+        self.groups, self._surgery = surgery.groups, (shapes, surgery)
         self._left = outputs_of(self.groups.values())
         # Those that cannot go have never gone.
         outputs = {name: len(outputs_first(layer)) for name, layer in prunable_layers(self.network).items()}

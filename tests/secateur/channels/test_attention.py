@@ -155,7 +155,7 @@ def vit():
 
 
 def swin():
-    return torchvision.models.SwinTransformer([2, 2], 8, [2, 2], [2, 4], [2, 2], num_classes=3)
+    return torchvision.models.SwinTransformer([2, 2], 8, [2, 2], [2, 4], [3, 3], num_classes=3)
 
 
 def convnext():
