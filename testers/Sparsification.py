@@ -52,6 +52,11 @@ class Sparsification(DefaultTester):
         choices=("bn", "bias", "least_squares", "distill"),
         metavar="NAME,NAME,...",
     )
+    method_distribution: str | None = option(
+        None,
+        "how the weights that --methods keep are spread over the layers (default: as each criterion has it)",
+        choices=("global", "uniform", "erdos_renyi", "erdos_renyi_kernel"),
+    )
     method_batches: int = option(5, "batches of training data that --methods and their repairs look at", low=1)
 
     def __init__(self, run: Run) -> None:
@@ -95,7 +100,7 @@ class Sparsification(DefaultTester):
         for kind in self.criteria:
             for k in self.k_vals:
                 row = {"method": kind.__name__, "sparsity": k}
-                network, mend = pruned_by(run, kind, k, self.method_batches)
+                network, mend = pruned_by(run, kind, k, self.method_batches, self.method_distribution)
                 row["accuracy"] = accuracy(network)
                 repairs = mend(self.method_repairs)
                 row["repaired_accuracy"] = accuracy(network)

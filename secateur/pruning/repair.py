@@ -18,6 +18,7 @@ from secateur.pruning.fitting import fit, outputs_of, sampled_outputs
 from secateur.pruning.layer_inputs import exact, sampled_rows, see_inputs, see_outputs
 from secateur.pruning.layers import along_outputs, outputs_first, prunable_layers
 from secateur.pruning.masks import Masks
+from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode, trainable
 from secateur.utils.seeds import seeded_generator
 
@@ -107,7 +108,9 @@ class Reference:
         return sum(errors) / max(len(errors), 1)
 
     def output_error(self, network: nn.Module) -> float:
-        """The same of the network's outputs."""
+        """The same of the network's outputs; raises `UserError` where they are no tensor."""
+        if not isinstance(self.outputs, Tensor):
+            raise UserError("--repair distill needs a network that gives one tensor")
         missing = exact(self.outputs - _outputs(network, self.images))
         return float(missing.square().sum() / exact(self.outputs).square().sum().clamp(min=1e-300))
 

@@ -51,17 +51,20 @@ def without(network: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
 
 
 def pruned_by(
-    run: Run, kind: type[Criterion], sparsity: float, batches: int
+    run: Run, kind: type[Criterion], sparsity: float, batches: int, distribution: str | None = None
 ) -> tuple[nn.Module, Callable[[Sequence[str]], list[Repair]]]:
     """Prune a copy of a run's network by a criterion, at once, all layers but the last.
 
-    Looks at so many `batches` of training data. Returns the copy, and what makes the repairs on it that are named.
+    Looks at so many `batches` of training data. Weights are spread over the layers by `distribution`, or as the
+    criterion has it, as channels always are. Returns the copy, and what makes the repairs on it that are named.
     """
     network = copy.deepcopy(run.network)
     masks = Masks(network)
     masks.set(run.masks.kept)
     last = execution_order(network, run.example)[-1]
     options = {"ignore_layers": [last], "saliency_batches": batches}
+    if distribution and kind.unit == "weights":
+        options["distribution"] = distribution
     criterion = build_criterion(
         kind, network, masks, run.loss, run.example, True, seed=run.options.seed, options=options
     )
