@@ -50,6 +50,7 @@ def _panel(axes):
         f"  image {_rows(image.get_array())} {image.get_cmap().name} {_numbers(image.get_clim())}"
         for image in axes.images
     )
+    said.extend(f"  beside it: {child.get_xlabel()!r} by {child.get_ylabel()!r}" for child in axes.child_axes)
     said += [f"  text {_numbers(text.get_position())}: {text.get_text()!r}" for text in axes.texts]
     return [line.rstrip() for line in said]
 

@@ -7,6 +7,7 @@ import functools
 import getpass
 import hashlib
 import json
+import re
 import sys
 import tempfile
 import threading
@@ -151,16 +152,25 @@ def places(copy: Path, names: list[str]) -> dict[str, Path]:
     """Where what each file of tests runs is kept; what has changed since it was found is deleted."""
     folder = Path(tempfile.gettempdir()) / f"secateur_tested_lines_{getpass.getuser()}"
     folder.mkdir(exist_ok=True)
-    helpers = [path for path in (copy / "tests").rglob("*.py") if not path.name.startswith("test_")]
-    state = "".join(map(_checksum, sorted([*helpers, copy / "pyproject.toml"])))
+    shared = "".join(map(_checksum, [copy / "pyproject.toml", *sorted((copy / "tests").rglob("conftest.py"))]))
     found = {}
     for name in names:
-        own = hashlib.sha256(f"{state}{name}{_checksum(copy / name)}".encode()).hexdigest()
+        helpers = sorted(_helpers(copy, copy / name))
+        state = "".join([shared, name, *map(_checksum, [copy / name, *helpers])])
+        own = hashlib.sha256(state.encode()).hexdigest()
         place = found[name] = folder / f"{own[:24]}.json"
         sources = json.loads(place.read_text())["sources"] if place.exists() else {}
         if any(not (copy / file).exists() or _checksum(copy / file) != checksum for file, checksum in sources.items()):
             place.unlink()
     return found
+
+
+@functools.cache
+def _helpers(copy: Path, file: Path) -> set[Path]:
+    """What a file of tests imports of the folder tests/, directly or not."""
+    names = re.findall(r"^from (tests[\w.]*) import", file.read_text(encoding="utf-8"), re.MULTILINE)
+    own = {path for name in names if (path := copy / f"{name.replace('.', '/')}.py").exists()}
+    return own.union(*(_helpers(copy, path) for path in own))
 
 
 @functools.cache
@@ -175,13 +185,13 @@ def files(place: Path) -> list[Path]:
 
 @functools.cache
 def importers(file: str) -> set[str]:
-    """The module itself and the files of the tree that import it."""
+    """The module itself and the files of the tree that import it, tests included."""
     module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     names = {module, f"secateur.{module}"}  # utils/ and the components are imported as secateur.utils, ...
     found = {file}
     for path in ROOT.rglob("*.py"):
         name = str(path.relative_to(ROOT))
-        if name.startswith((".", "tests/")):
+        if name.startswith("."):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:

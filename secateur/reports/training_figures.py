@@ -49,8 +49,6 @@ def training_curves(panel: str, groups: Sequence[Group], styles: dict[str, dict]
                 by_error(axes, seen)
         else:
             logarithmic(panels[down, 0].yaxis, seen)
-        for axes in panels[down, 1:]:
-            axes.set_ylabel("")
     figure.suptitle(plain(panel), fontsize=11)
     add_legend(figure, named)
     return figure

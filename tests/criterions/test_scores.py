@@ -180,3 +180,8 @@ def test_hoyer_square_prunes_below_its_threshold_however_many(build):
     step = build(HoyerSquare, network, "--hoyer_threshold 0.011 --pruning_limit 0.1").prune(0.1, [])
     assert (step.kept, step.sparsity) == (2, 0.5)
     assert network.weight.tolist() == [[0.5, 0.0, pytest.approx(-0.02), 0.0]]
+
+
+def test_a_weight_of_just_the_threshold_goes(build):
+    step = build(HoyerSquare, line([0.5, -0.25, 0.75]), "--hoyer_threshold 0.5").prune(0.5, [])
+    assert step.masks[""].tolist() == [[False, False, True]]

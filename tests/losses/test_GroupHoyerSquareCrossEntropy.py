@@ -21,6 +21,7 @@ def test_a_kernel_counts_as_one():
     kernels[0, 1, 0, 0] = 12.0
     # columns 5 and 12, rows 13 and 0
     assert float(group_hoyer_square(kernels)) == pytest.approx((17**2 + 13**2) / 169)
+    assert float(group_hoyer_square(kernels[:, :, 0])) == pytest.approx((17**2 + 13**2) / 169)  # of one dimension
 
 
 def test_its_gradient_is_right_and_pulls_small_rows_down_and_large_ones_up():

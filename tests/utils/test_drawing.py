@@ -152,6 +152,7 @@ def test_layers_left_shows_what_is_kept_of_each_layer(tmp_path, drawn):
     assert axes.get_xscale() == "log"
     assert axes.get_xlim()[1] > 25_000
     assert axes.yaxis_inverted(), "the first layer stands on top"
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["dense", "kept"]
     picture(tmp_path / "layers.png")
 
 

@@ -262,3 +262,9 @@ def test_an_attack_that_is_none_is_refused_before_a_network_is_loaded(make_setti
     write_checksummed(folder / "LeNet300_finished.json", {**spec, "options": {}})
     with pytest.raises(UserError, match=r"^--attack: foolbox has no attack 'FGSX': did you mean FGSM"):
         make_settings("--eval --checkpoint_name run --attack LinfPGD,FGSX")
+
+
+def test_a_run_that_trains_has_no_tester(make_settings):
+    components = make_settings("--model LeNet300").components
+    assert "train_scheme" in components
+    assert "test_scheme" not in components

@@ -182,3 +182,8 @@ def test_a_subset_has_its_images_alone_normalised_as_before():
     assert torch.cat([inputs for inputs, _ in few])[:, 0, 0, 0].mul(255).round().tolist() == [7, 2, 9, 4]
     assert [len(labels) for _, labels in few.epoch(0)] == [4], "a single image left over joins the others"
     assert len(batches.images) == 10
+
+
+def test_the_sizes_of_whole_batches_are_told():
+    assert plain(9, 4).sizes == [4, 5]
+    assert plain(10, 4).sizes == [4, 4, 2]

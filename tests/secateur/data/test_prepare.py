@@ -11,6 +11,7 @@ from secateur.data.augmentation import HorizontalFlip
 from secateur.data.data_set import DataSet, Images
 from secateur.data.options import DataOptions
 from secateur.data.prepare import prepare_data
+from secateur.data.synthetic import noisy
 from secateur.runs.options import RunOptions
 from secateur.utils.errors import UserError
 
@@ -303,3 +304,11 @@ def test_a_data_set_knows_the_device_that_it_is_for():
     data_set, device = Coloured(), torch.device("cpu:0")
     prepare_data(data_set, DataOptions(data_dir=Path("unused")), device, seed=SEED)
     assert data_set.device == device
+
+
+def test_synthetic_images_are_patterns_under_noise_by_formula():
+    patterns, labels = torch.randn(2, 1, 2, 2), torch.tensor([1, 0, 1])
+    images = noisy(patterns, labels, torch.Generator().manual_seed(5))
+    noise = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(images.pixels, (127.5 + 20 * patterns[labels] + 50 * noise).clamp(0, 255).byte())
+    assert images.labels is labels

@@ -5,6 +5,7 @@ import os
 import sys
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -210,7 +211,15 @@ def test_the_folder_of_a_task_comes_back_and_a_lost_task_is_a_failure(ray, tmp_p
     with tarfile.open(fileobj=io.BytesIO(files)) as archive:
         assert archive.getnames() == ["date_run", "date_run/results.json"]
     engine = Ray(grid_of(tmp_path))
+    made = []
+
+    def temporary(prefix, dir):
+        made.append((prefix, dir))
+        return TemporaryDirectory(prefix=prefix, dir=dir)
+
+    monkeypatch.setattr(ray_engine.tempfile, "TemporaryDirectory", temporary)
     assert engine.wait(["one", "two"]) == [("one", outcome)]
+    assert made == [(".incoming_", tmp_path)]  # beside the others, where a name is changed at once
     assert (tmp_path / "date_run" / "results.json").read_text() == "{}"
     (ended,) = engine.wait(["two"])
     assert ended == ("two", Outcome(1, "error: KeyError: 'two'"))

@@ -267,3 +267,8 @@ def test_each_file_is_read_and_each_parser_built_once_for_however_many_runs(monk
     assert counts[1][0] <= counts[0][0]
     assert counts[1][1:] == counts[0][1:]
     assert counts[1][1] == counts[1][2]
+
+
+def test_an_option_of_all_components_is_no_option_of_some():
+    assert grid("--prune_criterion GRASP,SNIP --grasp_temperature 1 --seed 1").partial == {"grasp_temperature": 1}
+    assert grid("--prune_criterion GRASP --grasp_temperature 1,2 --seed 1").partial == {}

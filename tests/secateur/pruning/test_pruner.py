@@ -199,3 +199,9 @@ def test_what_it_cannot_do_is_one_line(batches):
         secateur.Pruner(network(), "IMP", batches=batches, rewind_to=-1)
     with pytest.raises(ValueError, match="no weights can be pruned"):
         secateur.Pruner(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "SNIP", batches=batches)
+
+
+@pytest.mark.parametrize("rewinds", [True, False])
+def test_the_criterion_knows_whether_training_goes_back(batches, rewinds):
+    pruner = secateur.Pruner(network(), "SNIP", sparsity=0.5, batches=batches, epochs=2, enable_rewinding=rewinds)
+    assert pruner.criterion.rewinds == pruner.rewinds == rewinds

@@ -61,6 +61,7 @@ panel 'LeNet300 on DIGITS': 'compression: dense weights for each that is kept' b
   line _nolegend_ -o: (10 60) (20 40)
   line _nolegend_ None_: (10 45.86) (20 40)
   line _nolegend_ None_: (10 74.14) (20 40)
+  beside it: 'weights pruned' by ''
 legend in 1: EmptyCrit, CNIP, SNIP
 """
     assert described(measure_lines(groups, COMPRESSION, ACCURACY, STYLES)) == wanted.splitlines()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from secateur.pruning.masks import Masks
-from secateur.runs.checkpoint import restore_checkpoint, save_checkpoint, write_tensors
+from secateur.runs.checkpoint import _decoded, restore_checkpoint, save_checkpoint, write_tensors
 from secateur.runs.checkpoint_metadata import find_checkpoint
 from secateur.runs.files import checksum, checksum_of, read_checksummed, write_checksummed
 from secateur.utils.errors import UserError
@@ -283,3 +283,20 @@ def test_a_name_that_the_tensors_say_twice_is_refused(saved):
 def test_a_name_longer_than_any_file_is_refused(saved):
     with pytest.raises(UserError, match="--checkpoint_name: File name too long: 'xxx"):
         find_checkpoint(saved[2], "x" * 5000, None)
+
+
+def test_of_all_that_differs_the_first_by_name_is_told(saved):
+    _, _, results = saved
+    other = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(4), nn.Linear(4, 3), nn.Linear(3, 3))
+    with pytest.raises(UserError, match=r"2 tensors are missing, 0 are unknown and 2 have .*; the first is 1\.bias$"):
+        restore_checkpoint(find_checkpoint(results, "run", None), other, Masks(other))
+
+
+def test_a_tensor_of_a_state_has_memory_of_its_own():
+    read = torch.arange(16.0).view(1, 2, 2, 4)
+    for last in (True, False):
+        form = {"tensor": "a", "channels_last": last, "on_cpu": False}
+        decoded = _decoded(form, {"a": read}, torch.device("cpu"))
+        assert torch.equal(decoded, read)
+        assert decoded.data_ptr() != read.data_ptr()
+        assert decoded.is_contiguous(memory_format=torch.channels_last) == last

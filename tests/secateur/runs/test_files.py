@@ -39,9 +39,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_part(tmp_path, monkeypatc
 
 def test_json_knows_paths_sets_and_nan(tmp_path):
     write_json(
-        tmp_path / "file", {"path": tmp_path, "set": {"b", "a"}, "nan": math.nan, "list": (1, math.inf), "true": True}
+        tmp_path / "file",
+        {"path": tmp_path, "set": {"b", "a"}, "nan": math.nan, "list": (1, math.inf, -math.inf, -2.5), "true": True},
     )
-    expected = {"path": str(tmp_path), "set": ["a", "b"], "nan": None, "list": [1, None], "true": True}
+    expected = {"path": str(tmp_path), "set": ["a", "b"], "nan": None, "list": [1, None, None, -2.5], "true": True}
     assert json.loads((tmp_path / "file").read_text()) == expected
 
 
