@@ -3,7 +3,7 @@
     altered_runs.py NUMBER [SEED]
 
 is a program of its own: it tries so many of them and prints how many failed, with what each first kind of failure was.
-tests/test_altered_runs.py tries a few.
+tests/resuming/test_altered_folders.py tries a few.
 """
 
 import contextlib

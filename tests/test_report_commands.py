@@ -1,10 +1,13 @@
 """main.py --report, as a user calls it."""
 
 import csv
+import errno
 import os
 import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, unquote_to_bytes
+
+import pytest
 
 from tests.secateur.reports.conftest import make_run_folder  # noqa: F401
 
@@ -149,3 +152,20 @@ def test_wrong_reports_are_one_line(run, tmp_path):
         assert line in outcome.err
         assert outcome.err.count("\n") == 1
         assert outcome.folder is None
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_report_that_cannot_be_finished_leaves_nothing(run, make_run_folder, tmp_path, monkeypatch, error):  # noqa: F811
+    make_run_folder("SNIP", 1, 0.5)
+
+    def full(path, content):
+        raise error
+
+    monkeypatch.setattr("secateur.reports.write.write_atomically", full)
+    before = set((tmp_path / "results").iterdir())
+    outcome = run(f"--report {tmp_path}/results")
+    assert outcome.err in (
+        f"error: --results_dir {tmp_path}/results: no report can be made there: No space left on device\n",
+        "interrupted\n",
+    )
+    assert set((tmp_path / "results").iterdir()) == before

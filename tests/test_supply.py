@@ -92,7 +92,7 @@ def test_every_requirement_has_its_licence_listed():
 
 
 def test_every_promise_names_tests_that_exist():
-    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").partition("\n## What was tried\n")[0]
     rows = [row for row in text.splitlines() if row.startswith("| ") and not row.startswith(("| promise", "| **"))]
     named = {row: re.findall(r"(tests/[\w/]+\.py)::(test_\w+)", row) for row in rows}
     assert len(named) >= 20

@@ -2,8 +2,8 @@
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -104,25 +106,14 @@ class _Float64Convolutions(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@contextlib.contextmanager
-def in_float64(network: nn.Module, image: Tensor) -> Iterator[nn.Module]:
-    """Let a network compute in float64 what it does in evaluation mode; yields what to call.
+def in_float64(compute: Callable[[nn.Module], T], network: nn.Module) -> T:
+    """Return what `compute` makes of a network whose numbers are in float64, without copying it where that can be.
 
-    That is the network itself, whose weights are taken in float64 one operation at a time. One that does not run so on
-    `image` (N, C, H, W), in float64, as it compares types by itself, is copied whole.
+    It is called with the network itself, whose weights are taken in float64 one operation at a time; where that fails,
+    as of a network that compares types by itself, once more with a copy. What it gives the network is in float64.
     """
-    if not _runs_in_float64(network, image):
-        yield copy.deepcopy(network).double()
-        return
-    with _Float64(), _Float64Convolutions():
-        yield network
-
-
-@torch.no_grad()
-def _runs_in_float64(network: nn.Module, image: Tensor) -> bool:
     try:
-        with _Float64(), _Float64Convolutions(), evaluation_mode(network):
-            network(image)
-    except Exception:  # whatever a network does
-        return False
-    return True
+        with _Float64(), _Float64Convolutions():
+            return compute(network)
+    except Exception:  # whatever a network does; if it was not this, it is raised again
+        return compute(copy.deepcopy(network).double())

@@ -87,11 +87,13 @@ def difference(network: nn.Module, other: nn.Module, example: Tensor) -> float:
     Both are evaluated in float64, so that it is not the rounding of either that is measured.
     """
     images = random_images(example.cpu().double(), 4)
-    outputs = []
-    for each in (network, other):
-        with in_float64(_on_cpu(each), images) as exact, evaluation_mode(exact):
-            outputs.append(exact(images))
-    return float((outputs[1] - outputs[0]).abs().max() / outputs[0].abs().max().clamp(min=1e-12))
+
+    def run(exact: nn.Module) -> Tensor:
+        with evaluation_mode(exact):
+            return exact(images)
+
+    first, second = (in_float64(run, _on_cpu(each)) for each in (network, other))
+    return float((second - first).abs().max() / first.abs().max().clamp(min=1e-12))
 
 
 def _on_cpu(network: nn.Module) -> nn.Module:

@@ -58,9 +58,7 @@ def readers_of(network: nn.Module, example: Tensor) -> dict[str, Reader]:
     It is computed in float64, in which rounding cannot be taken for a difference; the network and the example are on
     the CPU.
     """
-    example = example.double()
-    with in_float64(network, example) as exact:
-        return _readers(exact, example)
+    return in_float64(lambda exact: _readers(exact, example.double()), network)
 
 
 def _readers(network: nn.Module, example: Tensor) -> dict[str, Reader]:

@@ -11,7 +11,6 @@ and no removal that breaks it is made.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from collections import Counter
@@ -206,10 +205,12 @@ def _probe(group: Group, number: int) -> list[int]:
 
 def _outputs(network: nn.Module, images: Tensor, exact: bool) -> object:
     """What a network computes of images (N, C, H, W) in evaluation mode, where it is `exact` in float64."""
-    if exact and images.is_floating_point():
-        images = images.double()
-    with in_float64(network, images) if exact else contextlib.nullcontext(network) as called, evaluation_mode(called):
-        return called(images)
+
+    def run(called: nn.Module) -> object:
+        with evaluation_mode(called):
+            return called(images.double() if exact and images.is_floating_point() else images)
+
+    return in_float64(run, network) if exact else run(network)
 
 
 def _difference(found: object, expected: object) -> float:

@@ -8,7 +8,7 @@ import torch
 
 from secateur.data.data_set import Images
 from secateur.data.image_files import free_memory
-from secateur.utils.errors import UserError, one_line
+from secateur.utils.errors import UserError, one_line, shortened
 
 PARTS = ("train", "test")
 
@@ -28,7 +28,8 @@ def load_arrays(place: Path, axes: str | None) -> tuple[Images, Images]:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
             missing = [name for part in PARTS for name in (f"x_{part}", f"y_{part}") if name not in content]
             if missing:
-                raise UserError(f"ARRAYS: {file} has no array {missing[0]}; it has {', '.join(content) or 'none'}")
+                names = shortened(", ".join(content), 300) or "none"
+                raise UserError(f"ARRAYS: {file} has no array {missing[0]}; it has {names}")
             train, test = (
                 Images(
                     _pixels(content[f"x_{part}"], f"x_{part} of {file}", axes),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import shlex
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from secateur.config.settings import Settings
@@ -17,6 +19,7 @@ from secateur.reports.groups import criteria_of, differences, group
 from secateur.reports.page import page
 from secateur.reports.panels import Picture, most_run
 from secateur.reports.tables import COMPARED, ReportTable, all_groups, all_runs, compared, layers, of_testers
+from secateur.runs.failures import disk_reason, is_disk_error
 from secateur.runs.files import make_new_folder, write_atomically
 from secateur.utils.errors import UserError
 from secateur.utils.text import csv_text, printable
@@ -45,37 +48,34 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
     runs, problems = collect(places)
     groups = group(runs)
     differing = differences(groups)
-    try:
-        folder = make_new_folder(results_dir, "_".join(filter(None, ("report", run_name))))
-    except OSError as error:
-        raise UserError(f"--results_dir {results_dir}: no report can be made there: {error.strerror}") from error
-    shown, left_out = most_run(groups)
-    tables = [table for measure in COMPARED if (table := compared(groups, measure))]
-    of_groups = [all_groups(groups), layers(groups)] if groups else []
-    of_runs = all_runs(runs)
-    testers, more_tables = of_testers(runs)
-    for table in (*tables, *of_groups, of_runs):
-        _write_csv(folder, table)
-    counts = Counter("tests" if run.status == "finished" and not run.trained else run.status for run in runs)
-    summary = f"{len(runs)} runs ({', '.join(f'{number} {status}' for status, number in counts.items())}), "
-    summary += f"{len(groups)} groups of runs that differ in their seed alone"
-    content = page(
-        title="Report" + (f": {run_name}" if run_name else ""),
-        summary=f"{datetime.datetime.now():%Y-%m-%d %H:%M}. {summary}.",
-        command=shlex.join(["python3", "main.py", *argv]),
-        rule=(rules.__doc__ or "").partition("How groups are formed. ")[2],
-        differences=differing,
-        problems=problems,
-        tables=[table for measure in COMPARED if (table := compared(shown, measure))] if left_out else tables,
-        pictures=[_write_picture(folder, picture) for picture in draw(shown, problems)],
-        left_out=left_out,
-        groups=of_groups[:1],
-        runs=of_runs,
-        testers=testers,
-        more_tables=more_tables,
-        place=folder,
-    )
-    write_atomically(folder / "report.html", content)
+    with _folder_of_its_own(results_dir, run_name) as folder:
+        shown, left_out = most_run(groups)
+        tables = [table for measure in COMPARED if (table := compared(groups, measure))]
+        of_groups = [all_groups(groups), layers(groups)] if groups else []
+        of_runs = all_runs(runs)
+        testers, more_tables = of_testers(runs)
+        for table in (*tables, *of_groups, of_runs):
+            _write_csv(folder, table)
+        counts = Counter("tests" if run.status == "finished" and not run.trained else run.status for run in runs)
+        summary = f"{len(runs)} runs ({', '.join(f'{number} {status}' for status, number in counts.items())}), "
+        summary += f"{len(groups)} groups of runs that differ in their seed alone"
+        content = page(
+            title="Report" + (f": {run_name}" if run_name else ""),
+            summary=f"{datetime.datetime.now():%Y-%m-%d %H:%M}. {summary}.",
+            command=shlex.join(["python3", "main.py", *argv]),
+            rule=(rules.__doc__ or "").partition("How groups are formed. ")[2],
+            differences=differing,
+            problems=problems,
+            tables=[table for measure in COMPARED if (table := compared(shown, measure))] if left_out else tables,
+            pictures=[_write_picture(folder, picture) for picture in draw(shown, problems)],
+            left_out=left_out,
+            groups=of_groups[:1],
+            runs=of_runs,
+            testers=testers,
+            more_tables=more_tables,
+            place=folder,
+        )
+        write_atomically(folder / "report.html", content)
     lines = [summary]
     for what, values in differing:
         told = "; ".join(f"{value} ({criteria_of(which)})" for value, which in values.items())
@@ -83,6 +83,23 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
     lines += [f"warning: {problem}" for problem in problems]
     lines += [f"{run.status}: {run.folder}: {run.reason}" for run in runs if run.status in ("failed", "incomplete")]
     return [printable(line) for line in (*lines, f"report: {folder / 'report.html'}")]
+
+
+@contextlib.contextmanager
+def _folder_of_its_own(results_dir: Path, run_name: str) -> Iterator[Path]:
+    """Make the folder of a report; of one that is not finished nothing is left."""
+    folder = None
+    try:
+        folder = make_new_folder(results_dir, "_".join(filter(None, ("report", run_name))))
+        yield folder
+    except BaseException as error:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        if is_disk_error(error) or (folder is None and isinstance(error, OSError)):
+            raise UserError(
+                f"--results_dir {results_dir}: no report can be made there: {disk_reason(error)}"
+            ) from error
+        raise
 
 
 def _write_csv(folder: Path, table: ReportTable) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import shutil
 import signal
 import threading
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE, errno.ENOTCONN}
 #: What torch's allocators say, most of them by a plain RuntimeError.
 MEMORY_ERRORS = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+#: What torch says of a process that decodes and is no more.
+DECODING_ENDED = re.compile(r"DataLoader worker \(pid(\(s\))? .*(is killed by signal|exited unexpectedly)")
 
 
 def is_disk_error(error: BaseException) -> bool:
@@ -49,6 +54,11 @@ def explain(error: BaseException, settings: Settings) -> UserError | None:
     if is_out_of_memory(error):
         return UserError(
             f"memory ran out: try a smaller --batch_size or network, or fewer images by --N ({one_line(error, 300)})"
+        )
+    if isinstance(error, RuntimeError) and DECODING_ENDED.match(str(error)):
+        return UserError(
+            f"a process that decodes images was ended from outside, as where memory runs out ({one_line(error, 300)}); "
+            "--preload_all_data decodes them beforehand"
         )
     if settings["compile"] and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         reason = one_line(error).partition(" Set TORCHDYNAMO_VERBOSE")[0]  # of that run with more output

@@ -94,6 +94,12 @@ def test_what_does_not_fit_is_one_line(tmp_path, change, match):
     assert "\n" not in str(caught.value)
 
 
+def test_of_hundreds_of_names_a_few_are_told(tmp_path):
+    with pytest.raises(UserError, match=r"has no array y_test; it has x_train, .* \.\.\. .*a299") as caught:
+        load(write(tmp_path / "my.npz", y_test=None, **{f"a{number}": np.zeros(1) for number in range(300)}))
+    assert len(str(caught.value)) < 1000
+
+
 def claiming(place, shape, content=b""):
     """An .npz whose x_train says that it is of this shape and holds these bytes."""
     write(place, x_train=None)

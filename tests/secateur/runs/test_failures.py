@@ -34,6 +34,13 @@ def test_memory_that_runs_out_says_what_to_try(error):
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("end", ["(pid 7) is killed by signal: Killed. ", "(pid(s) 7, 8) exited unexpectedly"])
+def test_a_process_that_decodes_and_is_killed_is_one_line(end):
+    line = str(explain(RuntimeError(f"DataLoader worker {end}"), PLAIN))
+    assert line.startswith("a process that decodes images was ended from outside")
+    assert "--preload_all_data" in line
+
+
 def test_memory_that_really_runs_out_is_known():
     with pytest.raises(UserError, match="memory ran out"), explained(PLAIN):
         torch.empty(2**60, dtype=torch.uint8)
