@@ -7,10 +7,12 @@ the outputs is made of.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +30,11 @@ See = Callable[[str, nn.Module, Tensor], None]
 
 
 @torch.no_grad()
-def see_inputs(network: nn.Module, names: Iterable[str], images: Tensor, see: See) -> None:
+def see_inputs(network: nn.Module, names: Iterable[str], images: Tensor, see: See) -> Any:
     """Run a network on `images` (B, C, H, W), and let `see` have the inputs of each named layer before it runs.
 
-    What `see` does to the layer has its effect on all that follow. The network is in evaluation mode.
+    What `see` does to the layer has its effect on all that follow. The network is in evaluation mode; returns what it
+    gives.
     """
     handles = [
         network.get_submodule(name).register_forward_pre_hook(
@@ -41,17 +44,17 @@ def see_inputs(network: nn.Module, names: Iterable[str], images: Tensor, see: Se
     ]
     try:
         with evaluation_mode(network):
-            network(images)
+            return network(images)
     finally:
         for handle in handles:
             handle.remove()
 
 
-@torch.no_grad()
-def see_outputs(
-    network: nn.Module, names: Iterable[str], images: Tensor, see: Callable[[str, nn.Module, Tensor], Tensor | None]
-) -> None:
-    """The same, with what each named module gives after it has run, in whose place what `see` returns goes on."""
+@contextlib.contextmanager
+def seeing_outputs(
+    network: nn.Module, names: Iterable[str], see: Callable[[str, nn.Module, Tensor], Tensor | None]
+) -> Iterator[None]:
+    """Let `see` have what each named module gives after it has run; what it returns, if anything, goes on instead."""
     handles = [
         network.get_submodule(name).register_forward_hook(
             lambda module, _, outputs, name=name: see(name, module, outputs)
@@ -59,8 +62,7 @@ def see_outputs(
         for name in names
     ]
     try:
-        with evaluation_mode(network):
-            network(images)
+        yield
     finally:
         for handle in handles:
             handle.remove()

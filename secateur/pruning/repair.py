@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from secateur.channels.chains import used_once
-from secateur.pruning.fitting import fit, outputs_of, sampled_outputs
-from secateur.pruning.layer_inputs import exact, sampled_rows, see_inputs, see_outputs
+from secateur.pruning.fitting import fit, outputs_of
+from secateur.pruning.layer_inputs import exact, sampled_rows, see_inputs, seeing_outputs
 from secateur.pruning.layers import along_outputs, outputs_first, prunable_layers
 from secateur.pruning.masks import Masks
 from secateur.utils.errors import UserError
@@ -56,16 +56,19 @@ class Reference:
         self.images = torch.cat([inputs for inputs, _ in batches])
         once = used_once(network, self.images[:1])
         layers = {name: layer for name, layer in prunable_layers(network).items() if name in once}
-        self.layers = sampled_outputs(network, layers, self.images)
+        self.layers: dict[str, list[Tensor]] = {}
         shifted = [name for name, module in network.named_modules() if name in layers or isinstance(module, _BatchNorm)]
         self.means: dict[str, Tensor] = {}
 
-        def remember(name: str, module: nn.Module, outputs: Tensor) -> None:
+        def sample(name: str, layer: nn.Module, inputs: Tensor) -> None:
+            self.layers[name] = [outputs_of(layer, rows) for rows in sampled_rows(name, layer, inputs)]
+
+        def average(name: str, module: nn.Module, outputs: Tensor) -> None:
             self.means[name] = _mean(module, outputs)
 
         biased = [name for name in shifted if network.get_submodule(name).bias is not None]
-        see_outputs(network, biased, self.images, remember)
-        self.outputs = _outputs(network, self.images)
+        with seeing_outputs(network, biased, average):
+            self.outputs = see_inputs(network, layers, self.images, sample)
         #: Which output of a layer, or channel of a norm, each of its weights belongs to, flat; by the weight's name.
         self._numbers: dict[str, Tensor] = {}
         for name in (*layers, *self.means) if follows else ():
@@ -111,7 +114,7 @@ class Reference:
         """The same of the network's outputs; raises `UserError` where they are no tensor."""
         if not isinstance(self.outputs, Tensor):
             raise UserError("--repair distill needs a network that gives one tensor")
-        missing = exact(self.outputs - _outputs(network, self.images))
+        missing = exact(self.outputs - see_inputs(network, (), self.images, _nothing))
         return float(missing.square().sum() / exact(self.outputs).square().sum().clamp(min=1e-300))
 
 
@@ -169,7 +172,8 @@ def correct_means(network: nn.Module, reference: Reference, masks: Masks, seed: 
         module.bias.add_(shift)
         return outputs + (shift if isinstance(module, nn.Linear) else shift.view(-1, *[1] * (outputs.dim() - 2)))
 
-    see_outputs(network, reference.means, reference.images, correct)
+    with seeing_outputs(network, reference.means, correct):
+        see_inputs(network, (), reference.images, _nothing)
 
 
 @torch.no_grad()
@@ -221,10 +225,8 @@ def _norms(network: nn.Module) -> list[str]:
     return [name for name, module in named if isinstance(module, _BatchNorm) and module.running_mean is not None]
 
 
-@torch.no_grad()
-def _outputs(network: nn.Module, images: Tensor) -> Tensor:
-    with evaluation_mode(network):
-        return network(images)
+def _nothing(*_: object) -> None:
+    """What is done to no layer."""
 
 
 def _mean(module: nn.Module, outputs: Tensor) -> Tensor:
