@@ -1,7 +1,7 @@
-"""What of the networks of torchvision and timm can lose channels, and whether what is left is right: docs/networks.md.
+"""What of the networks of torchvision and timm can lose channels, and whether what is left is right, as a page.
 
     python3 benchmarks/zoo.py --results zoo.jsonl --seconds 150           # some networks; again, until none is left
-    python3 benchmarks/zoo.py --results zoo.jsonl --page docs/networks.md
+    python3 benchmarks/zoo.py --results zoo.jsonl --page networks.md
 
 Each network is measured in a process of its own, with random weights and random statistics of norms, on small images.
 Half of the channels of each group go (in `errors` also a quarter, and nine tenths), and the outputs in float64 are

@@ -29,6 +29,7 @@ def page(rows: dict[str, dict]) -> str:
             lines.append(f"- {name}: {layer}: {why}")
         for root, why in row.get("broken", {}).items():
             lines.append(f"- {name}: {root} was not removed: {why}")
+    lines += ["", f"{len(rows) - len(failed)} networks have been measured; others are not in the table yet."]
     lines += ["", "## Not measured", "", *(f"- {name}: {why}" for name, why in failed.items())]
     return "\n".join(lines) + "\n"
 

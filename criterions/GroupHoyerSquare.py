@@ -25,6 +25,10 @@ class GroupHoyerSquare(PrunesByThreshold, StructuredCriterion):
         """How many weights of the channel are larger than the threshold."""
         return filter_scores(self.network, self.groups, lambda filters: (filters.abs() > self.hoyer_threshold).sum(1))
 
+    def idle_options(self) -> dict[str, str]:
+        """Return the options that have no effect: all that is small goes."""
+        return super().idle_options() | {"round_to": ""}
+
     def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
         """All channels without such a weight; a layer that has no other keeps its last one."""
         small = {root: (score == 0).nonzero().flatten().tolist() for root, score in scores.items()}

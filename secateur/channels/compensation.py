@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from secateur.channels.averages import average_over_all
 from secateur.channels.chains import find_chains, used_once
 from secateur.channels.merging import merge
 from secateur.channels.refitting import refit
@@ -89,6 +90,7 @@ def _refit_all(surgery: Surgery, removals: list[Removal], batches: Iterable[Batc
     for root, removed in removals:  # for layers that are not fitted
         zero_channels(surgery.network, surgery.groups[root], torch.tensor(removed))
     refit(surgery.network, fitted, images, wanted)
+    average_over_all(surgery.network)
     return [name for name in losing if name not in fitted]
 
 

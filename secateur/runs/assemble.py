@@ -121,7 +121,7 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
     )
     if checkpoint and (start.eval or "prune_criterion" not in settings.given):
         run.model_spec |= _came_about(checkpoint)
-    run.notices = chosen + data.notices + built.notices + notices_of(run, data_set)
+    run.notices = chosen + data.notices + built.loading_notices + notices_of(run, data_set)
     if start.eval:
         external = settings.external_weights
         run.compared = {external.name: run} if external else _compared(run, registry, found["loss"])
@@ -139,7 +139,8 @@ class _Built:
     dense_outputs: dict[str, int]
     removed: list[list[Removal]]
     fresh_network: Callable[[int], nn.Module]
-    notices: list[str]
+    #: What is told of loading weights into the network, and of changing it.
+    loading_notices: list[str]
 
 
 def _build(
@@ -239,9 +240,8 @@ def _compared(run: Run, registry: Registry, loss: type[Loss]) -> dict[str, Run]:
                     f"{metadata[what]}, not {first.metadata[what]}"
                 )
         component, options = registry.find("models", metadata["model"]), metadata["options"]
-        built = _build(
-            component.load(), component.name, options, run.data, settings, checkpoint, run.example, run.masks.hold
-        )
+        found = {"model": component.load(), "prune_criterion": type(run.criterion)}
+        built = _build(found, component.name, options, run.data, settings, checkpoint, run.example, run.masks.hold)
         own_loss = _loss(loss, built.masks, settings)
         pruner = _pruner(type(run.criterion), built, own_loss, run.data, settings, run.example)
         parts = {field.name: getattr(built, field.name) for field in fields(Run) if hasattr(built, field.name)}

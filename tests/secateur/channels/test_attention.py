@@ -269,3 +269,20 @@ def test_widths_are_rounded_as_asked_and_heads_are_not():
     assert block.perceptron[0].out_features == 56
     assert block.attention.queries_keys_values.out_features % (3 * 4 * block.attention.heads) == 0
     assert result.steps[0].kept == 56 + block.attention.queries_keys_values.out_features
+
+
+def test_layers_of_a_transformer_are_fitted_to_what_they_gave_before():
+    torch.manual_seed(0)
+    images, targets = torch.rand(16, 3, 4, 4), torch.zeros(16, dtype=torch.long)
+    plain, fitted, dense = Vision(Attention), None, None
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape))
+        dense, fitted = plain(images), copy.deepcopy(plain)
+        for network, how in ((plain, "none"), (fitted, "least_squares")):
+            secateur.prune(
+                network, "L1Norm", sparsity=0.3, distribution="uniform", batches=[(images, targets)], compensate=how
+            )
+        assert [p.shape for p in plain.parameters()] == [p.shape for p in fitted.parameters()]
+        assert (fitted(images) - dense).square().mean() < 0.5 * (plain(images) - dense).square().mean()
+    assert not any(module._forward_hooks for module in fitted.modules())
