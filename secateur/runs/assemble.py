@@ -239,9 +239,8 @@ def _compared(run: Run, registry: Registry, loss: type[Loss]) -> dict[str, Run]:
                     f"{metadata[what]}, not {first.metadata[what]}"
                 )
         component, options = registry.find("models", metadata["model"]), metadata["options"]
-        built = _build(
-            component.load(), component.name, options, run.data, settings, checkpoint, run.example, run.masks.hold
-        )
+        parts = {"model": component.load(), "prune_criterion": type(run.criterion)}
+        built = _build(parts, component.name, options, run.data, settings, checkpoint, run.example, run.masks.hold)
         own_loss = _loss(loss, built.masks, settings)
         pruner = _pruner(type(run.criterion), built, own_loss, run.data, settings, run.example)
         parts = {field.name: getattr(built, field.name) for field in fields(Run) if hasattr(built, field.name)}
