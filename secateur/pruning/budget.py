@@ -147,8 +147,10 @@ class Meter:
     def as_run(self, network: nn.Module, example: torch.Tensor) -> nn.Module:
         """The network as it will be run."""
         if self.execution == "dense":
-            found = compact(network, example, zeros_of(network))
-            return found.network if found else network
+            with contextlib.suppress(ValueError):  # of a network that cannot be traced, which runs as it is
+                if found := compact(network, example, zeros_of(network)):
+                    return found.network
+            return network
         from secateur.sparse.accelerate import Accelerated
 
         return Accelerated(network, self.execution)
@@ -195,16 +197,14 @@ def aim(criterion: Criterion, sparsity: float, batches: list[Batch], epoch: int,
 
 def conclude(criterion: Criterion) -> list[str]:
     """Measure what was reached; returns what to tell of it."""
-    meter, example, told = criterion.meter, criterion.example, []
+    meter, example, record, told = criterion.meter, criterion.example, criterion.budgets[-1], []
     measured = meter.measure(criterion.network, example)
-    tried = criterion.budgets[-1]["tried"]
+    record["sparsity"] = criterion.estimate
     for target in meter.targets:
-        reached = measured[target.name]
-        asked = meter.asked(target, example)
-        relative = reached / asked * target.amount if target.relative else reached
-        told.append(f"--target {target.text}: reached {_shown(target, relative)} at sparsity {criterion.estimate:.4f}")
-        criterion.budgets[-1] |= {target.name: {"asked": asked, "reached": reached}}
-    criterion.budgets[-1] |= {"tried": tried, "sparsity": criterion.estimate}
+        reached, asked = measured[target.name], meter.asked(target, example)
+        record[target.name] = {"asked": asked, "reached": reached}
+        amount = reached / asked * target.amount if target.relative else reached
+        told.append(f"--target {target.text}: reached {_shown(target, amount)} at sparsity {criterion.estimate:.4f}")
     return told
 
 

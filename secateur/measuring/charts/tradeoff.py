@@ -33,6 +33,7 @@ def tradeoff(rows: Sequence[dict[str, Any]], first: str, held_out: str, title: s
         place = (row["latency_ms"], 100 * row["accuracy"])
         axes.annotate(row["network"], place, xytext=(5, 5), textcoords="offset points", fontsize=8)
     axes.set(xlabel="latency of a batch [ms]", ylabel=f"{held_out} accuracy [%]")
+    axes.margins(x=0.12)  # room for names
     axes.grid(alpha=0.3)
     axes.legend()
     figure.suptitle(title, fontsize=10)
