@@ -26,7 +26,7 @@ class Sensitivity(DefaultTester):
     """Accuracy with one layer pruned and all others whole, at each sparsity, without training.
 
     Before and after batch norms have taken their statistics again, on `--sensitivity_batches` batches of training data
-    (Liu et al., 2021, "Group Fisher Pruning", recalibrate so). Layers whose channels go together are tried as one. The
+    (Li et al., 2020, "EagleEye"). Layers whose channels go together are tried as one. The
     table is what `--distribution sensitivity --sensitivity PATH` goes by. The network itself stays as it is.
     """
 

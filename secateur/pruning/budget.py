@@ -213,17 +213,19 @@ def _search(criterion: Criterion, batches: list[Batch], epoch: int) -> float:
     lowest, tries = BY_THE_CLOCK if meter.timed else EXACTLY, SMOKE_TRIES if criterion.smoke else TRIES
     highest = SCATTER if meter.timed else 1.0
     twins = _twins(criterion, batches, epoch)
-    low, high, tried = 0.0, 1.0, []
+    tried: list[dict[str, float]] = []
+    # What is still to be searched, each end with its excess; that nothing takes nothing is a guess.
+    low, high = (0.0, 0.0), (1.0, 0.0)
     with progress_bar(tries, "sparsities tried") as advance:
-        for _ in range(tries):
-            middle = (low + high) / 2
+        for number in range(tries):
+            middle = _between(low, high, (lowest + 1) / 2, halve=number % 2 == 0) if number else 0.0
             measured = meter.measure(twins(middle), example)
             excess = meter.excess(measured, example)
             tried.append({"sparsity": middle, **measured, "excess": excess})
             advance(1, f"sparsity {middle:.4f}: {excess:.3f} of what is asked")
-            if lowest <= excess <= 1:
+            if lowest <= excess <= 1 or (excess <= 1 and not number):
                 break
-            low, high = (middle, high) if excess > 1 else (low, middle)
+            low, high = ((middle, excess), high) if excess > 1 else (low, (middle, excess))
     criterion.budgets.append({"asked": [target.text for target in meter.targets], "epoch": epoch, "tried": tried})
     within = [one for one in tried if lowest <= one["excess"] <= highest] or [
         one for one in tried if one["excess"] <= 1
@@ -241,6 +243,14 @@ def _search(criterion: Criterion, batches: list[Batch], epoch: int) -> float:
         f"--target {','.join(target.text for target in meter.targets)} cannot be reached: the nearest is {reached}, at "
         f"sparsity {best['sparsity']:.4f}"
     )
+
+
+def _between(low: tuple[float, float], high: tuple[float, float], aimed: float, halve: bool) -> float:
+    """Where to look next between two sparsities with their excess: halfway, or where `aimed` is on a line."""
+    if halve:
+        return (low[0] + high[0]) / 2
+    fraction = (low[1] - aimed) / (low[1] - high[1])
+    return low[0] + min(0.999, max(0.001, fraction)) * (high[0] - low[0])
 
 
 def _twins(criterion: Criterion, batches: list[Batch], epoch: int) -> Callable[[float], nn.Module]:

@@ -1,8 +1,8 @@
 """How much each layer may lose by a table of what that has cost: the densities of `--distribution sensitivity`.
 
 The table, which the tester Sensitivity makes, has the accuracy of the network with one layer pruned to some sparsities
-and all others whole. All layers are then pruned as far as costs each the same accuracy by its own row, as by the
-sensitivity scan of Han et al., 2015, "Learning both Weights and Connections", section 3.
+and all others whole. All layers are then pruned as far as costs each the same accuracy by its own row; by such a scan
+Han et al., 2015, "Learning both Weights and Connections", choose the threshold of each layer.
 """
 
 from __future__ import annotations

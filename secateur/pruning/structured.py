@@ -199,10 +199,11 @@ class StructuredCriterion(Criterion):
         kept = self.nodes - sum(lost.add(self.groups[root], units) for root, units in chosen.items())
         notices = refused + compensate(surgery, removals, batches, self)
         changed = surgery.remove(removals)
+        asked = self.has_limit and not self.own_sparsities
         self.masks.keep_indices(changed)
         return PruningStep(
             epoch,
-            sparsity if self.has_limit or not self.dense_nodes else 1 - kept / self.dense_nodes,
+            sparsity if asked or not self.dense_nodes else 1 - kept / self.dense_nodes,
             self.dense_nodes,
             kept,
             scores,

@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+import secateur
 from secateur.pruning.sensitivity import sparsity_within, spread, table_counts, table_of
 from secateur.runs.checkpoint import save_checkpoint
 from secateur.runs.files import write_json
@@ -47,6 +49,18 @@ def test_all_layers_cost_the_same_accuracy_and_the_count_is_exact(tmp_path):
         table_counts(tmp_path, {"third": 3}, 1, {})
     with pytest.raises(UserError, match="is no finished run of the tester Sensitivity"):
         table_counts(tmp_path / "other", {"third": 3}, 1, {})
+
+
+def test_channels_go_where_the_table_says_that_they_cost_nothing(tmp_path):
+    layers = [nn.Conv2d(1, 4, 1), nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 1)]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    rows = [{"layer": name, "sparsity": 0.0, "recalibrated_accuracy": 0.9} for name in "012"]
+    rows.append({"layer": "0", "sparsity": 0.5, "recalibrated_accuracy": 0.9})
+    (tmp_path / "output").mkdir()
+    write_json(tmp_path / "output" / "results.json", {"sensitivity": rows})
+    options = {"distribution": "sensitivity", "sensitivity": tmp_path, "example": torch.zeros(1, 1, 2, 2)}
+    secateur.prune(network, "L1Norm", sparsity=0.1, **options)
+    assert [layer.out_channels for layer in layers] == [2, 8, 8]
 
 
 @pytest.fixture
