@@ -127,6 +127,23 @@ def test_masks_are_timed_without_the_channels_that_they_leave_idle(clock):
     assert network[2].out_channels == 24
 
 
+def test_networks_are_timed_as_they_will_be_run(monkeypatch):
+    seen = []
+
+    def medians(networks, images, budget):
+        weights = [one for one in networks["pruned"].parameters() if one.dim() > 1]
+        left = sum(int(one.count_nonzero()) for one in weights) / sum(one.numel() for one in weights)
+        seen.append(type(networks["pruned"]).__name__)
+        return {"dense": 2.0, "pruned": 2 * left}
+
+    monkeypatch.setattr("secateur.pruning.budget.median_seconds", medians)
+    monkeypatch.setattr("secateur.pruning.budget.prepare", lambda network, images: None)
+    options = {"batches": BATCHES, "outer_layer_pruning": True, "execution": "sparse"}
+    result = secateur.prune(small_lenet(), "Magnitude", target="latency=0.25", **options)
+    assert set(seen) == {"Accelerated"}
+    assert result.pruner.criterion.budgets[-1]["latency@1"]["reached"] == pytest.approx(0.5, rel=0.05)
+
+
 def test_what_cannot_be_reached_is_one_line_with_the_nearest_and_nothing_is_pruned(clock):
     network, before = small_lenet(), small_lenet()
     with pytest.raises(
