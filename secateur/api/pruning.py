@@ -55,12 +55,14 @@ def prune(
     optimizer: torch.optim.Optimizer | None = None,
     example: Tensor | None = None,
     seed: int = 333,
+    execution: str = "dense",
     **options: Any,
 ) -> Pruned:
     """Prune a network at once, in place.
 
         secateur.prune(network, "SNIP", sparsity=0.9, batches=loader, loss=functional.cross_entropy)
         secateur.prune(network, "L1Norm", sparsity=0.5, example=images[:1])
+        secateur.prune(network, "L1Norm", target=["latency=0.33@64"], example=images[:1])
 
     A criterion of weights sets them to zero; its masks hold from here on in any loop, under any optimizer. One of
     channels leaves smaller layers. An iterative criterion makes all its steps, whatever its timing.
@@ -75,6 +77,8 @@ def prune(
     optimizer: the one that trains the network, whose state follows.
     example: one image (1, C, H, W), for tracing; by default taken from `batches`.
     seed: what random criteria depend on.
+    execution: how the network will be run, which `target` is measured by: "dense", without channels that are idle, or
+        as `secateur.accelerate` does, "sparse" or "auto".
     options: those of the criterion, as on the command line.
 
     Raises `ValueError`, in one line, for a name, a value or a network that cannot be.
@@ -88,6 +92,7 @@ def prune(
         optimizer=optimizer,
         example=example,
         seed=seed,
+        execution=execution,
         at_once=True,
         **options,
     )

@@ -7,7 +7,7 @@ from collections.abc import Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from secateur.channels.labels import Classes
 
@@ -52,14 +52,14 @@ class Group:
         """How many outputs of layers go with each unit, (N,)."""
         return sum(self._losses().values())
 
-    def removable(self, order: Iterable[int]) -> list[int]:
-        """Leave out of units, which go in this order, those that are the last ones of a layer."""
+    def removable(self, order: Iterable[int], least: int = 1) -> list[int]:
+        """Leave out of units, which go in this order, those that are the last `least` ones of a layer."""
         losses = [counts.tolist() for counts in self._losses().values()]
         left = [sum(counts) for counts in losses]
         going = []
         for unit in order:
             lost = [counts[unit] for counts in losses]
-            if all(here == 0 or here < there for here, there in zip(lost, left, strict=True)):
+            if all(here == 0 or there - here >= least for here, there in zip(lost, left, strict=True)):
                 going.append(unit)
                 left = [there - here for here, there in zip(lost, left, strict=True)]
         return going
@@ -106,6 +106,19 @@ def outputs_of(groups: Iterable[Group]) -> Counter[str]:
         for name, own, _ in group.outputs:
             found.setdefault(name, []).append(own)
     return Counter({name: len(torch.cat(own).unique()) for name, own in found.items()})
+
+
+def shape_of(network: nn.Module, group: Group) -> tuple:
+    """What groups have in common that are alike: the kinds of the modules that a channel runs through, their kernels,
+    and what it is to each of them; how many channels there are does not count."""
+    kinds = []
+    for role in ("outputs", "norms", "inputs", "averages"):
+        for name in {name for name, _, _ in getattr(group, role)}:
+            module = network.get_submodule(name)
+            weight = getattr(module, "weight", None)
+            depthwise = getattr(module, "groups", 1) > 1
+            kinds.append((role, type(module).__name__, () if weight is None else tuple(weight.shape[2:]), depthwise))
+    return group.divided, *sorted(kinds)
 
 
 def overlapping(groups: dict[str, Group]) -> list[list[str]]:

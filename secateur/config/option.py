@@ -147,6 +147,8 @@ class Option:
             raise UserError(f"{self.flag}: {error}") from error
 
     def _checked_one(self, value: Any) -> Any:
+        if isinstance(value, str) and value in self.synonyms:
+            return self._read_one(value)
         if self.kind is bool or isinstance(value, bool):
             if not (self.kind is bool and isinstance(value, bool)):
                 raise ValueError(f"{value!r} is not {'True or False' if self.kind is bool else 'what it takes'}")

@@ -159,4 +159,5 @@ def training_results(trainer: DefaultTrainer) -> dict[str, object]:
         "seconds_testing": trainer.seconds.get("testing"),
         "collapsed_layers": trainer.pruner.collapsed,
         "repairs": trainer.criterion.repairs,
+        "budgets": trainer.criterion.budgets,
     }

@@ -76,6 +76,7 @@ class Console:
             epochs = run.plan.epochs
             steps = sum(map(len, run.plan.pruning_steps.values()))
             target = f"to sparsity {shown_share(run.criterion.limit)}" if run.criterion.has_limit else "by a threshold"
+            target = f"to {', '.join(run.criterion.target)}" if run.criterion.target else target
             pruning = f"{_counted(steps, 'pruning step')} {target}" if steps else "no pruning"
             run.log.info(
                 f"{type(run.criterion).__name__}, {pruning}; {_counted(epochs, 'epoch')}, seed {run.options.seed}"

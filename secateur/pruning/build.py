@@ -18,6 +18,7 @@ from secateur.pruning.layers import (
     IGNORED,
     OUTER,
     computed_layers,
+    layer_sparsities,
     matching_layers,
     outer_layers,
 )
@@ -56,6 +57,14 @@ def build_criterion(
     left_out = {name: left_out[name] for name, _ in network.named_modules() if name in left_out}
     criterion = kind(network, masks, loss, [name for name in masks.weights if name not in left_out], **options)
     criterion.ignored, criterion.left_out = frozenset(ignored), left_out
+    # Channels of the first layer are pruned like others.
+    spared = {name: why for name, why in left_out.items() if why != OUTER or not removes_channels(kind)}
+    own = layer_sparsities(network, criterion.layer_sparsity, spared) if criterion.layer_sparsity else {}
+    criterion.own_sparsities = {name: one for name, one in own.items() if name not in spared}
+    if criterion.target:
+        from secateur.pruning.budget import Meter  # here, as most runs measure nothing
+
+        criterion.meter = Meter(criterion.target, network)
     criterion.example, criterion.dense_outputs = example, layer_outputs(network)
     criterion.seed, criterion.smoke = seed, smoke
     return criterion

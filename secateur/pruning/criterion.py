@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,15 +12,27 @@ from torch import Tensor, nn
 
 from secateur.config.smoke import LAST_STEPS
 from secateur.pruning.class_balance import balanced_batches
+from secateur.pruning.layers import like_layers
 from secateur.pruning.masks import Masks
 from secateur.pruning.options import CriterionOptions
-from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline
+from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline, check_amount
 from secateur.pruning.saliency import Batch, LossFunction
-from secateur.pruning.selection import DISTRIBUTIONS, checked_scores, count_true, read_pattern, select, select_in_groups
+from secateur.pruning.selection import (
+    DISTRIBUTIONS,
+    checked_scores,
+    count_true,
+    own_counts,
+    read_pattern,
+    select,
+    select_in_groups,
+    shuffled,
+)
 from secateur.utils.errors import UserError, nearest
 from secateur.utils.modes import evaluation_mode
-from secateur.utils.seeds import seeded_generator
 from secateur.utils.stateful import Stateful
+
+#: What a schedule is drawn up for where a `--target` will say how much is pruned.
+NOMINAL = 0.9
 
 
 class Criterion(CriterionOptions, Stateful):
@@ -44,7 +55,7 @@ class Criterion(CriterionOptions, Stateful):
     #: Flags that this criterion sets where they were not typed, as {"loss": "HoyerSquareCrossEntropy"}.
     implies: dict[str, str] = {}
     #: Attributes that change from step to step, kept for `--resume`; a subclass names its own alone.
-    state_attrs: tuple[str, ...] = ("_values", "repairs")
+    state_attrs: tuple[str, ...] = ("_values", "repairs", "budgets", "estimate")
     #: Whether `--pruning_limit` says how much is pruned; where not, the criterion finds that out, as by a threshold.
     has_limit: bool = True
     #: Whether `after_backward` needs the gradients of pruned weights too.
@@ -53,6 +64,12 @@ class Criterion(CriterionOptions, Stateful):
     left_out: dict[str, str] = {}
     #: Those of them that `--ignore_layers` names.
     ignored: frozenset[str] = frozenset()
+    #: The final sparsities of layers that have their own, and how many weights of them the step at hand keeps.
+    own_sparsities: dict[str, float] = {}
+    _fixed: dict[str, int] = {}
+    #: What measures a network as `--target` asks, and how it will be executed; set before `prune_and_repair` is called.
+    meter: Any = None
+    execution: str = "dense"
     #: What random numbers depend on.
     seed: int = 333
     #: Whether training goes back to earlier weights after each pruning step.
@@ -81,7 +98,11 @@ class Criterion(CriterionOptions, Stateful):
         self._values: dict[str, Tensor] = {}
         #: What repairs did so far, for results.json.
         self.repairs: list[dict[str, Any]] = []
-        self._reference: Any = None
+        #: What the network was before repairs that are still to come; see `secateur.pruning.steps`.
+        self.reference: Any = None
+        #: How targets were approached, for results.json, and the sparsity that is thought to meet them.
+        self.budgets: list[dict[str, Any]] = []
+        self.estimate: float | None = None
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """Return the score of each weight in `self.weights`, a tensor of the weight's shape: the lowest are pruned.
@@ -106,7 +127,8 @@ class Criterion(CriterionOptions, Stateful):
         if self.group_pattern:
             return select_in_groups(scores, *self.pattern_at(keep / sum(score.numel() for score in scores.values())))
         alive = None if self.regrowth else {name: count_true(mask) for name, mask in self.kept().items()}
-        return select(scores, keep, self.distribution, alive)
+        alike = like_layers(self.network, scores) if self.distribution == "isomorphic" else ()
+        return select(scores, keep, self.distribution, alive, alike, self._fixed, self.sensitivity)
 
     def pattern_at(self, density: float) -> tuple[int, int]:
         """The pattern (N, M) of a step of a schedule that keeps this fraction of the weights."""
@@ -133,9 +155,15 @@ class Criterion(CriterionOptions, Stateful):
 
     @property
     def limit(self) -> float:
-        """The final sparsity."""
+        """The final sparsity; of a `--target` one that its schedule is drawn up for, and stretched later."""
+        if self.target:
+            return NOMINAL if self.estimate is None else self.estimate
         keep, group = self.group_pattern or (0, 0)
         return 1 - keep / group if group else self.pruning_limit
+
+    def progress(self, sparsity: float) -> float:
+        """How far a step is that goes to this sparsity, in [0, 1]: so far layers come to a sparsity of their own."""
+        return min(1.0, sparsity / self.limit) if self.limit else 1.0
 
     def number_of_steps(self, timeline: Timeline) -> int:
         """Steps of the schedule."""
@@ -194,27 +222,16 @@ class Criterion(CriterionOptions, Stateful):
     def prune_and_repair(
         self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False, final: bool = True
     ) -> PruningStep:
-        """Prune as `prune` does; what is left is then repaired as `--repair` says, on the same batches.
+        """Prune as `prune` does, or to what `--target` asks; what is left is then repaired as `--repair` says.
 
-        `final` says that no other step follows at this step of training: only then repairs are made, to what the
-        network gave before the first of them.
+        `final` says that no other step follows at this step of training: only then repairs are made, on the same
+        batches, to what the network gave before the first of them.
         """
-        if not self.repair:
+        if not (self.repair or self.target):
             return self.prune(sparsity, batches, epoch, last)
-        from secateur.pruning.repair import Reference, idle, repair  # here, as most runs repair nothing
+        from secateur.pruning.steps import prune_and_repair  # here, as most runs prune to a sparsity alone
 
-        batches = list(batches)
-        self._reference = self._reference or Reference(self.network, batches, follows=self.unit == "nodes")
-        step = self.prune(sparsity, batches, epoch, last)
-        self._reference.keep_indices(self.network, step.kept_indices)
-        if final:
-            step.repairs = repair(
-                self.network, self._reference, self.repair, self.masks, seed=self.seed, steps=self.distill_steps
-            )
-            self._reference = None
-            step.notices += idle(self.network, self.repair, rewinds=self.rewinds)
-            self.repairs += [{"epoch": epoch, "sparsity": step.sparsity} | asdict(one) for one in step.repairs]
-        return step
+        return prune_and_repair(self, sparsity, batches, epoch, last, final)
 
     def prune_by(self, scores: dict[str, Tensor], sparsity: float, epoch: int = 0, last: bool = False) -> PruningStep:
         """Prune as `prune` does, by these scores."""
@@ -224,8 +241,11 @@ class Criterion(CriterionOptions, Stateful):
             scores = {name: -score for name, score in scores.items()}
         before = self.kept()
         alive = {name: count_true(mask) for name, mask in before.items()}
-        candidates = sum(weight.numel() for weight in self.weights.values())
-        keep = round((1 - sparsity) * candidates)
+        sizes = {name: weight.numel() for name, weight in self.weights.items()}
+        candidates = sum(sizes.values())
+        self._fixed = own_counts(self.own_sparsities, self.progress(sparsity), sizes if self.regrowth else alive, sizes)
+        keep = round((1 - sparsity) * (candidates - sum(sizes[name] for name in self._fixed)))
+        keep += sum(self._fixed.values())
         if self.regrowth is None:
             scores = {name: score.masked_fill(~before[name], -torch.inf) for name, score in scores.items()}
             keep = min(keep, sum(alive.values()))
@@ -233,13 +253,13 @@ class Criterion(CriterionOptions, Stateful):
         if self.regrowth is None:
             masks = {name: mask & before[name] for name, mask in masks.items()}
         if last and self.shuffle_masks:
-            masks = self._shuffled(masks)
+            masks = shuffled(masks, self.seed)
         regrown = self._apply(masks, before)
         left = {name: count_true(mask) for name, mask in masks.items()}
         kept = sum(left.values())
         return PruningStep(
             epoch,
-            sparsity if self.has_limit else 1 - kept / candidates,
+            sparsity if self.has_limit and not self._fixed else 1 - kept / candidates,
             candidates,
             kept,
             scores,
@@ -259,14 +279,6 @@ class Criterion(CriterionOptions, Stateful):
                 self.weights[name].copy_(torch.where(regrown[name], value, self.weights[name]))
         return regrown
 
-    def _shuffled(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Permute the mask of each layer at random: as many weights are kept, but others."""
-        generator = seeded_generator(self.seed, "shuffled masks")
-        return {
-            name: mask.flatten()[torch.randperm(mask.numel(), generator=generator).to(mask.device)].view_as(mask)
-            for name, mask in masks.items()
-        }
-
     def check_axes(self) -> None:
         """Refuse an axis that does not exist, naming the class, and options that contradict each other."""
         who = type(self).__name__
@@ -279,17 +291,10 @@ class Criterion(CriterionOptions, Stateful):
             own = getattr(self, name)
             if not isinstance(own, str) or own not in table:
                 raise UserError(f"{who}.{name} is {own!r}, which is no {name}{nearest(str(own), table)}")
-        given = self.given
-        if self.group_pattern and {"pruning_limit", "compression"} & given:
-            raise UserError(f"--pattern {self.pattern} says how much is pruned: leave out the limit")
+        check_amount(self)
         if self.group_pattern and self.shuffle_masks:
             raise UserError(f"--shuffle_masks would destroy the --pattern {self.pattern}: give one of them")
-        if self.group_pattern and "distribution" in given and self.distribution != "uniform":
-            raise UserError(f"--pattern {self.pattern} prunes all layers alike: leave out --distribution")
-        if not self.has_limit and (self.group_pattern or "distribution" in given):
-            flag = "pattern" if self.group_pattern else "distribution"
-            raise UserError(f"{who} prunes all weights that are small, wherever they are: leave out --{flag}")
         if self.regrowth and not self.masks.hold:
             raise UserError(f"{who} regrows weights, which --disable_masking leaves no record of: give one of them")
-        if self.in_levels and "timing" in given:
+        if self.in_levels and "timing" in self.given:
             raise UserError("--experiment multishot says when weights are pruned: leave out --prune_moment")

@@ -45,8 +45,8 @@ def computed_layers(network: nn.Module) -> list[str]:
     ]
 
 
-def matching_layers(network: nn.Module, patterns: Iterable[str]) -> set[str]:
-    """Return the prunable layers whose names fit one of the patterns, in which * stands for anything.
+def matching_layers(network: nn.Module, patterns: Iterable[str], flag: str = "ignore_layers") -> set[str]:
+    """Return the prunable layers whose names fit one of a flag's patterns, in which * stands for anything.
 
     Raises `UserError` where a pattern fits none.
     """
@@ -54,9 +54,39 @@ def matching_layers(network: nn.Module, patterns: Iterable[str]) -> set[str]:
     for pattern in patterns:
         fitting = set(fnmatch.filter(layers, pattern))
         if not fitting:
-            raise UserError(f"--ignore_layers {pattern} fits no layer of the network{nearest(pattern, layers)}")
+            raise UserError(f"--{flag} {pattern} fits no layer of the network{nearest(pattern, layers)}")
         found |= fitting
     return found
+
+
+def layer_sparsities(network: nn.Module, asked: Iterable[str], left_out: dict[str, str]) -> dict[str, float]:
+    """Read `--layer_sparsity`, texts such as `layer4.*=0.5`; returns the sparsity in [0, 1) of each layer they name.
+
+    Of several that fit a layer the last one counts. Raises `UserError` where one is out of range, fits none, or only
+    layers that are not pruned, which `left_out` has with the reason.
+    """
+    found = {}
+    for text in asked:
+        pattern, _, value = text.rpartition("=")
+        if not float(value) < 1:
+            raise UserError(f"--layer_sparsity {text}: the sparsity is at least 0 and below 1")
+        names = matching_layers(network, [pattern], "layer_sparsity")
+        if float(value) and names <= left_out.keys():
+            name = min(names)
+            raise UserError(f"--layer_sparsity {text}: {name} is not pruned: {left_out[name]}")
+        found |= dict.fromkeys(names, float(value))
+    return found
+
+
+def like_layers(network: nn.Module, names: Iterable[str]) -> list[list[str]]:
+    """Gather the layers of the same kind and size of kernel; depthwise and grouped convolutions are of their own."""
+    alike: dict[tuple, list[str]] = {}
+    for name in names:
+        layer = network.get_submodule(name)
+        groups = getattr(layer, "groups", 1)
+        kind = (type(layer), layer.weight.shape[2:], groups > 1, groups == len(layer.weight))
+        alike.setdefault(kind, []).append(name)
+    return list(alike.values())
 
 
 def told(left_out: dict[str, str]) -> str:

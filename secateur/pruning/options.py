@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from secateur.config.option import Configurable, option
 
 
@@ -22,6 +24,18 @@ class CriterionOptions(Configurable):
     compression: float | None = option(
         None, "the same as a ratio: 10 means --pruning_limit 0.9", low=1, metavar="RATIO", only_training=True
     )
+    target: list[str] | None = option(
+        None,
+        "prune as much as this takes, found by measuring: latency, flops, params or bytes, each as a fraction of the "
+        "network's before or as a number, as latency=0.33, latency=3ms@64 (of a batch of 64; else of 1), flops=30M, "
+        "params=1M, bytes=2MB; of several all hold",
+        pattern=(
+            r"(latency|flops|params|bytes)=\d*\.?\d+[a-zA-Zµ]*(@\d+)?",
+            "NAME=AMOUNT, as latency=0.33 or params=1M",
+        ),
+        metavar="NAME=AMOUNT,...",
+        only_training=True,
+    )
     # The axes, each a name in the module of the same name.
     schedule: str = option(
         "one_shot",
@@ -40,7 +54,17 @@ class CriterionOptions(Configurable):
     distribution: str = option(
         "global",
         "how the kept weights are spread over the layers",
-        choices=("global", "uniform", "erdos_renyi", "erdos_renyi_kernel"),
+        choices=("global", "uniform", "erdos_renyi", "erdos_renyi_kernel", "isomorphic", "sensitivity"),
+    )
+    sensitivity: Path | None = option(
+        None, "the folder of the run of the tester Sensitivity that --distribution sensitivity goes by"
+    )
+    layer_sparsity: list[str] | None = option(
+        None,
+        "final sparsity of single layers, by name or pattern, as 'layer4.*=0.5,conv1=0', where the last that fits "
+        "counts; the limit is that of all others",
+        pattern=(r".+=\d*\.?\d+", "NAME=FRACTION, as 'layer4.*=0.5'"),
+        metavar="NAME=X,...",
     )
     snip_steps: int | None = option(
         5, "steps of the iterative schedules", low=1, high=10_000, metavar="S", only_training=True

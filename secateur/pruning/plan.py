@@ -12,6 +12,7 @@ from secateur.channels.surgery import Removal
 from secateur.utils.errors import UserError
 
 if TYPE_CHECKING:
+    from secateur.pruning.criterion import Criterion
     from secateur.pruning.repair import Repair
 
 
@@ -167,6 +168,29 @@ TIMINGS: dict[str, TimingRule] = {
     "after": after_training,
     "multishot": multishot,
 }
+
+
+def check_amount(criterion: Criterion) -> None:
+    """Raise `UserError` where options say twice how much is pruned, or what cannot be chosen."""
+    who, given, pattern = type(criterion).__name__, criterion.given, f"--pattern {criterion.pattern}"
+    has_limit, in_groups, target = criterion.has_limit, criterion.group_pattern, criterion.target
+    if (in_groups or target) and {"pruning_limit", "compression"} & given:
+        what = f"--target {','.join(target)}" if target else pattern
+        raise UserError(f"{what} says how much is pruned: leave out the limit")
+    if in_groups and "distribution" in given and criterion.distribution != "uniform":
+        raise UserError(f"{pattern} prunes all layers alike: leave out --distribution")
+    if not has_limit and (in_groups or "distribution" in given):
+        flag = "pattern" if in_groups else "distribution"
+        raise UserError(f"{who} prunes all weights that are small, wherever they are: leave out --{flag}")
+    for flag, is_set in (("target", target), ("layer_sparsity", criterion.layer_sparsity)):
+        if is_set and (in_groups or not has_limit):
+            raise UserError(
+                f"{pattern if in_groups else who} says how much of each layer is pruned: leave out --{flag}"
+            )
+    if (criterion.distribution == "sensitivity") != (criterion.sensitivity is not None):
+        raise UserError("--distribution sensitivity and --sensitivity PATH, whose table it goes by, stand together")
+    if target and not criterion.masks.hold:
+        raise UserError("--target is for weights that stay pruned, and --disable_masking lets go of them: give one")
 
 
 @dataclass(slots=True)

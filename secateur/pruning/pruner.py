@@ -47,6 +47,7 @@ class Pruner(Configurable):
     steps_per_epoch: steps of the optimizer; by default as many as `batches` has.
     seed: what random criteria depend on.
     at_once: make every pruning step now, whatever the criterion's timing.
+    execution: "dense", "sparse" or "auto", how the network will be run; what `target` asks is measured so.
     planned: whether there is anything to prune; else it holds the masks of a finished network.
     attach: whether masks and steps follow the optimizer; else the caller calls `prune_as_planned`.
     on_step: called with each `PruningStep` that was made.
@@ -87,6 +88,7 @@ class Pruner(Configurable):
         steps_per_epoch: int | None = None,
         seed: int = 333,
         at_once: bool = False,
+        execution: str = "dense",
         planned: bool = True,
         attach: bool = True,
         on_step: Callable[[PruningStep], None] | None = None,
@@ -108,7 +110,7 @@ class Pruner(Configurable):
             outer = self.outer_layer_pruning
             criterion = build_criterion(criterion, network, masks, loss, image, outer, seed=seed, options=options)
         self.criterion, self.masks = criterion, criterion.masks
-        criterion.rewinds = self.rewinds
+        criterion.rewinds, criterion.execution = self.rewinds, execution
         self.dense: Sparsity = measure_sparsity(network)
         if steps_per_epoch is None:
             steps_per_epoch = len(batches) if hasattr(batches, "__len__") and len(batches) else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,25 +12,64 @@ from torch import Tensor
 from torch.nn import functional
 
 from secateur.utils.errors import UserError
+from secateur.utils.seeds import seeded_generator
 
 #: From how many numbers on those that are equal are worth looking for.
 MANY = 10_000
 
 
 def select(
-    scores: dict[str, Tensor], keep: int, distribution: str = "global", alive: dict[str, int] | None = None
+    scores: dict[str, Tensor],
+    keep: int,
+    distribution: str = "global",
+    alive: dict[str, int] | None = None,
+    alike: Sequence[Sequence[str]] = (),
+    fixed: dict[str, int] | None = None,
+    table: Path | None = None,
 ) -> dict[str, Tensor]:
     """Keep exactly `keep` of all weights, the best by their scores, spread over the layers as `distribution` says.
 
     Parameters: `scores`, tensors by layer name; `distribution`, a name in DISTRIBUTIONS; `alive`, how many weights a
-    layer has left to choose from (all of them where not given). Returns boolean masks of the scores' shapes. Equal
-    scores go by position: the earlier one stays.
+    layer has left to choose from (all of them where not given); `alike`, the layers that "isomorphic" ranks together;
+    `fixed`, how many of the `keep` are of some layers, which have no part in the distribution; `table`, the run whose
+    table "sensitivity" goes by. Returns boolean masks of the scores' shapes. Equal scores go by position: the earlier
+    one stays.
     """
+    if distribution == "sensitivity":
+        from secateur.pruning.sensitivity import table_counts  # here, as most runs have no table
+
+        sizes = {name: score.numel() for name, score in scores.items()}
+        fixed = table_counts(table, sizes, keep, fixed or {})
+    if fixed:
+        others = {name: score for name, score in scores.items() if name not in fixed}
+        alike = [[name for name in names if name in others] for names in alike]
+        masks = select(others, keep - sum(fixed.values()), distribution, alive, alike) if others else {}
+        return {
+            name: keep_largest(score, fixed[name]) if name in fixed else masks[name] for name, score in scores.items()
+        }
+    if distribution == "isomorphic":
+        parts = {str(number): names for number, names in enumerate(alike) if names}
+        sizes = {part: (sum(scores[name].numel() for name in names),) for part, names in parts.items()}
+        room = alive and {part: sum(alive[name] for name in names) for part, names in parts.items()}
+        counts = layer_counts(sizes, keep, distribution, room)
+        masks = {}
+        for part, names in parts.items():
+            masks |= select({name: scores[name] for name in names}, counts[part])
+        return {name: masks[name] for name in scores}
     if distribution == "global":
         return dict(zip(scores, _keep_largest(list(scores.values()), keep), strict=True))
     shapes = {name: score.shape for name, score in scores.items()}
     counts = layer_counts(shapes, keep, distribution, alive)
     return {name: keep_largest(score, counts[name]) for name, score in scores.items()}
+
+
+def shuffled(masks: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Permute the mask of each layer at random: as many weights are kept, but others."""
+    generator = seeded_generator(seed, "shuffled masks")
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator).to(mask.device)].view_as(mask)
+        for name, mask in masks.items()
+    }
 
 
 def count_true(mask: Tensor) -> int:
@@ -127,11 +167,15 @@ def erdos_renyi_kernel(shape: Sequence[int]) -> float:
 
 
 #: What `--distribution` can name: the shape of a weight -> its density, up to a common factor; None ranks all together.
+#: Isomorphic ranks like layers together (Fang et al., 2024, "Isomorphic Pruning for Vision Models"), each kind alike;
+#: sensitivity goes by a table, see `secateur.pruning.sensitivity`, and knows no shape.
 DISTRIBUTIONS = {
     "global": None,
     "uniform": uniform,
     "erdos_renyi": erdos_renyi,
     "erdos_renyi_kernel": erdos_renyi_kernel,
+    "isomorphic": uniform,
+    "sensitivity": uniform,
 }
 
 
@@ -157,6 +201,11 @@ def layer_counts(
         full |= overfull
         if len(full) == len(shapes):
             return dict(room)
+    return rounded(shares, keep, room)
+
+
+def rounded(shares: dict[str, float], keep: int, room: dict[str, int]) -> dict[str, int]:
+    """Round shares, `keep` in all, down; what is left goes to the largest fractions where there is room."""
     counts = {name: int(share) for name, share in shares.items()}
     fractions = sorted(
         (name for name in counts if counts[name] < room[name]), key=lambda name: counts[name] - shares[name]
@@ -164,6 +213,13 @@ def layer_counts(
     for name in fractions[: keep - sum(counts.values())]:
         counts[name] += 1
     return counts
+
+
+def own_counts(
+    sparsities: dict[str, float], progress: float, room: dict[str, int], sizes: dict[str, int]
+) -> dict[str, int]:
+    """How many weights layers keep that have come so far, `progress` in [0, 1], to a sparsity of their own."""
+    return {name: min(room[name], round((1 - own * progress) * sizes[name])) for name, own in sparsities.items()}
 
 
 def read_pattern(text: str) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +51,9 @@ def without(network: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
 
 
 def pruned_by(
-    run: Run, kind: type[Criterion], sparsity: float, batches: int, distribution: str | None = None
+    run: Run, kind: type[Criterion], sparsity: float, batches: int, distribution: str | None = None, **options: Any
 ) -> tuple[nn.Module, Callable[[Sequence[str]], list[Repair]]]:
-    """Prune a copy of a run's network by a criterion, at once, all layers but the last.
+    """Prune a copy of a run's network by a criterion, at once, all layers but the last; `options` are the criterion's.
 
     Looks at so many `batches` of training data. Weights are spread over the layers by `distribution`, or as the
     criterion has it, as channels always are. Returns the copy, and what makes the repairs on it that are named.
@@ -62,7 +62,7 @@ def pruned_by(
     masks = Masks(network)
     masks.set(run.masks.kept)
     last = execution_order(network, run.example)[-1]
-    options = {"ignore_layers": [last], "saliency_batches": batches}
+    options = {"ignore_layers": [last], "saliency_batches": batches} | options
     if distribution and kind.unit == "weights":
         options["distribution"] = distribution
     criterion = build_criterion(

@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from secateur.channels.compensation import compensate
-from secateur.channels.groups import Group, Outputs, outputs_of, overlapping
+from secateur.channels.groups import Group, Outputs, outputs_of
 from secateur.channels.surgery import Removal, Surgery
 from secateur.channels.tracing import tensors_of
 from secateur.config.option import option
 from secateur.pruning.criterion import Criterion
 from secateur.pruning.layers import COMPUTED, computed_layers, outputs_first, prunable_layers, told
+from secateur.pruning.parts import DISTRIBUTIONS, ranked_together, shares_of
 from secateur.pruning.plan import Plan, PruningStep, Timeline
 from secateur.pruning.saliency import Batch
 from secateur.pruning.selection import checked_scores
 from secateur.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from secateur.pruning.widths import Widths
 
 
 class StructuredCriterion(Criterion):
@@ -49,9 +53,20 @@ class StructuredCriterion(Criterion):
     round_to: int = option(
         1,
         "leave a multiple of N channels of each layer that has twice as many, the nearest one: kernels are fast on "
-        "multiples of 8; heads of attention are not rounded",
-        low=1,
-        metavar="N",
+        "multiples of 8; heads of attention are not rounded; auto (0): the next multiple of 8 where that many are not "
+        "slower on this machine",
+        low=0,
+        synonyms={"auto": "0"},
+        metavar="N|auto",
+    )
+    cost: str = option(
+        "none",
+        "rank channels by their score over what one costs: FLOPs, or seconds of the layers that have it, which are "
+        "measured once on each machine (as a knapsack: Shen et al., 2022, HALP)",
+        choices=("none", "flops", "latency"),
+    )
+    min_channels: int = option(
+        1, "leave at least N channels of each layer; heads of attention do not count", low=1, metavar="N"
     )
     merge_threshold: float | None = option(
         None,
@@ -91,9 +106,10 @@ class StructuredCriterion(Criterion):
         """Refuse what is for weights alone."""
         super().check_axes()
         who = type(self).__name__
-        if self.distribution not in ("global", "uniform"):
+        if self.distribution not in DISTRIBUTIONS:
             raise UserError(
-                f"--distribution {self.distribution} is for weights; {who} removes channels: global or uniform"
+                f"--distribution {self.distribution} is for weights; {who} removes channels: global or uniform, "
+                "isomorphic or sensitivity"
             )
         for flag, is_set in (("shuffle_masks", self.shuffle_masks), ("disable_masking", not self.masks.hold)):
             if is_set:
@@ -189,10 +205,11 @@ class StructuredCriterion(Criterion):
         kept = self.nodes - sum(lost.add(self.groups[root], units) for root, units in chosen.items())
         notices = refused + compensate(surgery, removals, batches, self)
         changed = surgery.remove(removals)
+        asked = self.has_limit and not self.own_sparsities
         self.masks.keep_indices(changed)
         return PruningStep(
             epoch,
-            sparsity if self.has_limit or not self.dense_nodes else 1 - kept / self.dense_nodes,
+            sparsity if asked or not self.dense_nodes else 1 - kept / self.dense_nodes,
             self.dense_nodes,
             kept,
             scores,
@@ -213,17 +230,32 @@ class StructuredCriterion(Criterion):
         for root, group in self.groups.items():
             of_units = scores[root].cpu()[group.units]
             found[root] = of_units.mean(1) if group.divided else of_units.sum(1)
+        if self.cost != "none":
+            costs = self._widths().unit_costs(self.cost)
+            found = {root: score / costs[root] for root, score in found.items()}
         return found
+
+    def _widths(self) -> Widths:
+        """What channels cost, of the network as it is."""
+        from secateur.pruning.widths import Widths  # here, as most runs count channels alone
+
+        images = [target.images for target in self.meter.targets if target.what == "latency"] if self.meter else []
+        return Widths(self.network, self.example, self.groups, images=max(images, default=1))
 
     def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
         """Say which units of which group go, given the scores of each group's units (N,)."""
-        alone = overlapping(self.groups) if self.distribution == "uniform" else [list(scores)]
         chosen: dict[str, list[int]] = {}
-        for roots in alone:
+        parts = [(list(scores), sparsity)]
+        if self.distribution != "global" or self.own_sparsities:
+            own = {name: self.progress(sparsity) * wanted for name, wanted in self.own_sparsities.items()}
+            if self.distribution == "sensitivity":
+                own = shares_of(self.sensitivity, self.groups, self._dense, own, sparsity)
+            parts = ranked_together(self.network, self.groups, self.distribution, own, sparsity)
+        for roots, wanted in parts:
             here = outputs_of(self.groups[root] for root in roots)
             # Of a layer that is in several, its share.
             dense = sum(self._dense[name] * count // self._left[name] for name, count in here.items())
-            excess = sum(here.values()) - (1 - sparsity) * dense
+            excess = sum(here.values()) - (1 - wanted) * dense
             chosen |= self._lowest({root: scores[root] for root in roots}, excess)
         return chosen
 
@@ -233,7 +265,8 @@ class StructuredCriterion(Criterion):
         for root, score in scores.items():
             values, nodes = score.tolist(), self.groups[root].nodes.tolist()
             order = sorted(range(len(values)), key=lambda unit, values=values: (values[unit], -unit))
-            orders[root] = going = self.groups[root].removable(order)
+            heads = self.groups[root].divided and not root.endswith("/0")
+            orders[root] = going = self.groups[root].removable(order, 1 if heads else self.min_channels)
             candidates += [(values[unit], root, unit, nodes[unit]) for unit in going if values[unit] < torch.inf]
         candidates.sort(key=lambda candidate: candidate[0])
         chosen: dict[str, list[int]] = {}
@@ -245,15 +278,17 @@ class StructuredCriterion(Criterion):
                 break
             gone += lost.add(self.groups[root], [unit]) if self.groups[root].divided else nodes
             chosen.setdefault(root, []).append(unit)
-        return self._rounded(chosen, orders) if self.round_to > 1 else chosen
+        return chosen if self.round_to == 1 else self._rounded(chosen, orders)
 
     def _rounded(self, chosen: dict[str, list[int]], orders: dict[str, list[int]]) -> dict[str, list[int]]:
         """Let as many units of each group go that a multiple of `round_to` is left, in the order that they go in."""
-        found = {}
+        found, widths = {}, None if self.round_to else self._widths()
         for root, units in chosen.items():
             group = self.groups[root]
             number, heads = len(units), group.divided and not root.endswith("/0")
-            if len(group.units) >= 2 * self.round_to and not heads:
+            if widths and not heads:
+                number = len(group.units) - widths.liked(root, len(group.units) - number)
+            elif self.round_to and len(group.units) >= 2 * self.round_to and not heads:
                 left = max(1, round((len(group.units) - number) / self.round_to)) * self.round_to
                 number = max(0, len(group.units) - left)
             found[root] = orders[root][:number]

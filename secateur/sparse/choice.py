@@ -152,8 +152,7 @@ class Notes:
             for layer in [network.get_submodule(name)]
         ]
         self._names = {name for name, _, _ in layers}
-        machine = (platform.machine(), _processor(), torch.get_num_threads(), torch.__version__, platform.node())
-        said = repr((machine, type(network).__name__, tuple(images.shape), mode, layers))
+        said = repr((machine(), type(network).__name__, tuple(images.shape), mode, layers))
         self.name = hashlib.sha256(said.encode()).hexdigest()[:32]
         self.path, self.own = cache_folder() / f"{self.name}.json", own
 
@@ -177,10 +176,15 @@ class Notes:
             part.replace(self.path)
 
 
-def cache_folder() -> Path:
-    """Where choices are kept."""
+def cache_folder(what: str = "execution") -> Path:
+    """Where choices are kept, or other things that were measured."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "secateur" / "execution"
+    return Path(base) / "secateur" / what
+
+
+def machine() -> tuple[object, ...]:
+    """What the time of an operation depends on, beside the operation."""
+    return platform.machine(), _processor(), torch.get_num_threads(), torch.__version__, platform.node()
 
 
 def _processor() -> str:

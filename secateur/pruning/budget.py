@@ -1,0 +1,292 @@
+"""What `--target` asks for, measured: how much has to be pruned for a latency, operations, parameters or bytes.
+
+It is found by bisection over copies of the network, each pruned to another sparsity and measured as it will be run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from secateur.channels.compaction import compact
+from secateur.measuring.flops import count_flops
+from secateur.measuring.latency import median_seconds, prepare
+from secateur.measuring.sparsity import measure_sparsity
+from secateur.parallel.collectives import gathered
+from secateur.pruning.criterion import NOMINAL, Criterion
+from secateur.pruning.masks import zeros_of
+from secateur.pruning.structured import StructuredCriterion
+from secateur.utils.errors import UserError, nearest
+from secateur.utils.terminal import progress_bar
+
+if TYPE_CHECKING:
+    from secateur.pruning.saliency import Batch
+
+#: What is reached lies between this fraction of what was asked and that itself: of exact counts, and of the clock.
+EXACTLY, BY_THE_CLOCK = 0.995, 0.95
+#: What is above what was asked by no more than this has still reached it by the clock, which scatters.
+SCATTER = 1.05
+#: Steps before the last one, which cannot go back, leave at least so many times what is thought to be left in the end.
+LEEWAY = 1.1
+#: Sparsities that are tried at most; of a smoke run.
+TRIES, SMOKE_TRIES = 14, 2
+#: Networks take turns for so many seconds at each try.
+SECONDS = 1.0
+#: Units of amounts, in seconds, in bytes, and of other numbers.
+UNITS = {
+    "latency": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
+    "bytes": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
+    "flops": {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12},
+    "params": {"k": 1e3, "M": 1e6, "G": 1e9},
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that is asked for."""
+
+    text: str
+    #: latency, flops, params or bytes.
+    what: str
+    #: Seconds, or numbers; a fraction of what it was before where `relative`.
+    amount: float
+    relative: bool
+    #: Images at a time, of latency.
+    images: int = 1
+
+    @property
+    def name(self) -> str:
+        """What is measured."""
+        return f"latency@{self.images}" if self.what == "latency" else self.what
+
+
+def read_target(text: str) -> Target:
+    """Read `latency=0.33`, `latency=3ms@64`, `flops=30M`, `params=1M` or `bytes=2MB`.
+
+    A number without a unit is a fraction where it is at most 1, else a count. Raises `UserError` for others.
+    """
+    what, _, said = text.partition("=")
+    number, unit, images = re.fullmatch(r"([\d.]+)([a-zA-Zµ]*)(?:@(\d+))?", said).groups()
+    units = UNITS[what]
+    if unit and unit not in units:
+        raise UserError(f"--target {text}: {what} has no unit '{unit}'{nearest(unit, units)}")
+    relative = not unit and float(number) <= 1
+    if what == "latency" and not (unit or relative):
+        raise UserError(f"--target {text}: give a fraction of the latency, or a time, as 3ms")
+    if images and what != "latency":
+        raise UserError(f"--target {text}: @{images} is for latency, of a batch of {images}")
+    amount = float(number) * (units[unit] if unit else 1)
+    if amount <= 0 or images == "0":
+        raise UserError(f"--target {text}: nothing takes so little")
+    return Target(text, what, amount, relative, int(images or 1))
+
+
+class Meter:
+    """Measures networks for targets; keeps a copy of the one that there was before pruning.
+
+    `execution` is how networks are run: "dense", whose idle channels are removed, "sparse" or "auto"; under `autocast`.
+    """
+
+    execution = "dense"
+    autocast: Callable[[], contextlib.AbstractContextManager] = staticmethod(contextlib.nullcontext)
+
+    def __init__(self, texts: Iterable[str], network: nn.Module) -> None:
+        self.targets = [read_target(text) for text in texts]
+        names = [target.name for target in self.targets]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"--target asks for {twice[0].partition('@')[0]} twice")
+        self.dense = copy.deepcopy(network)
+        self._counts: dict[str, float] = {}
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock has a say."""
+        return any(target.what == "latency" for target in self.targets)
+
+    def measure(self, network: nn.Module, example: torch.Tensor) -> dict[str, float]:
+        """Return for each target what the network takes, by its name: seconds, or a number."""
+        found = counts(network, example) if any(target.what != "latency" for target in self.targets) else {}
+        if self.timed:
+            run = self.as_run(network, example)
+            for target in self.targets:
+                if target.what == "latency":
+                    images = torch.rand(target.images, *example.shape[1:], device=example.device)
+                    images = images.contiguous(memory_format=_layout(network))
+                    with self.autocast():
+                        prepare(run, images)
+                        seconds = median_seconds({"dense": self.dense, "pruned": run}, images, SECONDS)
+                    # What the dense network takes at the same time makes up for what else the machine does.
+                    first = self._counts.setdefault(target.name, seconds["dense"])
+                    scale = seconds["dense"] if target.relative else 1.0
+                    found[target.name] = seconds["pruned"] * (first / scale if target.relative else 1.0)
+        measured = {target.name: found[target.name] for target in self.targets}
+        return gathered(measured)[0]  # one for all processes
+
+    def asked(self, target: Target, example: torch.Tensor) -> float:
+        """What a target comes to, in seconds or as a number."""
+        if not target.relative:
+            return target.amount
+        if target.name not in self._counts:
+            if target.what == "latency":
+                self.measure(self.dense, example)
+            else:
+                self._counts |= counts(self.dense, example)
+        return target.amount * self._counts[target.name]
+
+    def excess(self, measured: dict[str, float], example: torch.Tensor) -> float:
+        """The largest ratio of what was measured to what is asked: all targets hold where it is at most 1."""
+        return max(measured[target.name] / self.asked(target, example) for target in self.targets)
+
+    def as_run(self, network: nn.Module, example: torch.Tensor) -> nn.Module:
+        """The network as it will be run."""
+        if self.execution == "dense":
+            with contextlib.suppress(ValueError):  # of a network that cannot be traced, which runs as it is
+                if found := compact(network, example, zeros_of(network)):
+                    return found.network
+            return network
+        from secateur.sparse.accelerate import Accelerated
+
+        return Accelerated(network, self.execution)
+
+
+def _layout(network: nn.Module) -> torch.memory_format:
+    """The layout of images that the convolutions of a network are laid out for."""
+    last = torch.channels_last
+    weights = [weight for weight in network.parameters() if weight.dim() == 4 and weight[0, 0].numel() > 1]
+    laid = bool(weights) and all(weight.is_contiguous(memory_format=last) for weight in weights if len(weight[0]) > 1)
+    return last if laid and any(len(weight[0]) > 1 for weight in weights) else torch.contiguous_format
+
+
+def counts(network: nn.Module, example: torch.Tensor) -> dict[str, float]:
+    """Return flops, params and bytes of a network without its zeros; a layer that has zeros keeps a bit a weight."""
+    sparsity = measure_sparsity(network)
+    tensors = [*network.parameters(), *network.buffers()]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    for name, weight in ((name, network.get_submodule(name).weight) for name in sparsity.sizes):
+        if zeros := sparsity.sizes[name] - sparsity.nonzero[name]:
+            size -= max(0, zeros * weight.element_size() - -(-weight.numel() // 8))
+    return {
+        "flops": count_flops(network, example).effective(sparsity.densities),
+        "params": sparsity.parameters_kept,
+        "bytes": size,
+    }
+
+
+def aim(criterion: Criterion, sparsity: float, batches: list[Batch], epoch: int, last: bool) -> float:
+    """Return the sparsity that a pruning step approaches, where its schedule has `sparsity` of a nominal limit.
+
+    What meets the targets is found at the first step and, as scores have changed, at the last one again, of criteria
+    whose weights do not come back. Raises `UserError` where nothing meets them.
+    """
+    criterion.meter.execution = criterion.execution
+    if criterion.estimate is None or (last and criterion.regrowth is None):
+        with torch.random.fork_rng(devices=[]):  # what is tried takes no random numbers from what trains
+            criterion.estimate = _search(criterion, batches, epoch)
+    estimate = criterion.estimate
+    if last or criterion.regrowth is not None:
+        return estimate
+    return min(estimate * min(1.0, sparsity / NOMINAL), max(0.0, 1 - (1 - estimate) * LEEWAY))
+
+
+def conclude(criterion: Criterion) -> list[str]:
+    """Measure what was reached; returns what to tell of it."""
+    meter, example, record, told = criterion.meter, criterion.example, criterion.budgets[-1], []
+    measured = meter.measure(criterion.network, example)
+    record["sparsity"] = criterion.estimate
+    for target in meter.targets:
+        reached, asked = measured[target.name], meter.asked(target, example)
+        record[target.name] = {"asked": asked, "reached": reached}
+        amount = reached / asked * target.amount if target.relative else reached
+        told.append(f"--target {target.text}: reached {_shown(target, amount)} at sparsity {criterion.estimate:.4f}")
+    return told
+
+
+def _search(criterion: Criterion, batches: list[Batch], epoch: int) -> float:
+    meter, example = criterion.meter, criterion.example
+    lowest, tries = BY_THE_CLOCK if meter.timed else EXACTLY, SMOKE_TRIES if criterion.smoke else TRIES
+    highest = SCATTER if meter.timed else 1.0
+    twins = _twins(criterion, batches, epoch)
+    tried: list[dict[str, float]] = []
+    # What is still to be searched, each end with its excess; that nothing takes nothing is a guess.
+    low, high = (0.0, 0.0), (1.0, 0.0)
+    with progress_bar(tries, "sparsities tried") as advance:
+        for number in range(tries):
+            middle = _between(low, high, (lowest + 1) / 2, halve=number % 2 == 0) if number else 0.0
+            measured = meter.measure(twins(middle), example)
+            excess = meter.excess(measured, example)
+            tried.append({"sparsity": middle, **measured, "excess": excess})
+            advance(1, f"sparsity {middle:.4f}: {excess:.3f} of what is asked")
+            if lowest <= excess <= 1 or (excess <= 1 and not number):
+                break
+            low, high = ((middle, excess), high) if excess > 1 else (low, (middle, excess))
+    criterion.budgets.append({"asked": [target.text for target in meter.targets], "epoch": epoch, "tried": tried})
+    within = [one for one in tried if lowest <= one["excess"] <= highest] or [
+        one for one in tried if one["excess"] <= 1
+    ]
+    if within:
+        return min(within, key=lambda one: abs(1 - one["excess"]))["sparsity"]
+    best = min(tried, key=lambda one: one["excess"])
+    if criterion.smoke:
+        return best["sparsity"]
+    reached = ", ".join(
+        _shown(target, best[target.name] / (meter.asked(target, example) / target.amount if target.relative else 1))
+        for target in meter.targets
+    )
+    raise UserError(
+        f"--target {','.join(target.text for target in meter.targets)} cannot be reached: the nearest is {reached}, at "
+        f"sparsity {best['sparsity']:.4f}"
+    )
+
+
+def _between(low: tuple[float, float], high: tuple[float, float], aimed: float, halve: bool) -> float:
+    """Where to look next between two sparsities with their excess: halfway, or where `aimed` is on a line."""
+    if halve:
+        return (low[0] + high[0]) / 2
+    fraction = (low[1] - aimed) / (low[1] - high[1])
+    return low[0] + min(0.999, max(0.001, fraction)) * (high[0] - low[0])
+
+
+def _twins(criterion: Criterion, batches: list[Batch], epoch: int) -> Callable[[float], nn.Module]:
+    """Return what prunes a copy of the network to a sparsity; scores are computed once where they can be."""
+    kind = type(criterion)
+    method = "channel_scores" if isinstance(criterion, StructuredCriterion) else "scores"
+    plain = kind.prune in (Criterion.prune, StructuredCriterion.prune)
+    known: dict[str, Any] = {}
+
+    def pruned(sparsity: float) -> nn.Module:
+        twin = _copied(criterion)
+        if plain:
+            compute = getattr(twin, method)
+
+            def scores(given: Iterable[Batch]) -> dict[str, torch.Tensor]:
+                if not known:
+                    known.update(compute(given))
+                return dict(known)
+
+            setattr(twin, method, scores)
+        twin.estimate = sparsity
+        twin.prune(sparsity, batches, epoch)
+        return twin.network
+
+    return pruned
+
+
+def _copied(criterion: Criterion) -> Criterion:
+    """A copy with a network of its own; what it only looks at, and what measures, is shared."""
+    shared = (criterion.meter, criterion.reference, criterion.example)
+    return copy.deepcopy(criterion, {id(one): one for one in shared if one is not None})
+
+
+def _shown(target: Target, amount: float) -> str:
+    if target.relative:
+        return f"{target.what}={amount:.4g}"
+    if target.what == "latency":
+        return f"latency={1000 * amount:.4g}ms@{target.images}"
+    return f"{target.what}={amount:,.0f}"

@@ -1,0 +1,49 @@
+"""A pruning step with what may belong to it: the sparsity that meets a target, and repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from secateur.pruning.plan import PruningStep
+from secateur.pruning.saliency import Batch
+
+if TYPE_CHECKING:
+    from secateur.pruning.criterion import Criterion
+
+
+def prune_and_repair(
+    criterion: Criterion, sparsity: float, batches: Iterable[Batch], epoch: int, last: bool, final: bool
+) -> PruningStep:
+    """Prune and repair as `Criterion.prune_and_repair` says."""
+    batches = list(batches)
+    notices = []
+    if criterion.repair:
+        from secateur.pruning.repair import Reference, idle, repair
+
+        if criterion.reference is None:
+            criterion.reference = Reference(criterion.network, batches, follows=criterion.unit == "nodes")
+    if criterion.target:
+        from secateur.pruning.budget import aim, conclude
+
+        sparsity = aim(criterion, sparsity, batches, epoch, last)
+    step = criterion.prune(sparsity, batches, epoch, last)
+    if criterion.target and last:
+        notices += conclude(criterion)
+    if criterion.repair:
+        criterion.reference.keep_indices(criterion.network, step.kept_indices)
+    if criterion.repair and final:
+        step.repairs = repair(
+            criterion.network,
+            criterion.reference,
+            criterion.repair,
+            criterion.masks,
+            seed=criterion.seed,
+            steps=criterion.distill_steps,
+        )
+        criterion.reference = None
+        notices += idle(criterion.network, criterion.repair, rewinds=criterion.rewinds)
+        criterion.repairs += [{"epoch": epoch, "sparsity": step.sparsity} | asdict(one) for one in step.repairs]
+    step.notices += notices
+    return step

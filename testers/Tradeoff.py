@@ -1,0 +1,143 @@
+"""What accuracy a network has left at which speed."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import Any
+
+from torch import nn
+
+from secateur.config.option import option
+from secateur.measuring.charts.tradeoff import tradeoff
+from secateur.measuring.evaluation import evaluate
+from secateur.measuring.latency import latencies
+from secateur.measuring.sparsity import measure_sparsity
+from secateur.pruning.build import build_criterion
+from secateur.pruning.masks import Masks
+from secateur.pruning.plan import Timeline
+from secateur.runs.run import Run
+from secateur.testers.DefaultTester import DefaultTester
+from secateur.utils.errors import UserError
+from secateur.utils.tables import Table
+from secateur.utils.terminal import progress_bar
+
+FORMS = {
+    "asked": "{:.2f}",
+    "latency_ms": "{:,.3f}",
+    "times_as_fast": "{:.2f}",
+    "accuracy": "{:.2%}",
+    "weight_sparsity": "{:.2%}",
+}
+
+
+class Tradeoff(DefaultTester):
+    """Accuracy against measured latency: a network pruned to each of `--tradeoff_budgets`, without training.
+
+    By `--tradeoff_criterion`, and repaired as `--tradeoff_repairs` says. Other runs that `--checkpoint_name` names, as
+    of smaller networks of the family that have not been pruned, stand beside it as they are. All networks take turns
+    in the end, so that whatever else the machine does meets all of them. The networks themselves stay as they are.
+    """
+
+    trains = True
+
+    tradeoff: bool = option(
+        False,
+        "the curve of accuracy against measured latency, with --eval; of several runs the first is pruned",
+        general=True,
+        stands_for=("test_scheme", "Tradeoff"),
+    )
+    tradeoff_budgets: list[float] = option(
+        [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.33, 0.25, 0.2, 0.15],
+        "fractions of the network's latency that it is pruned to",
+        low=0,
+        high=1,
+        above=True,
+        metavar="X,X,...",
+        general=True,
+    )
+    tradeoff_images: int = option(1, "images at a time that the latency is of", low=1, general=True)
+    tradeoff_criterion: str = option(
+        "L1Norm",
+        "the criterion, of channels or of weights",
+        pattern=(r"\w+", "a name"),
+        metavar="NAME",
+        general=True,
+    )
+    tradeoff_repairs: list[str] = option(
+        ["least_squares", "bn"],
+        "repairs of what is pruned",
+        choices=("bn", "bias", "least_squares", "distill"),
+        metavar="NAME,NAME,...",
+        general=True,
+    )
+    tradeoff_batches: int = option(
+        5, "batches of training data that the criterion and the repairs look at", low=1, general=True
+    )
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.kind = run.registry.find("criterions", self.tradeoff_criterion).load()
+        if not self.kind.has_limit:
+            raise UserError(f"--tradeoff_criterion {self.kind.__name__} finds out itself how much is pruned")
+
+    def evaluate(self) -> dict[str, object]:
+        """Test the networks, prune the first to each budget, then time all of them; tabulate and draw."""
+        run = self.run
+        results = super().evaluate()
+        first, *_ = run.compared
+        rows: list[dict[str, Any]] = []
+        networks: dict[str, nn.Module] = {}
+        for label, one in run.compared.items():
+            rows.append({"network": label, "asked": None, **self.figures(one, one.network)})
+            networks[label] = one.executed
+        with progress_bar(len(self.tradeoff_budgets), "budgets") as advance:
+            for share in self.tradeoff_budgets:
+                label = f"{first}, {share:g} of the latency"
+                advance(0, label)
+                try:
+                    pruned, networks[label] = self.pruned_to(share)
+                    rows.append({"network": label, "asked": share, **self.figures(run, pruned)})
+                except UserError as error:  # a budget that cannot be met ends no curve
+                    run.notify(str(error))
+                advance(1, label)
+        images = self.tradeoff_images
+        taken = latencies(run, networks, [images], 1.0 * len(networks))[images]
+        for row in rows:
+            row["latency_ms"] = taken[row["network"]]
+            row["times_as_fast"] = taken[first] / row["latency_ms"] if row["latency_ms"] else None
+        title = f"{results['model']} on {results['data_set']}, pruned by {self.kind.__name__}, batches of {images}"
+        run.hooks.table_created(run=run, table=Table("tradeoff", title, rows, FORMS))
+        tradeoff(rows, first, run.data.held_out_name, title, run.folder.output / "tradeoff.png")
+        return {**results, "tradeoff": rows}
+
+    def pruned_to(self, share: float) -> tuple[nn.Module, nn.Module]:
+        """A copy of the network that takes this fraction of its latency, and the same as it is run."""
+        run = self.run
+        network = copy.deepcopy(run.network)
+        masks = Masks(network)
+        masks.set(run.masks.kept)
+        options = {
+            "target": [f"latency={share:.9f}@{self.tradeoff_images}"],
+            "repair": self.tradeoff_repairs,
+            "saliency_batches": self.tradeoff_batches,
+        }
+        criterion = build_criterion(
+            self.kind, network, masks, run.loss, run.example, True, seed=run.options.seed, options=options
+        )
+        criterion.smoke, criterion.execution = run.options.smoke, run.machine.execution
+        criterion.meter.autocast = run.precision.autocast
+        criterion.plan(Timeline(0, 0, 0, 1, len(run.data.train), at_once=True))
+        looked_at = list(itertools.islice(run.data.train.epoch(0), self.tradeoff_batches))
+        criterion.prune_and_repair(criterion.limit, looked_at, last=True, final=True)
+        return network, criterion.meter.as_run(network, run.example)
+
+    def figures(self, run: Run, network: nn.Module) -> dict[str, float]:
+        """Accuracy of a network of a run, parameters and the share of weights that is gone."""
+        sparsity = measure_sparsity(network, run.dense)
+        found = evaluate(network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
+        return {
+            "accuracy": found.accuracy,
+            "parameters_kept": sparsity.parameters_kept,
+            "weight_sparsity": sparsity.weight_sparsity,
+        }

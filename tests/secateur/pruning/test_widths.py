@@ -1,0 +1,107 @@
+"""What channels cost, by counting and by a made-up clock, and which widths a machine likes."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import secateur
+from secateur.channels.surgery import Surgery
+from secateur.measuring.flops import count_flops
+from secateur.pruning import widths
+from secateur.pruning.widths import LayerTimes, Widths, layer_times
+
+IMAGE = torch.zeros(1, 3, 4, 4)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.Conv2d(24, 24, 3, padding=1, groups=24), nn.Conv2d(24, 20, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(20, 2),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def table(monkeypatch, tmp_path):
+    """A machine on which 16 channels are computed at a time; returns what was measured."""
+    measured = []
+
+    def times(calls, budget):
+        made = next(
+            cell.cell_contents for cell in calls["layer"].__closure__ if isinstance(cell.cell_contents, nn.Module)
+        )
+        measured.append(made)
+        outputs = made.weight.shape[0]
+        return {"layer": 1e-6 * -(-outputs // 16)}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(widths, "median_times", times)
+    layer_times.cache_clear()
+    yield measured
+    layer_times.cache_clear()
+
+
+def of(one, **options):
+    return Widths(one, IMAGE, Surgery(one, IMAGE).groups, **options)
+
+
+def test_the_operations_of_a_channel_by_hand():
+    costs = of(network()).unit_costs("flops")
+    # a channel of the first: 3 * 9 of its own, 9 of the depthwise one, 20 that read it, at 16 places, each of two
+    assert sorted(costs.values()) == [2 * (24 * 16 + 2), 2 * 16 * (27 + 9 + 20)]
+
+
+def test_channels_go_by_their_score_over_what_they_cost():
+    def left(**options):
+        found = network()
+        with torch.no_grad():
+            found[0].weight.fill_(1.0)  # the sum over a channel is 27
+            found[3].weight.fill_(1.0)  # and 24
+            found[2].weight.fill_(0.0)
+        secateur.prune(found, "L1Norm", sparsity=0.2, example=IMAGE, distribution="global", **options)
+        return found[0].out_channels, found[3].out_channels, count_flops(found, IMAGE).total
+
+    assert left() == (24, 6, 2 * (24 * 16 * (27 + 9 + 6) + 6 * 2))
+    assert left(cost="flops") == (17, 20, 2 * (17 * 16 * (27 + 9 + 20) + 20 * 2))
+
+
+def test_seconds_are_measured_once_and_kept_for_this_machine(table):
+    found = of(network())
+    costs = found.unit_costs("latency")
+    assert all(cost >= 1e-12 for cost in costs.values())
+    before = len(table)
+    assert of(network()).unit_costs("latency") == costs
+    assert len(table) == before > 0
+    assert sorted(json.loads(LayerTimes().path.read_text())) == sorted(layer_times().known)
+
+
+def test_more_channels_stay_where_as_many_are_as_fast(table):
+    found = of(network())
+    (root,) = [root for root, group in found.groups.items() if len(group.units) == 24]
+    # three layers have its channels, two of which take 1 us up to 16 of them, and 2 us beyond
+    assert [found.liked(root, units) for units in (7, 12, 16, 18, 23)] == [8, 16, 16, 24, 24]
+    pruned = network()
+    secateur.prune(pruned, "L1Norm", sparsity=0.45, example=IMAGE, round_to="auto", distribution="uniform")
+    assert (pruned[0].out_channels, pruned[3].out_channels) == (16, 16)
+    pruned = network()
+    secateur.prune(pruned, "L1Norm", sparsity=0.45, example=IMAGE, round_to=8, distribution="uniform")
+    assert (pruned[0].out_channels, pruned[3].out_channels) == (16, 8)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 6, 3, stride=2, groups=2, bias=False),
+        nn.ConvTranspose2d(4, 6, 2, stride=2),
+        nn.Conv1d(4, 4, 3),
+        nn.Linear(4, 6),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_are_tried_in_other_widths(layer):
+    shape = (2, 5, 4) if isinstance(layer, nn.Linear) else (2, 4, *[8] * (layer.weight.dim() - 2))
+    made, given = widths._resized(layer, 2, 4, shape)
+    assert type(made) is type(layer)
+    assert made(given).shape == layer(torch.rand(shape)).shape[:1] + made(given).shape[1:]
