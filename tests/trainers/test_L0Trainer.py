@@ -64,7 +64,7 @@ def test_the_checkpoint_is_a_plain_network(make_run):
     results = L0Trainer(run).train()
     other = make_run("--model LeNet300 --seed 1")
     restore_checkpoint(
-        find_checkpoint(run.folder.path.parent, run.folder.path.name, "LeNet300_finished"), other.network, other.masks
+        find_checkpoint(run.folder.path.parent, run.folder.path.name, "LeNet300_finished"), other.network
     )
     evaluation = evaluate(other.network, other.loss, other.data.held_out, 10)
     assert evaluation.accuracy == results["test_accuracy"]

@@ -141,7 +141,7 @@ def test_a_checkpoint_on_the_way_computes_what_the_network_does_with_its_gates(m
     other = make_run("--model ResNet20 --seed 1")
     checkpoint = find_checkpoint(trainer.run.folder.path.parent, trainer.run.folder.path.name, "between")
     replay_removals(checkpoint, other.network, other.example)
-    restore_checkpoint(checkpoint, other.network, other.masks)
+    restore_checkpoint(checkpoint, other.network)
     inputs, _ = next(iter(trainer.data.held_out))
     expected = trainer.network(inputs)
     torch.testing.assert_close(other.network.eval()(inputs), expected, atol=1e-5, rtol=1e-4)

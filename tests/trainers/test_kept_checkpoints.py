@@ -53,7 +53,7 @@ def test_a_loss_that_is_nan_stops_the_run_and_leaves_the_last_good_checkpoint(ma
     with pytest.raises(UserError, match=r"epoch 2, batch 2: try a smaller --learning_rate.*models/last"):
         trainer.train()
     last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
-    restore_checkpoint(last, run.network, run.masks)
+    restore_checkpoint(last, run.network)
     assert all(parameter.isfinite().all() for parameter in run.network.parameters())
 
 
@@ -87,7 +87,7 @@ def test_an_interrupted_run_leaves_its_last_state(make_run):
     last = find_checkpoint(run.folder.path.parent, run.folder.path.name, "last")
     assert last.metadata["epoch"] == 0
     assert torch.equal(load_file(f"{last.path}.safetensors")["classifier.weight"], 3.0 * run.masks.kept["classifier"])
-    restore_checkpoint(last, run.network, run.masks)
+    restore_checkpoint(last, run.network)
     assert (run.network.classifier.bias == 7.0).all()
 
 

@@ -8,58 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.data.augmentation import HorizontalFlip
-from secateur.data.data_set import DataSet, Images
+from secateur.data.data_set import Images
 from secateur.data.options import DataOptions
 from secateur.data.prepare import prepare_data
-from secateur.data.synthetic import noisy
-from secateur.runs.options import RunOptions
 from secateur.utils.errors import UserError
+from tests.secateur.data.small_sets import COUNTS, SEED, Coloured, Grey, prepared
 
 CPU = torch.device("cpu")
-#: Images of each of the four classes in the training set: tenths that are round numbers, and others.
-COUNTS = (40, 20, 33, 7)
-SEED = RunOptions().seed
-
-
-def colour_images(labels, first):
-    """Image i of the set has the pixels `first` + i in red, twice as much less 100 in green, and 9 in blue."""
-    values = first + torch.arange(len(labels))
-    pixels = torch.stack([values, 2 * values - 100, torch.full_like(values, 9)], 1).byte()
-    return Images(pixels[:, :, None, None].expand(-1, -1, 4, 4).contiguous(), labels)
-
-
-class Coloured(DataSet):
-    """A hundred training images in mixed order, whose red value tells which one it is, and ten test images."""
-
-    input_shape = (3, 4, 4)
-    num_classes = 4
-    mean = (0.1, 0.2, 0.6)
-    std = (0.5, 0.25, 0.75)
-    augmentation = (HorizontalFlip(),)
-    batch_size = 16
-
-    def load(self, folder):
-        labels = torch.repeat_interleave(torch.arange(4), torch.tensor(COUNTS))
-        labels = labels[torch.randperm(100, generator=torch.Generator().manual_seed(5))]
-        return colour_images(labels, 50), colour_images(torch.arange(10) % 4, 150)
-
-
-class Grey(DataSet):
-    """Two training images of 1x2x2 and one test image."""
-
-    input_shape = (1, 2, 2)
-    num_classes = 2
-    mean = (0.25,)
-    std = (0.5,)
-
-    def load(self, folder):
-        pixels = torch.tensor([[[[0, 100], [0, 100]]], [[[200, 200], [200, 200]]]], dtype=torch.uint8)
-        return Images(pixels, torch.tensor([0, 1])), Images(pixels[:1], torch.tensor([1]))
-
-
-def prepared(data_set=Coloured, seed=SEED, validates=False, **options):
-    options = DataOptions(data_dir=Path("unused"), **options)
-    return prepare_data(data_set(), options, CPU, seed=seed, validates=validates)
 
 
 def which(images):
@@ -209,55 +164,6 @@ def test_shuffled_labels_spare_the_validation_set():
     assert not data.train.images.labels.equal(original_labels()[which(data.train.images)])
 
 
-def test_grey_images_become_colour_by_repetition():
-    data = prepared(Grey, input_dim=[3, 2, 2])
-    assert data.input_shape == (3, 2, 2)
-    assert data.train.images.pixels[0].tolist() == [[[0, 100], [0, 100]]] * 3
-    assert data.held_out.images.pixels.shape == (1, 3, 2, 2)
-    inputs, _ = next(iter(data.train))
-    # (100 / 255 - 0.25) / 0.5 in every channel
-    assert inputs[0, :, 0, 1].tolist() == pytest.approx([0.2843137] * 3, abs=1e-5)
-
-
-def test_colour_images_become_grey_by_their_mean():
-    data = prepared(input_dim=[1, 4, 4])
-    assert data.input_shape == (1, 4, 4)
-    # Image 3 is (53, 6, 9), of mean 22.67; image 4 is (54, 8, 9), of mean 23.67
-    assert data.train.images.pixels[3:5, 0, 0, 0].tolist() == [23, 24]
-    inputs, _ = next(iter(data.train))
-    # The statistics are the means of those of the channels: (23 / 255 - 0.3) / 0.5
-    assert float(inputs[3, 0, 0, 0]) == pytest.approx((23 / 255 - 0.3) / 0.5, abs=1e-5)
-
-
-def test_resizing_interpolates_linearly_between_the_centres_of_the_pixels():
-    data = prepared(Grey, input_dim=[1, 4, 4])
-    assert data.input_shape == (1, 4, 4)
-    # Twice the size: the new centres lie at 1/4 and 3/4 between the old ones, and the outermost keep their value.
-    assert data.train.images.pixels[0, 0].tolist() == [[0, 25, 75, 100]] * 4
-    assert data.train.images.pixels[1].unique().tolist() == [200]
-    assert data.train.images.pixels.dtype == torch.uint8
-    assert data.held_out.images.pixels.shape == (1, 1, 4, 4)
-
-
-def test_resizing_to_another_aspect_keeps_plain_images_plain():
-    data = prepared(input_dim=[3, 7, 3])
-    assert data.input_shape == (3, 7, 3)
-    assert data.train.images.pixels[:, :, :1, :1].expand(-1, -1, 7, 3).equal(data.train.images.pixels)
-    assert data.train.images.pixels[5, :, 0, 0].tolist() == [55, 10, 9]
-
-
-def test_grey_to_larger_colour_in_one_go():
-    data = prepared(Grey, input_dim=[3, 32, 32])
-    assert data.train.images.pixels.shape == (2, 3, 32, 32)
-    assert data.train.images.pixels.is_contiguous()
-    assert data.train.images.labels.tolist() == [0, 1]
-
-
-def test_channels_that_cannot_be_converted_are_refused():
-    with pytest.raises(UserError, match=r"--input_dim 4 .*3 channels convert to 1 only"):
-        prepared(input_dim=[4, 4, 4])
-
-
 def test_disable_autoconfig_takes_no_normalisation_augmentation_or_batch_size():
     data = prepared(disable_autoconfig=True, input_dim=[3, 4, 4], output_dim=4)
     assert (data.train.batch_size, data.held_out.batch_size) == (512, 512)
@@ -304,11 +210,3 @@ def test_a_data_set_knows_the_device_that_it_is_for():
     data_set, device = Coloured(), torch.device("cpu:0")
     prepare_data(data_set, DataOptions(data_dir=Path("unused")), device, seed=SEED)
     assert data_set.device == device
-
-
-def test_synthetic_images_are_patterns_under_noise_by_formula():
-    patterns, labels = torch.randn(2, 1, 2, 2), torch.tensor([1, 0, 1])
-    images = noisy(patterns, labels, torch.Generator().manual_seed(5))
-    noise = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(images.pixels, (127.5 + 20 * patterns[labels] + 50 * noise).clamp(0, 255).byte())
-    assert images.labels is labels
