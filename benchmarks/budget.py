@@ -30,6 +30,7 @@ import torch
 from torch import nn
 
 import secateur
+from secateur.api.pruning import Pruned
 from secateur.config.registry import find_class
 from secateur.measuring.flops import count_flops
 from secateur.measuring.latency import median_seconds
@@ -76,7 +77,7 @@ def build(name: str, arguments: argparse.Namespace) -> nn.Module:
     return kind(input_shape=tuple(arguments.shape), num_classes=CLASSES).eval()
 
 
-def prune(name: str, target: str, arguments: argparse.Namespace, **options: object) -> secateur.api.pruning.Pruned:
+def prune(name: str, target: str, arguments: argparse.Namespace, **options: object) -> Pruned:
     """Prune a network to a target; images are random, and all layers are ranked together."""
     network, shape = build(name, arguments), arguments.shape
     images, labels = torch.rand(16, *shape), torch.arange(16) % CLASSES

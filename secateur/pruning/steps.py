@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -24,13 +25,17 @@ def prune_and_repair(
 
         if criterion.reference is None:
             criterion.reference = Reference(criterion.network, batches, follows=criterion.unit == "nodes")
+    start = time.perf_counter()
     if criterion.target:
         from secateur.pruning.budget import aim, conclude
 
         sparsity = aim(criterion, sparsity, batches, epoch, last)
+    measuring = time.perf_counter() - start
     step = criterion.prune(sparsity, batches, epoch, last)
+    start = time.perf_counter()
     if criterion.target and last:
         notices += conclude(criterion)
+    step.seconds += measuring + time.perf_counter() - start
     if criterion.repair:
         criterion.reference.keep_indices(criterion.network, step.kept_indices)
     if criterion.repair and final:

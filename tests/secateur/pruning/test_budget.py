@@ -9,7 +9,8 @@ from torch import nn
 import secateur
 from secateur.measuring.flops import count_flops
 from secateur.measuring.sparsity import measure_sparsity
-from secateur.pruning.budget import Target, counts, read_target
+from secateur.pruning.budget import counts
+from secateur.pruning.targets import Target, read_target
 from secateur.utils.errors import UserError
 
 IMAGES = torch.rand(8, 1, 12, 12, generator=torch.Generator().manual_seed(1))
