@@ -272,8 +272,10 @@ def _vary(network: nn.Module, generator: torch.Generator) -> None:
     keeps what they read, on average: attention of small numbers is a mean, whatever it is scaled by.
     """
     for _, tensor in tensors_of(network):
+        if not tensor.numel():
+            continue
         some = tensor.flatten()[:SOME]
-        if tensor.numel() and bool((some == some[0]).all()) and bool((tensor == some[0]).all()):
+        if bool((some == some[0]).all()) and bool((tensor == some[0]).all()):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
         elif tensor.dim() > 1 and (deviation := float(some.std())):
             tensor.mul_(max(1.0, tensor[0].numel() ** -0.5 / deviation))

@@ -37,7 +37,7 @@ def run(caplog):
         model_spec={"model": "LeNet5", "data_set": "MNIST"}, machine=SimpleNamespace(precision="fp32"),
         data=SimpleNamespace(train=Train(range(10)), held_out=images, held_out_name="test", input_shape=(1, 28, 28)),
         sparsity=lambda: sparsity, flops=SimpleNamespace(total=5000, effective=lambda densities: 2500),
-        checkpointing=SimpleNamespace(eval=False), criterion=SimpleNamespace(limit=0.9, has_limit=True),
+        checkpointing=SimpleNamespace(eval=False), criterion=SimpleNamespace(limit=0.9, has_limit=True, target=None),
         plan=SimpleNamespace(epochs=4, pruning_steps={0: [0.5], 1: [0.9]}), options=SimpleNamespace(seed=3),
         resumed={"epoch": 1},
     )  # fmt: skip
