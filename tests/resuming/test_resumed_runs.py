@@ -57,7 +57,7 @@ def test_event_files_have_each_epoch_once(run, stopped):
 
 
 KILLED = {
-    "rounds": f"{RUNS['rounds'][0].replace('--epochs 5', '--epochs 60')} --prune_freq 20 --optimizer SGD",
+    "rounds": f"{RUNS['rounds'][0].replace('--epochs 5', '--epochs 36')} --prune_freq 12 --optimizer SGD",
     "channels": f"{RUNS['channels'][0].replace('--epochs 5', '--epochs 25')} --prune_freq 6",
     "L0": f"{RUNS['L0'][0].replace('--epochs 4', '--epochs 40')}",
     "Tick-Tock": f"{RUNS['Tick-Tock'][0].replace('--epochs 7', '--epochs 25')} --tick_epochs 4 --tock_epochs 4",
