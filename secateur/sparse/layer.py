@@ -282,7 +282,7 @@ class SparseLayer(nn.Module):
         if self.dense_gradients:
             return self._dense_gradient(inputs, weight, gradients)
         walk = self._forward_walk(inputs)
-        found = torch.zeros_like(weight)
+        found = torch.zeros_like(weight, memory_format=torch.contiguous_format)
         sums = weight_gradients(walk, _as_images(inputs.contiguous()), _as_images(gradients))
         found.view(-1)[walk.places] = sums
         return found
