@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from torch import nn
+
 from secateur.config.option import Configurable
-from secateur.measuring.evaluation import evaluate
+from secateur.measuring.evaluation import Evaluation, evaluate
 from secateur.measuring.sparsity import network_figures
 from secateur.runs.run import Run
 from secateur.utils.errors import UserError
@@ -52,10 +54,14 @@ class DefaultTester(Configurable):
         self.run.hooks.table_created(run=self.run, table=Table("compared", title, rows, COMPARED))
         return {**results, "compared": measured}
 
+    def on_held_out(self, run: Run, network: nn.Module) -> Evaluation:
+        """What a network does on the held-out images of a run, by its loss and in its precision."""
+        return evaluate(network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
+
     def measure(self, run: Run) -> dict[str, object]:
         """Test one network."""
         start = time.perf_counter()
-        evaluation = evaluate(run.executed, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
+        evaluation = self.on_held_out(run, run.executed)
         seconds = time.perf_counter() - start
         if run is self.run:
             run.hooks.evaluated(run=run, evaluation=evaluation)

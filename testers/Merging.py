@@ -8,7 +8,6 @@ from secateur.criterions.L1Norm import L1Norm
 from secateur.criterions.L2GM import L2GM
 from secateur.criterions.L2Norm import L2Norm
 from secateur.measuring.charts.merging import accuracies
-from secateur.measuring.evaluation import evaluate
 from secateur.pruning.structured import StructuredCriterion
 from secateur.runs.run import Run
 from secateur.testers.DefaultTester import DefaultTester
@@ -71,9 +70,7 @@ class Merging(DefaultTester):
                 row = {"criterion": name, "ratio": ratio, "node_sparsity": None, **original}
                 for way, compensation in WAYS.items():
                     network, step = removed(run, CRITERIA[name], ratio, compensation)
-                    evaluation = evaluate(
-                        network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast
-                    )
+                    evaluation = self.on_held_out(run, network)
                     row["node_sparsity"] = 1 - step.kept / step.candidates
                     row |= {f"{way}_accuracy": evaluation.accuracy, f"{way}_loss": evaluation.loss}
                     notices |= dict.fromkeys(step.notices)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 
-from torch import nn
-
 from secateur.channels.groups import layer_of, overlapping
 from secateur.channels.surgery import Surgery
 from secateur.config.option import option
 from secateur.measuring.charts.sensitivity import heat_map
-from secateur.measuring.evaluation import evaluate
 from secateur.pruning.build import removes_channels
 from secateur.pruning.sparsification import hidden_layers, pruned_by
 from secateur.runs.run import Run
@@ -86,11 +83,6 @@ class Sensitivity(DefaultTester):
             layer_sparsity=[f"{layer}={sparsity:.9f}"],
             pruning_limit=0.0,
         )
-        accuracy = self.accuracy(network)
+        accuracy = self.on_held_out(self.run, network).accuracy
         mend(["bn"])
-        return {"accuracy": accuracy, "recalibrated_accuracy": self.accuracy(network)}
-
-    def accuracy(self, network: nn.Module) -> float:
-        """The accuracy of a network on the held-out set."""
-        run = self.run
-        return evaluate(network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast).accuracy
+        return {"accuracy": accuracy, "recalibrated_accuracy": self.on_held_out(self.run, network).accuracy}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from secateur.config.option import option
 from secateur.measuring.charts.sparsification import accuracy_and_loss, distributions, methods
-from secateur.measuring.evaluation import evaluate
 from secateur.pruning.selection import select
 from secateur.pruning.sparsification import NORMS, hidden_layers, pruned_by, without
 from secateur.runs.run import Run
@@ -79,7 +76,7 @@ class Sparsification(DefaultTester):
             steps = [select(norms, round((1 - k) * total), distribution) for k in self.k_vals]
             for row, kept in zip(rows, steps, strict=True):
                 pruned = without(run.network, kept)
-                evaluation = evaluate(pruned, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
+                evaluation = self.on_held_out(run, pruned)
                 row |= {f"{unit}_accuracy": evaluation.accuracy, f"{unit}_loss": evaluation.loss}
             path = run.folder.output / f"pruned_{unit}s.gif"
             distributions(unit, norms, dict(zip(self.k_vals, steps, strict=True)), results["model"], path)
@@ -93,17 +90,13 @@ class Sparsification(DefaultTester):
     def compare_methods(self, title: str) -> dict[str, object]:
         """Prune by each criterion to each sparsity, and repair; a table and a figure of both."""
         run, rows = self.run, []
-
-        def accuracy(network: nn.Module) -> float:
-            return evaluate(network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast).accuracy
-
         for kind in self.criteria:
             for k in self.k_vals:
                 row = {"method": kind.__name__, "sparsity": k}
                 network, mend = pruned_by(run, kind, k, self.method_batches, self.method_distribution)
-                row["accuracy"] = accuracy(network)
+                row["accuracy"] = self.on_held_out(run, network).accuracy
                 repairs = mend(self.method_repairs)
-                row["repaired_accuracy"] = accuracy(network)
+                row["repaired_accuracy"] = self.on_held_out(run, network).accuracy
                 row |= {"error": repairs[0].error_before, "repaired_error": repairs[-1].error_after}
                 rows.append(row)
         forms = {"sparsity": "{:.1%}", "accuracy": "{:.2%}", "repaired_accuracy": "{:.2%}"}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 from typing import Any
 
 from torch import nn
 
 from secateur.config.option import option
 from secateur.measuring.charts.tradeoff import tradeoff
-from secateur.measuring.evaluation import evaluate
 from secateur.measuring.latency import latencies
 from secateur.measuring.sparsity import measure_sparsity
-from secateur.pruning.build import build_criterion
-from secateur.pruning.masks import Masks
-from secateur.pruning.plan import Timeline
+from secateur.pruning.sparsification import criterion_of_copy
 from secateur.runs.run import Run
 from secateur.testers.DefaultTester import DefaultTester
 from secateur.utils.errors import UserError
@@ -114,30 +109,21 @@ class Tradeoff(DefaultTester):
     def pruned_to(self, share: float) -> tuple[nn.Module, nn.Module]:
         """A copy of the network that takes this fraction of its latency, and the same as it is run."""
         run = self.run
-        network = copy.deepcopy(run.network)
-        masks = Masks(network)
-        masks.set(run.masks.kept)
         options = {
             "target": [f"latency={share:.9f}@{self.tradeoff_images}"],
             "repair": self.tradeoff_repairs,
             "saliency_batches": self.tradeoff_batches,
         }
-        criterion = build_criterion(
-            self.kind, network, masks, run.loss, run.example, True, seed=run.options.seed, options=options
-        )
-        criterion.smoke, criterion.execution = run.options.smoke, run.machine.execution
-        criterion.meter.autocast = run.precision.autocast
-        criterion.plan(Timeline(0, 0, 0, 1, len(run.data.train), at_once=True))
-        looked_at = list(itertools.islice(run.data.train.epoch(0), self.tradeoff_batches))
+        criterion, looked_at = criterion_of_copy(run, self.kind, options, smoke=run.options.smoke)
+        criterion.execution, criterion.meter.autocast = run.machine.execution, run.precision.autocast
         criterion.prune_and_repair(criterion.limit, looked_at, last=True, final=True)
-        return network, criterion.meter.as_run(network, run.example)
+        return criterion.network, criterion.meter.as_run(criterion.network, run.example)
 
     def figures(self, run: Run, network: nn.Module) -> dict[str, float]:
         """Accuracy of a network of a run, parameters and the share of weights that is gone."""
         sparsity = measure_sparsity(network, run.dense)
-        found = evaluate(network, run.loss, run.data.held_out, run.data.num_classes, run.precision.autocast)
         return {
-            "accuracy": found.accuracy,
+            "accuracy": self.on_held_out(run, network).accuracy,
             "parameters_kept": sparsity.parameters_kept,
             "weight_sparsity": sparsity.weight_sparsity,
         }

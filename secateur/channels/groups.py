@@ -48,6 +48,11 @@ class Group:
         return self.layer != self.root
 
     @property
+    def heads(self) -> bool:
+        """Whether they are heads, which are divided themselves."""
+        return self.divided and not self.root.endswith("/0")
+
+    @property
     def nodes(self) -> Tensor:
         """How many outputs of layers go with each unit, (N,)."""
         return sum(self._losses().values())

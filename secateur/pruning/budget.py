@@ -101,6 +101,15 @@ class Meter:
         """The largest ratio of what was measured to what is asked: all targets hold where it is at most 1."""
         return max(measured[target.name] / self.asked(target, example) for target in self.targets)
 
+    def shown(self, target: Target, measured: dict[str, float], example: torch.Tensor) -> str:
+        """What was measured of a target, in the form that it was asked in."""
+        amount = measured[target.name]
+        if target.relative:
+            return f"{target.what}={amount / self.asked(target, example) * target.amount:.4g}"
+        if target.what == "latency":
+            return f"latency={1000 * amount:.4g}ms@{target.images}"
+        return f"{target.what}={amount:,.0f}"
+
     def as_run(self, network: nn.Module, example: torch.Tensor) -> nn.Module:
         """The network as it will be run."""
         if self.execution == "dense":
@@ -158,12 +167,9 @@ def conclude(criterion: Criterion) -> list[str]:
     measured = meter.measure(criterion.network, example)
     record["sparsity"] = criterion.estimate
     for target in meter.targets:
-        reached, asked = measured[target.name], meter.asked(target, example)
-        record[target.name] = {"asked": asked, "reached": reached}
-        amount = reached / asked * target.amount if target.relative else reached
-        told.append(
-            f"--target {target.text}: reached {_shown(target, amount)} at sparsity {shown_share(criterion.estimate)}"
-        )
+        record[target.name] = {"asked": meter.asked(target, example), "reached": measured[target.name]}
+        reached = meter.shown(target, measured, example)
+        told.append(f"--target {target.text}: reached {reached} at sparsity {shown_share(criterion.estimate)}")
     return told
 
 
@@ -199,10 +205,7 @@ def _search(criterion: Criterion, batches: list[Batch], epoch: int) -> float:
     best = min(tried, key=lambda one: one["excess"])
     if criterion.smoke:
         return best["sparsity"]
-    reached = ", ".join(
-        _shown(target, best[target.name] / (meter.asked(target, example) / target.amount if target.relative else 1))
-        for target in meter.targets
-    )
+    reached = ", ".join(meter.shown(target, best, example) for target in meter.targets)
     raise UserError(
         f"--target {','.join(target.text for target in meter.targets)} cannot be reached: the nearest is {reached}, at "
         f"sparsity {shown_share(best['sparsity'])}"
@@ -246,11 +249,3 @@ def _copied(criterion: Criterion) -> Criterion:
     """A copy with a network of its own; what it only looks at, and what measures, is shared."""
     shared = (criterion.meter, criterion.reference, criterion.example)
     return copy.deepcopy(criterion, {id(one): one for one in shared if one is not None})
-
-
-def _shown(target: Target, amount: float) -> str:
-    if target.relative:
-        return f"{target.what}={amount:.4g}"
-    if target.what == "latency":
-        return f"latency={1000 * amount:.4g}ms@{target.images}"
-    return f"{target.what}={amount:,.0f}"

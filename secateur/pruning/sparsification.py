@@ -17,6 +17,7 @@ from secateur.pruning.layers import execution_order, outputs_first, prunable_lay
 from secateur.pruning.masks import Masks
 from secateur.pruning.plan import SCHEDULES, Timeline
 from secateur.pruning.repair import Reference, Repair, repair
+from secateur.pruning.saliency import Batch
 
 if TYPE_CHECKING:
     from secateur.runs.run import Run
@@ -50,6 +51,20 @@ def without(network: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
     return pruned
 
 
+def criterion_of_copy(
+    run: Run, kind: type[Criterion], options: dict[str, Any], smoke: bool = False
+) -> tuple[Criterion, list[Batch]]:
+    """Return a criterion of a copy of a run's network, which prunes at once, and the batches that it is to look at."""
+    network = copy.deepcopy(run.network)
+    masks = Masks(network)
+    masks.set(run.masks.kept)
+    criterion = build_criterion(
+        kind, network, masks, run.loss, run.example, True, seed=run.options.seed, smoke=smoke, options=options
+    )
+    criterion.plan(Timeline(0, 0, 0, 1, len(run.data.train), at_once=True))
+    return criterion, list(itertools.islice(run.data.train.epoch(0), criterion.saliency_batches))
+
+
 def pruned_by(
     run: Run, kind: type[Criterion], sparsity: float, batches: int, distribution: str | None = None, **options: Any
 ) -> tuple[nn.Module, Callable[[Sequence[str]], list[Repair]]]:
@@ -58,18 +73,12 @@ def pruned_by(
     Looks at so many `batches` of training data. Weights are spread over the layers by `distribution`, or as the
     criterion has it, as channels always are. Returns the copy, and what makes the repairs on it that are named.
     """
-    network = copy.deepcopy(run.network)
-    masks = Masks(network)
-    masks.set(run.masks.kept)
-    last = execution_order(network, run.example)[-1]
+    last = execution_order(run.network, run.example)[-1]
     options = {"ignore_layers": [last], "saliency_batches": batches} | options
     if distribution and kind.unit == "weights":
         options["distribution"] = distribution
-    criterion = build_criterion(
-        kind, network, masks, run.loss, run.example, True, seed=run.options.seed, options=options
-    )
-    criterion.plan(Timeline(0, 0, 0, 1, len(run.data.train), at_once=True))
-    looked_at = list(itertools.islice(run.data.train.epoch(0), batches))
+    criterion, looked_at = criterion_of_copy(run, kind, options)
+    network, masks = criterion.network, criterion.masks
     reference = Reference(network, looked_at, follows=criterion.unit == "nodes")
     for limit in SCHEDULES[criterion.schedule](sparsity, criterion.snip_steps or 1):
         step = criterion.prune(limit, looked_at)

@@ -265,8 +265,8 @@ class StructuredCriterion(Criterion):
         for root, score in scores.items():
             values, nodes = score.tolist(), self.groups[root].nodes.tolist()
             order = sorted(range(len(values)), key=lambda unit, values=values: (values[unit], -unit))
-            heads = self.groups[root].divided and not root.endswith("/0")
-            orders[root] = going = self.groups[root].removable(order, 1 if heads else self.min_channels)
+            group = self.groups[root]
+            orders[root] = going = group.removable(order, 1 if group.heads else self.min_channels)
             candidates += [(values[unit], root, unit, nodes[unit]) for unit in going if values[unit] < torch.inf]
         candidates.sort(key=lambda candidate: candidate[0])
         chosen: dict[str, list[int]] = {}
@@ -285,10 +285,10 @@ class StructuredCriterion(Criterion):
         found, widths = {}, None if self.round_to else self._widths()
         for root, units in chosen.items():
             group = self.groups[root]
-            number, heads = len(units), group.divided and not root.endswith("/0")
-            if widths and not heads:
+            number = len(units)
+            if widths and not group.heads:
                 number = len(group.units) - widths.liked(root, len(group.units) - number)
-            elif self.round_to and len(group.units) >= 2 * self.round_to and not heads:
+            elif self.round_to and len(group.units) >= 2 * self.round_to and not group.heads:
                 left = max(1, round((len(group.units) - number) / self.round_to)) * self.round_to
                 number = max(0, len(group.units) - left)
             found[root] = orders[root][:number]

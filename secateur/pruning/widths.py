@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,9 +18,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from secateur.channels.groups import Group
 from secateur.measuring.flops import count_flops
+from secateur.pruning.layer_inputs import see_inputs
 from secateur.pruning.layers import prunable_layers
-from secateur.sparse.choice import cache_folder, machine, median_times
-from secateur.utils.modes import evaluation_mode
+from secateur.sparse.choice import cache_folder, keep, machine, median_times
 from secateur.utils.terminal import progress_bar
 
 #: Kernels are fast on multiples of it.
@@ -110,15 +109,8 @@ class LayerTimes:
         key = f"{made} {tuple(given.shape)} {given.device} {given.dtype}"
         if key not in self.known:
             self.known[key] = median_times({"layer": lambda: _call(made, given)}, SECONDS)["layer"]
-            self._write()
+            keep(self.path, self.known)
         return self.known[key]
-
-    def _write(self) -> None:
-        with contextlib.suppress(OSError):  # where nothing can be kept another process measures again
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = self.path.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps(self.known))
-            part.replace(self.path)
 
 
 @cache
@@ -165,19 +157,12 @@ def _resized(layer: nn.Module, inputs: int, outputs: int, shape: tuple[int, ...]
     return made, given
 
 
-@torch.no_grad()
 def _input_shapes(network: nn.Module, layers: dict[str, nn.Module], example: Tensor) -> dict[str, tuple[int, ...]]:
     """The shape of what each layer reads that runs, without the images' dimension."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str, _layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        shapes.setdefault(name, tuple(given[0].shape[1:]))
+    def note(name: str, _layer: nn.Module, given: Tensor) -> None:
+        shapes.setdefault(name, tuple(given.shape[1:]))
 
-    handles = [layer.register_forward_pre_hook(partial(note, name)) for name, layer in layers.items()]
-    try:
-        with evaluation_mode(network):
-            network(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    see_inputs(network, layers, example, note)
     return shapes

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from secateur.channels.compaction import compact
 from secateur.parallel.collectives import size
-from secateur.pruning.masks import Masks, held_masks
+from secateur.pruning.masks import Masks, held_masks, zeros_of
 from secateur.sparse.around import Around
 from secateur.sparse.choice import (
     Choice,
@@ -225,11 +225,8 @@ class Accelerated(nn.Module):
 
     def _compacted(self, images: Tensor) -> nn.Module:
         """The network without its idle channels; the network itself where it has none."""
-        masks = Masks(self.network)
-        zeros = {name: weight.detach() != 0 for name, weight in masks.weights.items()}
-        masks.restore({name: mask for name, mask in zeros.items() if not mask.all()})
         try:
-            found = compact(self.network, images[:1], masks)
+            found = compact(self.network, images[:1], zeros_of(self.network))
         except ValueError as error:
             logging.getLogger(__name__).debug("not compacted: %s", error)
             return self.network

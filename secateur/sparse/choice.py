@@ -169,11 +169,16 @@ class Notes:
     def write(self, choice: Choice) -> None:
         """Keep the choice; where nothing can be kept on disk another process makes it again."""
         self.own[self.name] = asdict(choice)
-        with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = self.path.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps(asdict(choice)))
-            part.replace(self.path)
+        keep(self.path, self.own[self.name])
+
+
+def keep(path: Path, content: Any) -> None:
+    """Write as json what was measured, whole; where nothing can be kept it is measured again."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(content))
+        part.replace(path)
 
 
 def cache_folder(what: str = "execution") -> Path:

@@ -9,14 +9,17 @@ import random
 import statistics
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from secateur.parallel.launch import local_number, one_of_several
-from secateur.runs.options import MachineOptions
 from secateur.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from secateur.runs.options import MachineOptions
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 #: bf16 is chosen where a trial is faster by this factor, more than what measurements scatter.

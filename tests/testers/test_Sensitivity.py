@@ -82,16 +82,17 @@ def tested(make_run):
 @pytest.mark.parametrize("criterion", ["Magnitude", "L1Norm"])
 def test_one_layer_is_pruned_and_all_others_are_whole(tested, monkeypatch, criterion):
     left = []
-    accuracy = Sensitivity.accuracy
+    on_held_out = Sensitivity.on_held_out
 
-    def see(self, network):
+    def see(self, run, network):
         left.append({name: int(one.count_nonzero()) for name, one in network.named_parameters() if one.dim() > 1})
-        return accuracy(self, network)
+        return on_held_out(self, run, network)
 
-    monkeypatch.setattr(Sensitivity, "accuracy", see)
+    monkeypatch.setattr(Sensitivity, "on_held_out", see)
     run, results = tested(f"--sensitivity_criterion {criterion} --sensitivity_sparsities 0.5")
     layers = list(dict.fromkeys(row["layer"] for row in results["sensitivity"]))
     whole = {f"{name}.weight": one.numel() for name, one in run.masks.weights.items()}
+    del left[0]  # of the network itself
     assert len(left) == 2 * len(layers)
     assert len(layers) == len(whole) - (criterion == "L1Norm")  # classes stay
     for layer, found in zip(layers, left[::2], strict=True):

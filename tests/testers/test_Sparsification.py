@@ -97,7 +97,7 @@ def test_the_smallest_go_of_each_layer_or_of_the_network(tested, monkeypatch, ra
         left.append([(int(weight.count_nonzero()), int(weight.any(1).sum())) for weight in weights])
         return evaluate(network, *others)
 
-    monkeypatch.setattr("secateur.testers.Sparsification.evaluate", evaluation)
+    monkeypatch.setattr("secateur.testers.DefaultTester.evaluate", evaluation)
     run, rows = tested(f"--k_vals 0,.5 --ranking {ranking}")
     first, second = (run.network.get_submodule(name).weight for name in ("features.1", "features.3"))
     assert run.network.classifier.weight.all()
@@ -110,6 +110,7 @@ def test_the_smallest_go_of_each_layer_or_of_the_network(tested, monkeypatch, ra
         threshold = torch.cat([first.flatten(), second.flatten()]).sort(descending=True).values[sum(sizes) // 2 - 1]
         weights, units = [int((weight >= threshold).sum()) for weight in (first, second)], [200, 0]
     full = [(sizes[0], 300), (sizes[1], 100)]
+    del left[0]  # of the network itself
     assert left[0] == left[2] == full
     assert [count for count, _ in left[1]] == weights
     assert [count for _, count in left[3]] == units

@@ -27,6 +27,16 @@ def zeroed(network, surgery, removals):
     return network
 
 
+def some_of_each(surgery, fraction, generator):
+    """Return removals of this fraction of each group, at random."""
+    removals = []
+    for root, group in surgery.groups.items():
+        order = torch.randperm(len(group.units), generator=generator).tolist()
+        if units := group.removable(order)[: round(fraction * len(order))]:
+            removals.append((root, sorted(group.units[units].flatten().tolist())))
+    return removals
+
+
 @torch.no_grad()
 def outputs(network, image, seed=1):
     inputs = torch.rand((2, *image.shape[1:]), generator=torch.Generator().manual_seed(seed))

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from secateur.channels.surgery import Surgery
 from secateur.models.blocks.cifar_residual import CifarResNet
-from tests.secateur.channels.networks import scattered, zeroed
+from tests.secateur.channels.networks import scattered, some_of_each, zeroed
 
 
 class Ghost(nn.Module):
@@ -235,11 +235,7 @@ def test_channels_go_wherever_they_can_and_nothing_else_changes(name):
     assert {layer: held.outputs for layer, held in surgery.fixed.items()} == {k: v for k, v in stays.items() if v}
     for fraction in (0.25, 0.5, 0.9):
         generator = torch.Generator().manual_seed(1)
-        removals = []
-        for root, group in surgery.groups.items():
-            order = torch.randperm(len(group.units), generator=generator).tolist()
-            if units := group.removable(order)[: round(fraction * len(order))]:
-                removals.append((root, sorted(group.units[units].flatten().tolist())))
+        removals = some_of_each(surgery, fraction, generator)
         assert removals
         smaller, zeros = copy.deepcopy(network), zeroed(network, surgery, removals)
         layers = {name for group in surgery.groups.values() for name, _, _ in group.outputs}

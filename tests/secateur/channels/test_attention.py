@@ -12,7 +12,7 @@ from secateur.channels.attention import OpenAttention, open_attention
 from secateur.channels.surgery import Surgery, replay
 from secateur.models.ViT_tiny import Attention, Encoder
 from secateur.utils.torchvision_import import torchvision
-from tests.secateur.channels.networks import outputs, scattered, zeroed
+from tests.secateur.channels.networks import outputs, scattered, some_of_each, zeroed
 
 
 def test_a_head_goes_with_its_queries_keys_values_and_what_reads_them():
@@ -192,11 +192,7 @@ def test_all_widths_of_a_transformer_go_and_what_is_left_computes_the_same(name)
     assert width in [len(group.units) for group in sums] or width is None
     for fraction in (0.25, 0.5, 0.9):
         generator = torch.Generator().manual_seed(1)
-        removals = []
-        for root, group in surgery.groups.items():
-            order = torch.randperm(len(group.units), generator=generator).tolist()
-            if units := group.removable(order)[: round(fraction * len(order))]:
-                removals.append((root, sorted(group.units[units].flatten().tolist())))
+        removals = some_of_each(surgery, fraction, generator)
         smaller, zeros = copy.deepcopy(network), zeroed(network, surgery, removals)
         replay(smaller, image, [removals])
         images = torch.rand((2, *image.shape[1:]), generator=generator, dtype=torch.double)
