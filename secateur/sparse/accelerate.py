@@ -22,7 +22,9 @@ from secateur.sparse.choice import (
     fastest,
     fastest_to_train,
 )
+from secateur.sparse.folding import DenseLayer
 from secateur.sparse.graph import Rewriter
+from secateur.sparse.layer import SparseLayer
 from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode
 
@@ -101,11 +103,17 @@ class Accelerated(nn.Module):
         self._ways: dict[tuple[Any, ...], nn.Module] = {}
         self._made_for: tuple[Any, ...] = (None, None, None)
         self._listed: list[str] = []
+        #: Whether the network has been called in training since it was evaluated.
+        self._trained = False
         self.training = network.training
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to what the network makes of them."""
         modules = modules_of(self.network)
+        if self.network.training:
+            self._trained = True
+        elif self._trained:
+            self._forget()
         if not self._applies(images, modules):
             return self.network(images)
         self._look_at_network(modules)
@@ -128,6 +136,13 @@ class Accelerated(nn.Module):
             module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
             for module in modules
         )
+
+    def _forget(self) -> None:
+        """Let the ways of evaluation take weights anew: fused optimizers change them without torch's counting it."""
+        for part in (part for way in self._ways.values() for part in way.modules()):
+            if isinstance(part, SparseLayer | DenseLayer):
+                part.forget()
+        self._trained = False
 
     def described(self) -> list[dict[str, Any]]:
         """Return what was chosen, for results.json."""

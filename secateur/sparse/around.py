@@ -37,6 +37,7 @@ class Around(nn.Module):
             layer = network.get_submodule(name)
             self.parts[layer] = SparseLayer(layer, trains=training, mask=partial(mask, name))
             self.parts[layer].dense_gradients = dense_gradients
+        self.layers = nn.ModuleList(self.parts.values())
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to what the network makes of them."""

@@ -18,8 +18,9 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from secateur.sparse.convolution import from_blocks, to_blocks
+from secateur.sparse.folding import DenseLayer
 from secateur.sparse.fusing import RELUS, SUMS, chain_from
-from secateur.sparse.layer import LAYERS, DenseLayer, SparseLayer
+from secateur.sparse.layer import LAYERS, SparseLayer
 from secateur.sparse.operations import BlockPooling, Norm
 from secateur.sparse.series import join
 
