@@ -126,7 +126,7 @@ def flags_of_results(trial: Trial, folders: dict[str, list[Path]]) -> list[str]:
             what, figure = ("params", "parameters_kept") if kind == "same_parameters" else ("flops", "flops_effective")
             return ["--target", f"{what}={int(results[figure])}"]
         densities = {name: float(density) for name, density in results["layer_densities"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"--control_of {key}: its results.json does not say what is left of the network") from error
     pruned = [f"{name}={min(1 - density, ALL):.12f}" for name, density in densities.items() if density <= WHOLE]
     whole = [name for name, density in densities.items() if density > WHOLE]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from secateur.reports.collect import RunRecord
 from secateur.reports.groups import DENSE, Group, Mean, mean
 
 #: What a scope of several networks and data sets is called.
@@ -14,13 +14,13 @@ ALL = "all networks and data"
 Block = tuple[str, str, str]
 
 
-def by_seed(group: Group, of: Callable[[RunRecord], float | None] = lambda run: run.accuracy) -> dict[str, float]:
-    """A number of each seed of a group; of runs that repeat one seed it is the mean."""
-    values: dict[str, list[float | None]] = {}
+def by_seed(group: Group) -> dict[str, float]:
+    """The accuracy of each seed of a group, a fraction; of runs that repeat one seed it is the mean."""
+    values: dict[str, list[float]] = {}
     for run in group.runs:
-        values.setdefault(str(run.settings.get("seed")), []).append(of(run))
-    means = {seed: mean(found) for seed, found in values.items()}
-    return {seed: found.value for seed, found in sorted(means.items()) if found}
+        if run.accuracy is not None and 0 <= run.accuracy <= 1:
+            values.setdefault(str(run.settings.get("seed")), []).append(run.accuracy)
+    return {seed: fmean(found) for seed, found in sorted(values.items())}
 
 
 def is_dense(group: Group) -> bool:

@@ -33,7 +33,8 @@ class Measure:
         """With how many decimals a column of these is written."""
         if self.decimals is not None:
             return self.decimals
-        smallest = min((abs(one.value) * self.factor for one in means if one and one.value), default=1.0)
+        sizes = [abs(one.value) * self.factor for one in means if one]
+        smallest = min((size for size in sizes if 0 < size < math.inf), default=1.0)
         return min(max(2 - math.floor(math.log10(smallest)), 0), MOST_DECIMALS)
 
 

@@ -92,6 +92,8 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
         lines.append(f"warning: {what} differs: {told}")
     lines += [f"warning: {problem}" for problem in problems]
     lines += [f"{run.status}: {run.folder}: {run.reason}" for run in runs if run.status in ("failed", "incomplete")]
+    if sentences:
+        lines.append(f"{len(sentences)} conclusions: {folder / 'conclusions.txt'}")
     return [printable(line) for line in (*lines, f"report: {folder / 'report.html'}")]
 
 

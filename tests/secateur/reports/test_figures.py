@@ -131,7 +131,16 @@ def test_cells_are_sorted_by_what_they_mean_and_not_by_their_text(groups):
 
 @pytest.mark.parametrize(
     ("values", "decimals"),
-    [([1234, 0.0], 0), ([123.4], 0), ([1234, 1.2], 2), ([0.1, None], 3), ([0.00187, -9], 5), ([1e-9], 6), ([], 2)],
+    [
+        ([1234, 0.0], 0),
+        ([123.4], 0),
+        ([1234, 1.2], 2),
+        ([0.1, None], 3),
+        ([0.00187, -9], 5),
+        ([1e-9], 6),
+        ([], 2),
+        ([1e308, 5e-324], 6),
+    ],
 )
 def test_a_column_has_as_many_decimals_as_give_its_smallest_number_three_digits(values, decimals):
     assert TESTING.decimals_of([mean([value]) for value in values]) == decimals
