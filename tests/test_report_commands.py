@@ -60,20 +60,21 @@ def test_a_report_is_one_page_with_its_pictures_and_tables(run, make_run_folder,
     assert all(source.startswith("data:image/png;base64,") for source in page.images)
     assert not [link for link in page.links if re.match(r"\w+:|//", link)]
     assert all((outcome.folder / unquote(link)).exists() for link in page.links)
-    assert "60 ± 14 (2)" in text
-    assert f'<td class="number" data-value="{(0.5 + 0.7) / 2!r}">60 ± 14 (2)</td>' in text
+    assert "60.00 ± 14.14 (2)" in text
+    assert f'<td class="number" data-value="{(0.5 + 0.7) / 2!r}">60.00 ± 14.14 (2)</td>' in text
     assert "<td>SNIP</td>" in text
     assert "No finished training" not in text
     captions = re.findall("<caption>([^<]*)", text)
     assert [caption.strip() for caption in captions] == [
+        "accuracy, and its difference to the dense network of the same seed",
         "accuracy [%]", "time of testing the whole set [s]", "latency of 1 image [ms]", "latency of 64 images [ms]",
         "effective FLOPs of an image [millions]", "mean ± standard deviation (number of runs)", "all runs",
         f"{hostile.name}/output/compared.csv".replace("<", "&lt;").replace(">", "&gt;"),
     ]  # fmt: skip
     layers = list(csv.DictReader((outcome.folder / "layers.csv").read_text().splitlines()))
     assert [(row["criterion"], row["layer"], row["weights kept [%]"]) for row in layers][-2:] == [
-        ("SNIP", "first", "10.000 ± 0 (2)"),
-        ("SNIP", "last", "10.000 ± 0 (2)"),
+        ("SNIP", "first", "10.000 ± 0.000 (2)"),
+        ("SNIP", "last", "10.000 ± 0.000 (2)"),
     ]
     assert "--report" in text
     names = {path.stem for path in outcome.folder.glob("*.png")}
@@ -82,7 +83,12 @@ def test_a_report_is_one_page_with_its_pictures_and_tables(run, make_run_folder,
     assert "accuracy_by_nodes" not in names  # nothing was pruned of them
     rows = list(csv.DictReader((outcome.folder / "accuracy.csv").read_text().splitlines()))
     assert [row["compression"] for row in rows] == ["10x", "50x"]
-    assert rows[0]["SNIP"] == "60 ± 14 (2)"
+    assert rows[0]["SNIP"] == "60.00 ± 14.14 (2)"
+    again = run(f"--report {tmp_path}/results --run_name mine").folder
+    assert again != outcome.folder
+    written = [path.name for path in outcome.folder.iterdir() if path.suffix in (".html", ".csv", ".txt")]
+    assert len(written) > 5
+    assert [name for name in written if (again / name).read_bytes() != (outcome.folder / name).read_bytes()] == []
 
 
 def test_a_report_survives_any_folder_and_names_each_in_one_line(run, make_run_folder, tmp_path):  # noqa: F811

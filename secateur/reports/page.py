@@ -15,6 +15,8 @@ from secateur.reports.groups import criteria_of
 from secateur.reports.tables import Cell, ReportTable
 from secateur.utils.text import printable
 
+#: Of the conclusions so many are read at once.
+MOST_SENTENCES = 30
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
@@ -26,6 +28,9 @@ def page(
     rule: str,
     differences: Sequence[tuple[str, dict[str, list[RunRecord]]]],
     problems: Sequence[str],
+    conclusions: Sequence[str],
+    method: str,
+    evidence: Sequence[ReportTable],
     tables: Sequence[ReportTable],
     pictures: Sequence[tuple[str, str, bytes]],
     left_out: str,
@@ -37,6 +42,7 @@ def page(
 ) -> str:
     """Fill the template. `pictures` are (name, caption, PNG); links are relative to the folder `place`.
 
+    `evidence` are the tables that the sentences of `conclusions` come from, by the `method` that a paragraph describes.
     `left_out` says of which groups there are no figures, "" where there are of all.
     """
     none = '<p class="faint">No finished training is among the runs.</p>'
@@ -47,6 +53,7 @@ def page(
         rule=_text(rule).replace("\n\n", "</p><p>"),
         differences=_differences(differences),
         problems=_list("problems", "Could not be read", problems),
+        conclusions=_conclusions(conclusions, method, evidence, place),
         tables="\n".join(_table(table, place) for table in tables) or none,
         figures="\n".join([_note(left_out), *(_figure(*picture, command) for picture in pictures)])
         if pictures
@@ -87,6 +94,18 @@ def _list(kind: str, heading: str, lines: Sequence[str]) -> str:
         return ""
     items = "".join(f"<li>{_text(line)}</li>" for line in lines)
     return f'<div class="{kind}"><p>{heading}:</p><ul>{items}</ul></div>'
+
+
+def _conclusions(sentences: Sequence[str], method: str, tables: Sequence[ReportTable], place: Path) -> str:
+    """What can be concluded: sentences, folded where they are many, and the tables that they come from."""
+    if not tables:
+        return _note("None: no two finished trainings can be compared.")
+    items = [f"<li>{_text(sentence)}</li>" for sentence in sentences]
+    first, rest = "".join(items[:MOST_SENTENCES]), "".join(items[MOST_SENTENCES:])
+    more = f"<details><summary>{len(items) - MOST_SENTENCES} more</summary><ul>{rest}</ul></details>" if rest else ""
+    how = f"<details><summary>How this is concluded</summary><p>{_text(method)}</p></details>"
+    listed = f"<ul>{first}</ul>" if first else _note("None: there is no pair of runs of one seed.")
+    return "\n".join([listed, more, how, *(_table(table, place) for table in tables)])
 
 
 def _repeat(command: str) -> str:

@@ -6,10 +6,10 @@ from safetensors.torch import save_file
 
 from secateur.reports.collect import MOST_ROWS, collect
 from secateur.reports.figures import draw
-from secateur.reports.groups import group
+from secateur.reports.groups import group, mean
 from secateur.reports.layer_figures import layer_densities, weight_histograms
 from secateur.reports.measure_figures import measure_lines, pareto
-from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, SPEED_UP
+from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, SPEED_UP, TESTING
 from secateur.reports.panels import ACCURACY_TICKS, by_error, line_names, logarithmic, panel_grid, spaced, targets_of
 from secateur.reports.tables import all_groups, all_runs, compared, layers, of_testers
 from secateur.reports.training_figures import training_curves
@@ -120,13 +120,31 @@ def test_cells_are_sorted_by_what_they_mean_and_not_by_their_text(groups):
     assert table.columns == ["network", "compression", "EmptyCrit", "CNIP", "SNIP"]
     assert [[cell.text for cell in row[1:]] for row in table.rows] == [
         ["1x", "90.00 (1)", "", ""],
-        ["10x", "", "55.00 (1)", "60 ± 14 (2)"],
+        ["10x", "", "55.00 (1)", "60.00 ± 14.14 (2)"],
         ["20x", "", "", "40.00 (1)"],
     ]
     assert [row[1].value for row in table.rows] == [1, 10, 20]
     assert [row[4].value for row in table.rows] == [None, pytest.approx(0.6), 0.4]
     assert compared(groups, SPEED_UP[1]) is not None
     assert compared(groups[:1], SPEED_UP[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "decimals"),
+    [
+        ([1234, 0.0], 0),
+        ([123.4], 0),
+        ([1234, 1.2], 2),
+        ([0.1, None], 3),
+        ([0.00187, -9], 5),
+        ([1e-9], 6),
+        ([], 2),
+        ([1e308, 5e-324], 6),
+    ],
+)
+def test_a_column_has_as_many_decimals_as_give_its_smallest_number_three_digits(values, decimals):
+    assert TESTING.decimals_of([mean([value]) for value in values]) == decimals
+    assert ACCURACY.decimals_of([mean([value]) for value in values]) == 2
 
 
 def test_all_groups_and_layers_are_listed_with_what_was_measured(groups):
