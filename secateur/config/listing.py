@@ -6,7 +6,7 @@ from rich.text import Text
 from secateur.config.kinds import KINDS
 from secateur.config.registry import ZOOS, Registry
 from secateur.utils.errors import UserError, nearest
-from secateur.utils.terminal import Terminal
+from secateur.utils.terminal import Terminal, width_of_terminal
 
 
 def print_components(registry: Registry, kind: str) -> None:
@@ -14,7 +14,7 @@ def print_components(registry: Registry, kind: str) -> None:
     kind = kind.replace("-", "_")
     if kind != "all" and kind not in KINDS:
         raise UserError(f"--list {kind}: there is no such kind{nearest(kind, KINDS)}")
-    console = Terminal(width=160)
+    console = Terminal(width=width_of_terminal(otherwise=80))
     for shown in KINDS if kind == "all" else [kind]:
         table = Table(title=shown, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False)
         table.add_column("name", style="cyan", no_wrap=True)
