@@ -95,7 +95,7 @@ class Console:
         epoch = run.resumed["epoch"]
         self.samples = epoch * len(run.data.train.images)
         if self.live is not None:
-            self.live.train(epoch * len(run.data.train))
+            self.live.train(epoch * len(run.data.train), epoch)
         run.log.info(f"goes on after {_counted(epoch, 'epoch')} of {run.plan.epochs}")
 
     @hookimpl
@@ -117,7 +117,7 @@ class Console:
             f"sparsity {shown_share(self.sparsity, '%')}",
             f"{speed:,.0f} samples/s",
         ]
-        self.live.train(epoch * batches + batch + 1, f"epoch {epoch + 1}", figures)
+        self.live.train(epoch * batches + batch + 1, epoch + 1, figures)
         if prunes:
             self.live.prune(self.steps)
 
@@ -150,7 +150,7 @@ class Console:
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
         """One line an epoch, which a narrow terminal has without what fits least."""
         if self.live is not None:
-            self.live.train(figures["epoch"] * len(run.data.train))
+            self.live.train(figures["epoch"] * len(run.data.train), figures["epoch"])
         names = [
             name
             for name in dict.fromkeys(("train", "validation", run.data.held_out_name))
@@ -183,6 +183,8 @@ class Console:
         """The closing table."""
         self._close()
         table = RichTable(title=f"{results['model']} on {results['data_set']}", title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
         for key, label, form in CLOSING:
             if results.get(key) is not None:
                 table.add_row(label, form.format(results[key]))

@@ -63,15 +63,11 @@ class LiveBars:
         self.pruning = self.progress.add_task("pruning", total=total, figures="", visible=False)
         self.progress.start()
 
-    def train(self, batches: int, description: str | None = None, figures: Sequence[str] = ()) -> None:
-        """Show how many batches are done, of training alone, and as many of the figures as there is room for."""
-        if description is None:
-            self.progress.update(self.training, completed=batches)
-            return
-        room = self.terminal.width - TAKEN - len(description)
-        self.progress.update(
-            self.training, completed=batches, description=description, figures=those_that_fit(figures, room)
-        )
+    def train(self, batches: int, epoch: int, figures: Sequence[str] = ()) -> None:
+        """Show how many batches are done and, where there are new ones, as many of the figures as there is room for."""
+        description = f"epoch {epoch}" if epoch else "training"
+        new = {"figures": those_that_fit(figures, self.terminal.width - TAKEN - len(description))} if figures else {}
+        self.progress.update(self.training, completed=batches, description=description, **new)
         self.progress.update(self.pruning, visible=False)
 
     def prune(self, steps: int) -> None:

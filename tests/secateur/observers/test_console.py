@@ -238,7 +238,7 @@ def test_an_epoch_has_one_line_on_any_terminal(run, width, line):
 def test_the_bar_keeps_its_time_left_on_any_terminal(width, figures):
     bars = LiveBars(terminal := on_terminal(width), 1000, 1)
     parts = ["loss 1.5000", "accuracy 25.0% (test 50.0%)", "sparsity 50.00%", "2,600 samples/s"]
-    bars.train(10, "epoch 12", parts)
+    bars.train(10, 12, parts)
     assert bars.progress.tasks[0].fields["figures"] == figures
     bars.prune(0)
     assert bars.progress.tasks[1].total is None  # of one step nobody knows when it ends
