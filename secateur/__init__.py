@@ -20,7 +20,7 @@ if CHECKOUT is not None:
 from secateur.config.option import Section, option
 from secateur.utils.errors import UserError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Where each name lives.
 HOMES = {
