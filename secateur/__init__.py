@@ -60,8 +60,10 @@ HOMES = {
     "measure": "secateur.api.measuring",
     "names": "secateur.api.laboratory",
     "prune": "secateur.api.pruning",
+    "remove_blocks": "secateur.channels.blocks",
     "repair": "secateur.api.pruning",
     "report": "secateur.api.laboratory",
+    "residual_blocks": "secateur.channels.blocks",
     "run": "secateur.api.laboratory",
     "save": "secateur.api.checkpoints",
 }
