@@ -40,7 +40,7 @@ from benchmarks.zoo_page import page
 from secateur.channels.coupling import Coupling
 from secateur.channels.folding import make_plain
 from secateur.channels.groups import outputs_of
-from secateur.channels.surgery import Surgery, zero_channels
+from secateur.channels.surgery import Held, Surgery, zero_channels
 from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
 from secateur.pruning.plan import remember
 from secateur.utils.errors import one_line
@@ -67,7 +67,7 @@ def main() -> None:
         return
     rows = read(arguments.results)
     if arguments.page:
-        arguments.page.write_text(page(rows), encoding="utf-8")
+        arguments.page.write_text(page(rows, names()), encoding="utf-8")
         return
     start = time.monotonic()
     waiting = [name for name in arguments.names or names() if name not in rows]
@@ -101,7 +101,7 @@ def measure(name: str) -> dict:
     torch.set_num_threads(1)
     network, image = build(name)
     size = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-    row = {"network": name, "side": image.shape[-1], "millions": round(size, 1)}
+    row = {"network": name, "date": time.strftime("%Y-%m-%d"), "side": image.shape[-1], "millions": round(size, 1)}
     if size > MOST:
         return row | {"failed": f"{size:.0f} million parameters, too large to be measured here"}
     row |= with_torch_pruning(name)
@@ -134,7 +134,8 @@ def measure(name: str) -> dict:
     lost = {layer for layer, module in layers.items() if len(outputs_first(module)) < before[layer]}
     last = execution_order(network, image)[-1]
     blocks = blocks_of([layer for layer in layers if layer != last])
-    row |= {"blocks": len(blocks), "lossless": [block for block, own in blocks.items() if not lost & own]}
+    whole = {block: sorted(own) for block, own in blocks.items() if not lost & own}
+    row |= {"blocks": len(blocks), "lossless": {block: reason(own, fixed) for block, own in whole.items()}}
     remember(network, [left], {}, image)
     for key, check in (("step", trains), ("loaded", loads), ("exported", exports)):
         try:
@@ -153,6 +154,11 @@ def blocks_of(layers: list[str]) -> dict[str, set[str]]:
         own = next((above for above in modules_above(layer) if holding[above] > 1), "")
         blocks.setdefault(own, set()).add(layer)
     return blocks
+
+
+def reason(layers: list[str], fixed: dict[str, Held]) -> str:
+    """Why layers lose nothing, of the first that says so."""
+    return next((f"{layer}: {fixed[layer].reason}" for layer in layers if layer in fixed), f"{layers[0]}: no reason")
 
 
 def modules_above(layer: str) -> list[str]:
