@@ -47,7 +47,7 @@ def makers_of_queries(network: nn.Module, example: Tensor) -> list[Makers]:
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     image = example.detach().clone().requires_grad_(example.is_floating_point())
     with evaluation_mode(network), trainable(network.parameters()), torch.enable_grad(), _Queries() as attention:
-        network(image)
+        network(image.clone())  # which it may change in place
         return [_makers(queries, image, names) for queries in attention.found]
 
 
