@@ -46,8 +46,8 @@ from secateur.pruning.plan import remember
 from secateur.utils.errors import one_line
 
 FRACTIONS = (0.25, 0.5, 0.9)
-#: More parameters than this are not measured, in millions: they take some 20 bytes each.
-MOST = 200
+#: More parameters than this are not measured, in millions: they take some 30 bytes each.
+MOST = 150
 #: Both programs are warm once they have seen this network.
 WARM = "torchvision:mobilenet_v3_small"
 
