@@ -187,7 +187,7 @@ def error(network: nn.Module, surgery: Surgery, image: Tensor, removals: list[tu
     expected = exact(images)
     del exact
     exact = copy.deepcopy(network).double()
-    Surgery(exact, image.double(), surgery.groups).remove(removals)
+    surgery.remove(removals, exact)
     return float((exact(images) - expected).abs().max() / expected.abs().max())
 
 
