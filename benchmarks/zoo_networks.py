@@ -62,9 +62,17 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
 
 @torch.no_grad()
 def scatter(network: nn.Module) -> None:
-    """Give norms, and all that is one number at first, numbers as after some training."""
+    """Give a network numbers as after some training, so that none hides what is behind it.
+
+    Norms, and all that is one number at first, are drawn anew; weights that are small become as large as keeps what
+    they read, on average: attention of small numbers is a mean, and an output of small weights is its bias.
+    """
     generator = torch.Generator().manual_seed(1)
     for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+        if not tensor.is_floating_point() or not tensor.numel():
+            continue
+        if bool((tensor == tensor.flatten()[0]).all()):
             low = -0.5 if name.endswith(("bias", "running_mean")) else 0.5
             tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
+        elif tensor.dim() > 1 and (deviation := float(tensor.std())):
+            tensor.mul_(max(1.0, tensor[0].numel() ** -0.5 / deviation))
