@@ -13,13 +13,14 @@ of one thread, once both programs are warm. timm and torch-pruning are used wher
 import argparse
 import copy
 import json
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import secateur
-from benchmarks.zoo_networks import CLASSES, build, names, scatter
+from benchmarks.zoo_networks import CLASSES, build, names, parameters_of, scatter
 from benchmarks.zoo_page import page
 from secateur.channels.coupling import Coupling
 from secateur.channels.folding import make_plain
@@ -60,16 +61,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no further network after this time")
     parser.add_argument("--timeout", type=float, default=170, help="for one network, in seconds (default: %(default)s)")
     parser.add_argument("--page", type=Path, help="write the page of what has been measured here")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        sys.stdout.write(json.dumps(measure(arguments.one)) + "\n")
-        return
     rows = read(arguments.results)
     if arguments.page:
         arguments.page.write_text(page(rows, names()), encoding="utf-8")
         return
     start = time.monotonic()
+    warm_up()
     waiting = [name for name in arguments.names or names() if name not in rows]
     while waiting and time.monotonic() - start < arguments.seconds:
         row = measured_apart(waiting.pop(0), arguments.timeout)
@@ -85,27 +83,50 @@ def read(path: Path) -> dict[str, dict]:
 
 
 def measured_apart(name: str, timeout: float) -> dict:
-    """Measure a network in a process of its own; where that fails, why."""
-    command = [sys.executable, __file__, "--results", os.devnull, "--one", name]
+    """Measure a network in a process of its own, which has all imports; where that fails, why."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=report, args=(name, sender))
+    process.start()
+    sender.close()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-        return json.loads(done.stdout.splitlines()[-1])
-    except subprocess.TimeoutExpired:
-        return {"network": name, "failed": f"took more than {timeout:.0f} s"}
-    except (IndexError, ValueError):
-        return {"network": name, "failed": (done.stderr.strip().splitlines() or ["killed"])[-1][:200]}
+        return receiver.recv() if receiver.poll(timeout) else failed(name, f"took more than {timeout:.0f} s")
+    except EOFError:
+        return failed(name, "its process was killed")
+    finally:
+        process.kill()
+        process.join()
+
+
+def report(name: str, sender: Connection) -> None:
+    """Send what there is to say of a network, or why there is nothing."""
+    try:
+        sender.send(measure(name))
+    except Exception as why:  # in any way: that is what is to be found out
+        sender.send(failed(name, f"{type(why).__name__}: {one_line(why)[:200]}"))
+
+
+def failed(name: str, why: str) -> dict:
+    """The row of a network that could not be measured."""
+    return {"network": name, "failed": why}
+
+
+def warm_up() -> None:
+    """Trace a small network with both programs: the first is slower than others."""
+    torch.set_num_threads(1)
+    Coupling(*build(WARM)).groups()
+    if pruning := torch_pruning():
+        step(pruning, *build(WARM))
 
 
 def measure(name: str) -> dict:
     """Return what there is to say of a network."""
-    torch.set_num_threads(1)
+    millions = parameters_of(name) / 1e6
+    if millions > MOST:
+        return failed(name, f"{millions:.0f} million parameters, too large to be measured in 4 GB")
     network, image = build(name)
-    size = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-    row = {"network": name, "date": time.strftime("%Y-%m-%d"), "side": image.shape[-1], "millions": round(size, 1)}
-    if size > MOST:
-        return row | {"failed": f"{size:.0f} million parameters, too large to be measured here"}
+    row = {"network": name, "date": time.strftime("%Y-%m-%d"), "side": image.shape[-1], "millions": round(millions, 1)}
     row |= with_torch_pruning(name)
-    Coupling(*build(WARM)).groups()
     scatter(network)
     make_plain(network)
     start = time.process_time()
@@ -140,7 +161,7 @@ def measure(name: str) -> dict:
     for key, check in (("step", trains), ("loaded", loads), ("exported", exports)):
         try:
             row[key] = check(network, image, name)
-        except Exception as why:  # in any way: that is what is to be found out
+        except Exception as why:  # see above
             row[key] = f"{type(why).__name__}: {one_line(why)[:120]}"
     row["gigabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)
     return row
@@ -221,17 +242,14 @@ def exports(network: nn.Module, image: Tensor, _name: str) -> str:
 
 def with_torch_pruning(name: str) -> dict:
     """Return which outputs Torch-Pruning can remove half of, and the seconds it takes, where it is installed."""
-    try:
-        import torch_pruning
-    except ImportError:
+    if not (pruning := torch_pruning()):
         return {}
-    step(torch_pruning, *build(WARM))
     network, image = build(name)
     scatter(network)
     before = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
     start = time.process_time()
     try:
-        step(torch_pruning, network, image)
+        step(pruning, network, image)
         seconds = round(time.process_time() - start, 2)
         with torch.no_grad():
             network(image)
@@ -242,13 +260,20 @@ def with_torch_pruning(name: str) -> dict:
     return {"their_free": free, "their_seconds": seconds}
 
 
-def step(torch_pruning: ModuleType, network: nn.Module, image: Tensor) -> None:
+def torch_pruning() -> ModuleType | None:
+    """Torch-Pruning, where it is installed."""
+    try:
+        import torch_pruning
+    except ImportError:
+        return None
+    return torch_pruning
+
+
+def step(pruning: ModuleType, network: nn.Module, image: Tensor) -> None:
     """Trace a network with Torch-Pruning, and remove half of its channels by their size."""
     last = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    importance = torch_pruning.importance.GroupMagnitudeImportance(p=1)
-    pruner = torch_pruning.pruner.BasePruner(
-        network, image, importance=importance, pruning_ratio=0.5, ignored_layers=[last]
-    )
+    importance = pruning.importance.GroupMagnitudeImportance(p=1)
+    pruner = pruning.pruner.BasePruner(network, image, importance=importance, pruning_ratio=0.5, ignored_layers=[last])
     pruner.step()
 
 

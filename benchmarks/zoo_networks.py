@@ -60,6 +60,16 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
     return network.eval(), torch.rand(1, 3, side, side)
 
 
+def parameters_of(name: str) -> int:
+    """How many parameters a network has, without memory for them where that can be."""
+    try:
+        with torch.device("meta"):
+            network, _ = build(name)
+    except RuntimeError:  # it looks at numbers as it is made
+        network, _ = build(name)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 @torch.no_grad()
 def scatter(network: nn.Module) -> None:
     """Give a network numbers as after some training, so that none hides what is behind it.
