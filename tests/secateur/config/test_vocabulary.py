@@ -180,7 +180,8 @@ def test_a_flag_with_two_meanings_is_refused_by_whom_it_is_of(kind, plugin, mess
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_list_says_what_each_component_is_and_where_it_stands(kind, capsys):
+def test_the_list_says_what_each_component_is_and_where_it_stands(kind, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     print_components(REGISTRY, kind)
     lines = capsys.readouterr().out.splitlines()
     for component in REGISTRY.components(kind):
