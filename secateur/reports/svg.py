@@ -84,4 +84,27 @@ def _simplify(parent: ElementTree.Element, name: str, used: set[str]) -> None:
             value = value.replace("#000000", "currentColor").replace("#b0b0b0", "#808080")  # black, and the grid
             parent.set(key, re.sub(r"([:;]) ", r"\1", value))
         elif key in ("d", "x", "y", "width", "height", "transform", "points"):
-            parent.set(key, re.sub(r"(\.\d\d)\d+", r"\1", " ".join(value.split())))
+            value = re.sub(r"(\.\d\d)\d+", r"\1", value)
+            parent.set(key, _shorter_path(value) if key == "d" else " ".join(value.split()))
+
+
+def _shorter_path(path: str) -> str:
+    """The same lines, those along an axis by their one coordinate, which halves histograms; curves stay as they are."""
+    words = path.split()
+    if not {word for word in words if word.isalpha()} <= {"M", "L", "z"}:
+        return " ".join(words)
+    found, here, at = [], ("", ""), 0
+    while at < len(words):
+        if words[at] == "z":
+            found.append("z")
+            at += 1
+            continue
+        command, x, y = words[at : at + 3]
+        if command == "L" and x == here[0]:
+            found.append(f"V{y}")
+        elif command == "L" and y == here[1]:
+            found.append(f"H{x}")
+        else:
+            found.append(f"{command}{x} {y}")
+        here, at = (x, y), at + 3
+    return "".join(found)
