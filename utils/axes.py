@@ -57,6 +57,7 @@ def log_ticks(axis: Any, suffix: str = "") -> None:
 
 def uncover(axes: Axes) -> None:
     """Widen every line by what lies on it, so that of identical lines each is seen; after all of them are drawn."""
+    axes.autoscale_view()  # to the limits as they will be
     lines = [
         (line, dict(zip(line.get_xdata(), axes.transData.transform(line.get_xydata())[:, 1], strict=True)))
         for line in axes.lines
@@ -90,8 +91,9 @@ def label_outside(panels: Sequence[Axes], columns: int, x: str, y: str) -> None:
 def name_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
     """Write a name beside each point, on that side of it which is furthest from other points and the names before it.
 
-    After the limits of the axes are set.
+    After all else is drawn.
     """
+    axes.autoscale_view()
     scale = 72 / axes.figure.dpi
     places = axes.transData.transform(points) * scale
     taken = [tuple(place) for place in places]

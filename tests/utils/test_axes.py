@@ -48,7 +48,7 @@ def test_a_low_panel_has_fewer_ticks_and_a_linear_axis_as_many_decimals_everywhe
 
 def test_of_lines_on_one_another_each_is_seen():
     axes = new_figure(4, 3).subplots()
-    ups = {"under": [1, 2, 3], "over": [1, 2, 3.001], "elsewhere": [3, 2, 1], "meets": [1.0, 5]}
+    ups = {"under": [1, 2, 3], "over": [1, 2, 3.001], "elsewhere": [300, 2, 1], "meets": [1.0, 5]}
     lines = {name: axes.plot(range(len(up)), up, "o-", label=name)[0] for name, up in ups.items()}
     before = lines["over"].get_linewidth()
     uncover(axes)
