@@ -12,8 +12,8 @@ from matplotlib.ticker import Formatter, LogLocator, NullLocator
 
 #: Lines nearer than this, in points of 1/72 inch, are on top of one another.
 NEAR = 1.0
-#: A line is made wider by so much for each line that lies on it, and its markers; of more lines than `MOST` by no more.
-WIDER, LARGER, MOST = 2.5, 4.0, 4
+#: A line is made wider by so many points, and its markers larger, for each line on it, and at most by so many in all.
+WIDER, LARGER, MOST_WIDER, MOST_LARGER = 2.5, 4, 7.5, 10
 #: Of a legend: characters an inch, those that a line's sample takes, and inches a row.
 CHARACTERS, SAMPLE, ROW = 11, 7, 0.21
 
@@ -57,23 +57,27 @@ def log_ticks(axis: Any, suffix: str = "") -> None:
 
 def uncover(axes: Axes) -> None:
     """Widen every line by what lies on it, so that of identical lines each is seen; after all of them are drawn."""
+    axes.autoscale_view()  # to the limits as they will be
     lines = [
         (line, dict(zip(line.get_xdata(), axes.transData.transform(line.get_xydata())[:, 1], strict=True)))
         for line in axes.lines
         if line.get_transform() == axes.transData and line.get_linestyle() != "None" and len(line.get_xydata())
     ]
     near = NEAR * axes.figure.dpi / 72
-    for number, (line, ups) in enumerate(lines):
-        covered = min(sum(_lies_on(upper, ups, near) for _, upper in lines[number + 1 :]), MOST)
-        if covered:
-            line.set_linewidth(line.get_linewidth() + WIDER * covered)
-            line.set_markersize(line.get_markersize() + LARGER * covered)
+    covered = [
+        sum(_lies_on(upper, ups, near) for _, upper in lines[number + 1 :]) for number, (_, ups) in enumerate(lines)
+    ]
+    most = max(covered, default=0)
+    for (line, _), count in zip(lines, covered, strict=True):
+        if count:
+            line.set_linewidth(line.get_linewidth() + count * min(WIDER, MOST_WIDER / most))
+            line.set_markersize(line.get_markersize() + count * min(LARGER, MOST_LARGER / most))
 
 
 def _lies_on(upper: dict[float, float], lower: dict[float, float], near: float) -> bool:
-    """Whether half the points of a line, {x: y}, or more lie on those of another."""
+    """Whether two points of a line, {x: y}, or its only one, and half of them lie on those of another."""
     same = [x for x in lower if x in upper and abs(lower[x] - upper[x]) < near]
-    return 2 * len(same) >= max(len(lower), 2) or (len(lower) == 1 == len(same))
+    return 2 * len(same) >= len(lower) and len(same) >= min(len(lower), 2)
 
 
 def label_outside(panels: Sequence[Axes], columns: int, x: str, y: str) -> None:
@@ -87,8 +91,9 @@ def label_outside(panels: Sequence[Axes], columns: int, x: str, y: str) -> None:
 def name_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
     """Write a name beside each point, on that side of it which is furthest from other points and the names before it.
 
-    After the limits of the axes are set.
+    After all else is drawn.
     """
+    axes.autoscale_view()
     scale = 72 / axes.figure.dpi
     places = axes.transData.transform(points) * scale
     taken = [tuple(place) for place in places]

@@ -74,6 +74,8 @@ def curves(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Pa
         axes.legend()
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(epochs) == 1:
+            axes.set_xticks(epochs)
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from secateur.utils.text import printable_lines
@@ -60,6 +61,21 @@ def those_that_fit(parts: Sequence[str], width: int, between: str = " · ") -> s
     return shown
 
 
+class TimeColumn(ProgressColumn):
+    """The time that is left; until it is known, and where it never is, the time that has gone by."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """As 2:05 left, or 0:03 so far."""
+        left = task.time_remaining
+        seconds, what = (task.elapsed or 0, "so far") if left is None else (left, "left")
+        minutes, seconds = divmod(int(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        time = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        return Text(f"{time} {what}", style="progress.remaining")
+
+
 @contextlib.contextmanager
 def progress_bar(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
     """Show how far a piece of work has come, where the output is a terminal.
@@ -67,16 +83,23 @@ def progress_bar(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
     Yields `advance(done, what)`: so many more of the `total` are done, and `what` is being worked on.
     """
     terminal = Terminal(width=120)
+    # Bar, time and gaps take 28 columns.
+    room = max(terminal.width - len(unit) - 2 * len(str(total)) - 28, 1)
+    alone = Column(no_wrap=True)
     with Progress(
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=alone.copy()),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        MofNCompleteColumn(table_column=alone.copy()),
+        TextColumn(unit, table_column=alone.copy()),
+        TimeColumn(table_column=alone.copy()),
         console=terminal,
         transient=True,
         disable=not terminal.is_terminal,
     ) as progress:
         task = progress.add_task("", total=total)
-        yield lambda done, what: progress.update(task, advance=done, description=what)
+
+        def advance(done: int, what: str) -> None:
+            short = what if len(what) <= room else f"{what[: room - 1]}…"
+            progress.update(task, advance=done, description=short)
+
+        yield advance

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 
 from secateur.grid.index import DONE, FAILED, INTERRUPTED, TO_RUN, Index
 from secateur.grid.trials import Grid, argv_of
-from secateur.utils.terminal import Terminal
+from secateur.utils.terminal import Terminal, first_that_fits
 
 #: Of a longer table the first and the last rows are shown.
 FIRST_ROWS, LAST_ROWS = 20, 5
@@ -106,9 +106,13 @@ class GridProgress:
             ]
             parts += [f"{row['seconds']:.1f} s"] if row["seconds"] is not None else []
             result = ", ".join(parts)
-        self.say(
-            f"{self.ended:>{len(str(self.runs))}} of {self.runs} · {what} · {result}{' · ' + left if left else ''}"
-        )
+        number = f"{self.ended:>{len(str(self.runs))}} of {self.runs}"
+        short = f"{number} · {what} · {result}"
+        line = f"{short} · {left}" if left else short
+        if self.terminal.is_terminal:  # where the bar says how long is left
+            values = ", ".join(str(row[flag]) for flag in self.grid.varying if row.get(flag) is not None)
+            line = first_that_fits([line, short, f"{number} · {values} · {result}"], self.terminal.width)
+        self.say(line)
         self.bar.update(self.task, completed=self.ended, left=left)
 
     def _shown(self, row: dict[str, Any]) -> list[str]:

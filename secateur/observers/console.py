@@ -76,7 +76,7 @@ class Console:
             run.log.info(
                 f"{type(run.criterion).__name__}, {pruning}; {_counted(epochs, 'epoch')}, seed {run.options.seed}"
             )
-            if self.terminal.is_terminal and epochs:
+            if self.terminal.is_terminal and (epochs or steps):
                 self.live = LiveBars(self.terminal, epochs * len(run.data.train), steps)
                 if run.plan.pruning_steps.get(0):
                     self.live.prune(0)

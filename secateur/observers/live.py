@@ -7,11 +7,10 @@ from logging import LogRecord
 
 from rich.console import ConsoleRenderable
 from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
-from rich.text import Text
 
-from secateur.utils.terminal import Terminal, first_that_fits, those_that_fit
+from secateur.utils.terminal import Terminal, TimeColumn, first_that_fits, those_that_fit
 
 #: Columns of a live line beside its description and its figures: bar, per cent and time, with the gaps between them.
 TAKEN = 10 + 4 + 12 + 4
@@ -29,21 +28,6 @@ class TerminalLog(RichHandler):
         return super().render_message(record, first_that_fits(forms, self.console.width))
 
 
-class TimeColumn(ProgressColumn):
-    """The time that is left; until it is known, and where it never is, the time that has gone by."""
-
-    max_refresh = 0.5
-
-    def render(self, task: Task) -> Text:
-        """As 2:05 left, or 0:03 so far."""
-        left = task.time_remaining
-        seconds, what = (task.elapsed or 0, "so far") if left is None else (left, "left")
-        minutes, seconds = divmod(int(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        time = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-        return Text(f"{time} {what}", style="progress.remaining")
-
-
 class LiveBars:
     """The bars at the bottom of the terminal: batches of training, and below pruning steps while they are made."""
 
@@ -58,7 +42,7 @@ class LiveBars:
             TimeColumn(table_column=Column(**alone)),
             console=terminal,
         )
-        self.training = self.progress.add_task("training", total=batches, figures="")
+        self.training = self.progress.add_task("training", total=batches, figures="", visible=batches > 0)
         total = steps if steps > 1 else None
         self.pruning = self.progress.add_task("pruning", total=total, figures="", visible=False)
         self.progress.start()

@@ -1,6 +1,6 @@
 """Figures as SVG that follow the page: transparent, text as text, what is black in the colour of the text around it.
 
-The same figure is the same bytes, always: names are hashes of what they name, and there is no date.
+The same figure is the same bytes, always: names are counted, and there is no date.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def svg(figure: Figure, name: str) -> str:
         "style": "stroke-linejoin:round;font-family:system-ui,'DejaVu Sans',sans-serif;"
         f"min-width:{width * PIXELS * SMALLEST:.0f}px",
     }  # fmt: skip
-    used = {place for one in root.iter() for place in _named(one)}
-    _simplify(root, name, used)
+    used = dict.fromkeys(place for one in root.iter() for place in _named(one))
+    _simplify(root, {place: f"{name}-{number}" for number, place in enumerate(used)})
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
     return ElementTree.tostring(root, encoding="unicode")
@@ -56,15 +56,18 @@ def _named(one: ElementTree.Element) -> list[str]:
     return re.findall(r"#(\w+)", one.get(HREF, "") + one.get("clip-path", ""))
 
 
-def _simplify(parent: ElementTree.Element, name: str, used: set[str]) -> None:
-    """Leave groups that do nothing out, with ids that nothing refers to, fonts and digits that nobody sees."""
+def _simplify(parent: ElementTree.Element, ids: dict[str, str]) -> None:
+    """Leave groups that do nothing out, with ids that nothing refers to, fonts and digits that nobody sees.
+
+    Others are called by their new `ids`.
+    """
     children = []
     for child in parent:
         if child.tag == f"{{{SVG}}}style" or child.get("style") == "fill: none":  # and no line around it
             continue
-        if child.get("id") not in used:
+        if child.get("id") not in ids:
             child.attrib.pop("id", None)
-        _simplify(child, name, used)
+        _simplify(child, ids)
         if child.tag == f"{{{SVG}}}g" and not child.attrib:
             children += child
         elif len(child) or child.attrib or child.text:
@@ -75,13 +78,41 @@ def _simplify(parent: ElementTree.Element, name: str, used: set[str]) -> None:
         parent.text = None
     for key, value in parent.attrib.items():
         if key == "id":
-            parent.set(key, f"{name}-{value}")
+            parent.set(key, ids[value])
         elif key in (HREF, "clip-path"):
-            parent.set(key, value.replace("#", f"#{name}-"))
+            parent.set(key, re.sub(r"#(\w+)", lambda found: f"#{ids[found[1]]}", value))
         elif key == "style":
             value = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", value)
             value = re.sub(r";? ?font-family: [^;]*", "", value) if parent.tag != f"{{{SVG}}}svg" else value
             value = value.replace("#000000", "currentColor").replace("#b0b0b0", "#808080")  # black, and the grid
             parent.set(key, re.sub(r"([:;]) ", r"\1", value))
         elif key in ("d", "x", "y", "width", "height", "transform", "points"):
-            parent.set(key, re.sub(r"(\.\d\d)\d+", r"\1", " ".join(value.split())))
+            value = re.sub(r"(\.\d\d)\d+", r"\1", value)
+            parent.set(key, _shorter_path(value) if key == "d" else " ".join(value.split()))
+    styles = {child.get("style") for child in parent}
+    if len(parent) > 1 and len(styles) == 1 and {child.tag for child in parent} == {f"{{{SVG}}}use"}:
+        parent.set("style", styles.pop())  # which the markers of a line then need not repeat
+        for child in parent:
+            del child.attrib["style"]
+
+
+def _shorter_path(path: str) -> str:
+    """The same lines, those along an axis by their one coordinate, which halves histograms; curves stay as they are."""
+    words = path.split()
+    if not {word for word in words if word.isalpha()} <= {"M", "L", "z"}:
+        return " ".join(words)
+    found, here, at = [], ("", ""), 0
+    while at < len(words):
+        if words[at] == "z":
+            found.append("z")
+            at += 1
+            continue
+        command, x, y = words[at : at + 3]
+        if command == "L" and x == here[0]:
+            found.append(f"V{y}")
+        elif command == "L" and y == here[1]:
+            found.append(f"H{x}")
+        else:
+            found.append(f"{command}{x} {y}")
+        here, at = (x, y), at + 3
+    return "".join(found)

@@ -48,13 +48,20 @@ def test_a_low_panel_has_fewer_ticks_and_a_linear_axis_as_many_decimals_everywhe
 
 def test_of_lines_on_one_another_each_is_seen():
     axes = new_figure(4, 3).subplots()
-    ups = {"under": [1, 2, 3], "over": [1, 2, 3.001], "elsewhere": [3, 2, 1], "shorter": [1.0]}
+    ups = {"under": [1, 2, 3], "over": [1, 2, 3.001], "elsewhere": [300, 2, 1], "meets": [1.0, 5]}
     lines = {name: axes.plot(range(len(up)), up, "o-", label=name)[0] for name, up in ups.items()}
     before = lines["over"].get_linewidth()
     uncover(axes)
     widths = [lines[name].get_linewidth() - before for name in ups]
     assert widths == [2.5, 0, 0, 0]
     assert lines["under"].get_markersize() == lines["over"].get_markersize() + 4
+
+
+def test_of_many_identical_lines_none_becomes_a_blot():
+    axes = new_figure(4, 3).subplots()
+    lines = [axes.plot([1, 2], [1, 2], linewidth=1)[0] for _ in range(16)]
+    uncover(axes)
+    assert [line.get_linewidth() for line in lines] == pytest.approx([1 + count / 2 for count in range(15, -1, -1)])
 
 
 def test_names_of_points_stay_inside_and_off_one_another():

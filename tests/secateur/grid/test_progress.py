@@ -94,6 +94,22 @@ def test_a_run_that_has_ended_is_a_line_with_the_time_that_is_left(tmp_path, cap
     assert lines[-1] == "10 of 10 · seed 9 · "
 
 
+def test_on_a_terminal_the_line_of_a_run_is_as_long_as_there_is_room_for(tmp_path, monkeypatch):
+    grid = grid_of(tmp_path, range(10))
+    row = next(iter(rows_of(grid).rows.values()))
+    row.update(test_accuracy=0.5, seconds=1.25)
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: 0.0)
+    told = []
+    for width in (60, 50, 45):
+        shown = GridProgress(grid, runs=10, jobs=2)
+        shown.terminal._force_terminal, shown.terminal.width, shown.say = True, width, told.append
+        shown.ran(row)
+    assert told == [
+        " 1 of 10 · seed 0 · test accuracy 50.00%, 1.2 s · 0 s left", " 1 of 10 · seed 0 · test accuracy 50.00%, 1.2 s",
+        " 1 of 10 · 0 · test accuracy 50.00%, 1.2 s",
+    ]  # fmt: skip
+
+
 def test_the_bar_lives_where_there_is_a_terminal(tmp_path, monkeypatch):
     told = GridProgress(grid_of(tmp_path, (1, 2)), runs=2, jobs=1)
     assert told.bar.disable

@@ -3,8 +3,10 @@
 import re
 from xml.etree import ElementTree
 
+import pytest
+
 from secateur.reports.panels import add_legend, add_title, panel_grid
-from secateur.reports.svg import as_file, svg
+from secateur.reports.svg import _shorter_path, as_file, svg
 
 
 def drawn():
@@ -47,3 +49,15 @@ def test_a_file_of_its_own_brings_colours_for_light_and_dark():
     assert root[0].tag.endswith("style")
     assert "prefers-color-scheme:dark" in root[0].text
     assert as_file(text).replace(ElementTree.tostring(root[0], encoding="unicode"), "").endswith("</svg>\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "shorter"),
+    [
+        ("M 0 1 \nL 2 1 \nL 2 3.5 \nL 4 5 \nz\n", "M0 1H2V3.5L4 5z"),
+        ("M 1 1 L 1 1 M 1 2 L 3 2", "M1 1V1M1 2H3"),
+        ("M 0 1 C 1 2 3 4 5 6 L 5 7 z", "M 0 1 C 1 2 3 4 5 6 L 5 7 z"),
+    ],
+)
+def test_lines_along_an_axis_are_written_by_one_coordinate(path, shorter):
+    assert _shorter_path(path) == shorter
