@@ -18,7 +18,13 @@ class CrossEntropy(Loss):
 
     title = "training"
 
-    l1_reg: float = option(0.0, "penalty on the sum of |w|", low=0, metavar="FACTOR")
+    l1_reg: float = option(
+        0.0,
+        "penalty on the sum of |w|",
+        low=0,
+        metavar="FACTOR",
+        suggested_for="l1 lasso",
+    )
     lp_reg: float = option(0.0, "penalty on the sum of |w|^p", low=0, metavar="FACTOR")
     lp_power: float = option(0.5, "the power p of --lp_reg", low=0, above=True, metavar="P")
 

@@ -40,6 +40,7 @@ class AdversarialEvaluation(DefaultTester):
         general=True,
         stands_for=("test_scheme", "AdversarialEvaluation"),
         check="secateur.measuring.attacks.catalogue:check_attacks",
+        suggested_for="adversarial",
     )
     attack_epsilons: list[float] | None = option(
         None,

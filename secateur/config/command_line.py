@@ -17,6 +17,7 @@ from typing import Any
 
 import pluggy
 
+from secateur.config.help import help_text
 from secateur.config.names import NAMED_BY
 from secateur.config.parser import (
     Parser,
@@ -93,7 +94,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> S
         components=MappingProxyType(reading.components),
         checkpoints=tuple(reading.checkpoints),
         external_weights=reading.external,
-        help=parser.format_help() if asks else None,
+        help=help_text(reading, registry) if asks else None,
     )
     if "list" in reading.typed:
         return settings

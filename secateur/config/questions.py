@@ -19,6 +19,8 @@ class Questions(Section):
         alone="all",
         metavar="KIND",
         changes_numbers=False,
+        common="help",
+        suggested_for="ls show list_models list_criterions",
     )
     report: list[Path] | None = option(
         None,
@@ -26,8 +28,25 @@ class Questions(Section):
         words="+",
         metavar="FOLDER",
         changes_numbers=False,
+        common="continue, evaluate, compare",
+        suggested_for="compare plot summary summarize",
+    )
+    completion: str | None = option(
+        None,
+        "write the script by which a shell completes flags, components and values: bash or zsh",
+        choices=("bash", "zsh"),
+        metavar="SHELL",
+        changes_numbers=False,
     )
     version: bool = option(False, "show the version", changes_numbers=False)
-    help: bool = option(
-        False, "show this, with the options of the components that are named", also=("h",), changes_numbers=False
+    help: str | None = option(
+        None,
+        "show the flags that people use; all: every flag; the name of a component or a flag: what it is",
+        words="?",
+        alone="short",
+        metavar="NAME",
+        also=("h",),
+        changes_numbers=False,
+        common="help",
+        suggested_for="usage",
     )

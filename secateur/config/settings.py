@@ -83,7 +83,7 @@ class Settings:
 
     def recorded(self) -> dict[str, Any]:
         """Return what arguments.json holds: every value, and the names of those that were typed."""
-        questions = ("help", "list", "report", "version")
+        questions = ("completion", "help", "list", "report", "version")
         return {name: value for name, value in self.values.items() if name not in questions} | {
             "explicit": sorted(self.given)
         }

@@ -68,6 +68,7 @@ class DataSet(Configurable):
         False,
         "decode image files into memory, even where it is scarce and they would be streamed",
         changes_numbers=False,
+        suggested_for="num_workers workers cache cache_dataset in_memory",
     )
 
     #: Channels, height, width of an image.

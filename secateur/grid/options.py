@@ -13,7 +13,11 @@ class GridOptions(Section):
     title = "many runs"
 
     grid: Path | None = option(
-        None, "a TOML file of flags, sections of runs and exclusions (see README.md)", metavar="FILE"
+        None,
+        "a TOML file of flags, sections of runs and exclusions (see README.md)",
+        metavar="FILE",
+        common="continue, evaluate, compare",
+        suggested_for="sweep config cfg config_file yaml",
     )
     pruner_list: list[str] | None = option(
         None, "the same as --prune_criterion A,B, with spaces or commas", words="+", metavar="NAME"
@@ -32,7 +36,9 @@ class GridOptions(Section):
         metavar="NAME,NAME,...",
     )
     dry_run: bool = option(
-        False, "show the runs, which of them are done and about how long the rest takes; run nothing"
+        False,
+        "show the runs, which of them are done and about how long the rest takes; run nothing",
+        suggested_for="dryrun plan preview",
     )
     engine: str = option(
         "local",
@@ -45,9 +51,16 @@ class GridOptions(Section):
         "runs at a time; local ones share the cores (default: 1, of ray and slurm as many as the cluster takes)",
         low=1,
         high=10_000,
+        suggested_for="num_workers workers n_jobs parallel num_processes",
     )
     cpus_per_run: int | None = option(None, "cores of each run, with ray and slurm (default: 1)", low=1, high=10_000)
-    gpus_per_run: int | None = option(None, "GPUs of each run, with ray and slurm (default: 0)", low=0, high=1000)
+    gpus_per_run: int | None = option(
+        None,
+        "GPUs of each run, with ray and slurm (default: 0)",
+        low=0,
+        high=1000,
+        suggested_for="num_gpus ngpus n_gpus",
+    )
     ray_address: str | None = option(
         None, "a ray cluster, or auto (default: one on this machine, for the grid)", metavar="HOST:PORT"
     )

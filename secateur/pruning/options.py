@@ -20,9 +20,16 @@ class CriterionOptions(Configurable):
         below=True,
         metavar="FRACTION",
         only_training=True,
+        common="how to prune",
+        suggested_for="sparsity target_sparsity final_sparsity prune_ratio pruning_ratio amount sparsity_ratio",
     )
     compression: float | None = option(
-        None, "the same as a ratio: 10 means --pruning_limit 0.9", low=1, metavar="RATIO", only_training=True
+        None,
+        "the same as a ratio: 10 means --pruning_limit 0.9",
+        low=1,
+        metavar="RATIO",
+        only_training=True,
+        suggested_for="compression_ratio compression_rate ratio",
     )
     target: list[str] | None = option(
         None,
@@ -35,6 +42,8 @@ class CriterionOptions(Configurable):
         ),
         metavar="NAME=AMOUNT,...",
         only_training=True,
+        common="how to prune",
+        suggested_for="budget target_flops target_latency target_params macs speedup constraint",
     )
     # The axes, each a name in the module of the same name.
     schedule: str = option(
@@ -43,6 +52,8 @@ class CriterionOptions(Configurable):
         flag="prune_schedule",
         choices=("one_shot", "snip_it", "linear", "exponential", "cubic"),
         only_training=True,
+        common="how to prune",
+        suggested_for="schedule pruning_schedule sparsity_schedule pruner_schedule",
     )
     timing: str = option(
         "before",
@@ -50,11 +61,14 @@ class CriterionOptions(Configurable):
         flag="prune_moment",
         choices=("before", "during", "rounds", "late", "after"),
         only_training=True,
+        common="how to prune",
+        suggested_for="timing when prune_when prune_at pruning_time",
     )
     distribution: str = option(
         "global",
         "how the kept weights are spread over the layers",
         choices=("global", "uniform", "erdos_renyi", "erdos_renyi_kernel", "isomorphic", "sensitivity"),
+        suggested_for="mask_scope scope allocation layer_distribution global_pruning layerwise",
     )
     sensitivity: Path | None = option(
         None, "the folder of the run of the tester Sensitivity that --distribution sensitivity goes by"
@@ -65,12 +79,25 @@ class CriterionOptions(Configurable):
         "counts; the limit is that of all others",
         pattern=(r".+=\d*\.?\d+", "NAME=FRACTION, as 'layer4.*=0.5'"),
         metavar="NAME=X,...",
+        suggested_for="layer_ratios ch_sparsity_dict pruning_ratio_dict layer_wise_sparsity",
     )
     snip_steps: int | None = option(
-        5, "steps of the iterative schedules", low=1, high=10_000, metavar="S", only_training=True
+        5,
+        "steps of the iterative schedules",
+        low=1,
+        high=10_000,
+        metavar="S",
+        only_training=True,
+        suggested_for="steps prune_steps pruning_steps iterations iterative_steps prune_epochs num_steps",
     )
     prune_delay: int = option(
-        0, "pruning during training: epochs before the first step", low=0, metavar="EPOCHS", smoke=1, only_training=True
+        0,
+        "pruning during training: epochs before the first step",
+        low=0,
+        metavar="EPOCHS",
+        smoke=1,
+        only_training=True,
+        suggested_for="prune_start start_epoch begin_epoch warmup warmup_epochs",
     )
     prune_freq: int = option(
         1,
@@ -79,6 +106,7 @@ class CriterionOptions(Configurable):
         metavar="EPOCHS",
         smoke=1,
         only_training=True,
+        suggested_for="prune_frequency prune_every prune_interval pruning_interval delta_t",
     )
     experiment: str = option(
         "singleshot",
@@ -92,14 +120,21 @@ class CriterionOptions(Configurable):
         "keep N of each M weights along the inputs, as 2:4",
         pattern=(r"unstructured|\d{1,4}:\d{1,4}", "unstructured or N:M with N < M, as 2:4"),
         metavar="N:M",
+        suggested_for="n_m nm sparsity_type sparse_pattern",
     )
     ignore_layers: list[str] | None = option(
         None,
         "layers that are not pruned, by name or pattern, as features.0 or 'layer4.*'; of criteria that remove channels "
         "those of their outputs, and what is coupled to them",
         metavar="NAME,NAME,...",
+        suggested_for="ignored_layers exclude exclude_layers skip_layers",
     )
-    saliency_batches: int = option(5, "batches of training data that scores are computed on", low=1)
+    saliency_batches: int = option(
+        5,
+        "batches of training data that scores are computed on",
+        low=1,
+        suggested_for="calibration_batches num_batches prune_batches nsamples prune_dataset_ratio",
+    )
     samples_per_class: int | None = option(
         None, "make up each of those batches of so many images of every class (GraSP's program: 10)", low=1
     )
@@ -110,9 +145,16 @@ class CriterionOptions(Configurable):
         "or all of it is distilled",
         choices=("bn", "bias", "least_squares", "distill"),
         metavar="NAME,NAME,...",
+        suggested_for="recalibrate bn_recalibration calibrate reconstruct reconstruction",
     )
     distill_steps: int = option(300, "steps of --repair distill", low=1, smoke=2)
-    shuffle_masks: bool = option(False, "sanity check: shuffle the final mask within each layer (Frankle et al., 2020)")
+    shuffle_masks: bool = option(
+        False,
+        "sanity check: shuffle the final mask within each layer (Frankle et al., 2020)",
+        suggested_for="shuffle shuffle_mask",
+    )
     invert_scores: bool = option(
-        False, "sanity check: prune the weights with the largest scores (Frankle et al., 2020)"
+        False,
+        "sanity check: prune the weights with the largest scores (Frankle et al., 2020)",
+        suggested_for="invert reverse reverse_scores",
     )

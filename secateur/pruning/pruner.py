@@ -60,8 +60,8 @@ class Pruner(Configurable):
 
     outer_layer_pruning: bool = option(
         False,
-        "let the weights of the first and the last layer be pruned too (channels of the first always can be, inputs "
-        "and classes never)",
+        "prune the weights of the first and the last layer too (channels of the first always can be, classes never)",
+        suggested_for="prune_last_layer prune_first_layer prune_classifier",
     )
     disable_masking: bool = option(False, "set pruned weights to zero once, without holding them there")
     enable_rewinding: bool = option(False, "after each pruning step go back to the state saved at --rewind_to")

@@ -12,9 +12,22 @@ class RunOptions(Section):
 
     title = "run and results"
 
-    seed: int = option(333, "seed of all that is random", low=0, high=4_294_967_295)
+    seed: int = option(
+        333,
+        "seed of all that is random",
+        low=0,
+        high=4_294_967_295,
+        common="where and what to keep",
+        suggested_for="random_seed manual_seed random_state rng",
+    )
     run_name: str = option(
-        "", "added to the run folder's name", pattern=FREE_TEXT, also=("expid", "experiment_id"), changes_numbers=False
+        "",
+        "added to the run folder's name",
+        pattern=FREE_TEXT,
+        also=("expid", "experiment_id"),
+        changes_numbers=False,
+        common="where and what to keep",
+        suggested_for="name exp_name experiment_name exp tag run_id",
     )
     results_dir: Path | None = option(
         None,
@@ -22,12 +35,15 @@ class RunOptions(Section):
         also=("output_dir",),
         is_path=True,
         changes_numbers=False,
+        common="where and what to keep",
+        suggested_for="output out outdir save_dir save_path log_dir logdir result_dir work_dir",
     )
     components: Path | None = option(
         None,
         "a folder of your own whose criterions/, models/, ... are searched too (default: the current folder)",
         is_path=True,
         changes_numbers=False,
+        suggested_for="plugin_dir user_dir",
     )
     control: str | None = option(
         None,
@@ -48,6 +64,8 @@ class RunOptions(Section):
     smoke: bool = option(
         False,
         "try it out in seconds: a few images (synthetic where a data set is not there), epochs, runs of a grid",
+        common="continue, evaluate, compare",
+        suggested_for="debug fast_dev_run quick dry test_run",
     )
     no_compact: bool = option(
         False,
@@ -60,6 +78,7 @@ class RunOptions(Section):
         False,
         "measure the latency, which runs do that have removed channels, beside the dense network's",
         changes_numbers=False,
+        suggested_for="benchmark profile throughput speed",
     )
     export: list[str] | None = option(
         None,
@@ -68,6 +87,7 @@ class RunOptions(Section):
         metavar="FORMATS",
         changes_numbers=False,
         smoke=KEEP,
+        suggested_for="onnx save_onnx export_onnx",
     )
 
 
@@ -80,6 +100,8 @@ class CheckpointOptions(Section):
         False,
         "test a checkpoint instead of training; its network and data set need not be named",
         changes_numbers=False,
+        common="continue, evaluate, compare",
+        suggested_for="evaluate test eval_only test_only inference validate",
     )
     checkpoint_name: str | None = option(
         None,
@@ -87,6 +109,8 @@ class CheckpointOptions(Section):
         pattern=FREE_TEXT,
         metavar="RUN",
         is_path=True,
+        common="continue, evaluate, compare",
+        suggested_for="ckpt checkpoint load load_from pretrained restore init_from",
     )
     checkpoint_model: str | None = option(
         None,
@@ -95,6 +119,7 @@ class CheckpointOptions(Section):
         pattern=FREE_TEXT,
         metavar="NAME",
         is_path=True,
+        suggested_for="weights model_path weights_path ckpt_path checkpoint_path state_dict",
     )
     partial_checkpoint: bool = option(False, "of such a file load what fits, and leave the rest at its initialisation")
     resume: str | None = option(
@@ -103,6 +128,8 @@ class CheckpointOptions(Section):
         pattern=FREE_TEXT,
         metavar="RUN",
         changes_numbers=False,
+        common="continue, evaluate, compare",
+        suggested_for="resume_from continue restart",
     )
     resume_anyway: bool = option(
         False,
@@ -129,12 +156,15 @@ class MachineOptions(Section):
         metavar="NAME",
         changes_numbers=False,
         on_resume=True,
+        common="where and what to keep",
+        suggested_for="cuda gpu gpus cpu no_cuda use_cuda gpu_id accelerator",
     )
     precision: str = option(
         "float32",
         "float32, bf16 or fp16 by autocast; auto takes bf16 where it is faster here, and records what it took",
         choices=("float32", "bf16", "fp16", "auto"),
         metavar="TYPE",
+        suggested_for="amp fp16 bf16 half dtype mixed_precision use_amp",
     )
     execution: str = option(
         "dense",
@@ -142,13 +172,21 @@ class MachineOptions(Section):
         "weights; or auto, each layer in the way that is the fastest on this machine",
         choices=("dense", "sparse", "auto"),
         metavar="WAY",
+        suggested_for="sparse sparse_execution backend",
     )
     compile: bool = option(
-        False, "run the training steps through torch.compile", changes_numbers=False, only_training=True
+        False,
+        "run the training steps through torch.compile",
+        changes_numbers=False,
+        only_training=True,
+        suggested_for="torch_compile",
     )
     channels_last: bool = option(False, "lay images out as (N, H, W, C) in memory", changes_numbers=False)
     deterministic: bool = option(
-        False, "use deterministic operations only (a run on a CPU always does)", changes_numbers=False
+        False,
+        "use deterministic operations only (a run on a CPU always does)",
+        changes_numbers=False,
+        suggested_for="cudnn_deterministic reproducible",
     )
     disable_cuda_benchmark: bool = option(
         False, "let cuDNN choose its algorithms without trying them out first", changes_numbers=False
@@ -160,4 +198,5 @@ class MachineOptions(Section):
         changes_numbers=False,
         on_resume=True,
         smoke=KEEP,
+        suggested_for="no_plugin",
     )

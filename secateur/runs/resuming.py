@@ -202,7 +202,7 @@ def _check_recorded(folder: Path, recorded: dict[str, Any], settings: Settings) 
     """Refuse arguments that no command line gives. Raises `UserError` naming the first."""
     path = folder / "output" / "arguments.json"
     if unknown := [flag for flag in recorded["explicit"] if flag not in settings.declared]:
-        raise UserError(f"--resume: {path} cannot be read: there is no flag --{unknown[0][:80]}")
+        raise UserError(f"--resume: {path} cannot be read: unknown flag --{unknown[0][:80]}")
     for flag, one in settings.declared.items():
         value = recorded.get(flag)
         if value is not None and flag not in flags_of(QUESTIONS):

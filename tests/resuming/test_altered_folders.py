@@ -101,7 +101,7 @@ def test_of_a_state_that_cannot_be_read_the_one_before_is_used(run, stopped):
         ({"epochs": "x"}, "epochs: 'x' is not"),
         ({"epochs": -5}, "epochs: -5 is out of range"),
         ({"explicit": [1]}, "these are no arguments of a run"),
-        ({"explicit": ["nonsense"]}, "there is no flag --nonsense"),
+        ({"explicit": ["nonsense"]}, "unknown flag --nonsense"),
         ({"eval": "x"}, "eval: 'x' is not True or False"),
         ({"optimizer": ["SGD"]}, "optimizer: ['SGD'] is not a text"),
         ({"model": "Nonsense"}, "there is no network 'Nonsense'"),

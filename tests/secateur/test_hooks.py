@@ -129,7 +129,7 @@ def test_the_options_of_a_package_are_flags_of_every_command(installed):
     assert (section.diary, section.pages, section.given) == (None, 5, {"pages"})
     with pytest.raises(UserError, match=r"^--pages/--sheets: 0 is out of range: at least 1$"):
         parse(["--pages", "0"], Registry(hooks), hooks)
-    text = parse(["--help"], Registry(hooks), hooks).help
+    text = parse(["--help", "all"], Registry(hooks), hooks).help
     assert "options of the plugin diary:" in text
     assert "--diary WORDS" in text
 
