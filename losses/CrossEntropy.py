@@ -26,7 +26,7 @@ class CrossEntropy(Loss):
         suggested_for="l1 lasso",
     )
     lp_reg: float = option(0.0, "penalty on the sum of |w|^p", low=0, metavar="FACTOR")
-    lp_power: float = option(0.5, "the power p of --lp_reg", low=0, above=True, metavar="P")
+    lp_power: float = option(0.5, "power p of --lp_reg", low=0, above=True, metavar="P")
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of logits (N, K) against classes (N,)."""

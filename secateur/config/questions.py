@@ -14,7 +14,7 @@ class Questions(Section):
 
     list: str | None = option(
         None,
-        "show the components: all, or criterions, models, data_sets, ...",
+        "list the components: all, or criterions, models, data_sets, ...",
         words="?",
         alone="all",
         metavar="KIND",
@@ -24,7 +24,7 @@ class Questions(Section):
     )
     report: list[Path] | None = option(
         None,
-        "compare runs that are there: write one page of tables and figures over these run folders, or folders of them",
+        "compare runs: write a page of tables and figures; takes run folders, or folders of them",
         words="+",
         metavar="FOLDER",
         changes_numbers=False,
@@ -33,7 +33,7 @@ class Questions(Section):
     )
     completion: str | None = option(
         None,
-        "write the script by which a shell completes flags, components and values: bash or zsh",
+        "print the script that completes flags, components and values in a shell: bash or zsh",
         choices=("bash", "zsh"),
         metavar="SHELL",
         changes_numbers=False,
@@ -41,7 +41,7 @@ class Questions(Section):
     version: bool = option(False, "show the version", changes_numbers=False)
     help: str | None = option(
         None,
-        "show the flags that people use; all: every flag; the name of a component or a flag: what it is",
+        "show the flags that people use; all: every flag; the name of a component or a flag: its description",
         words="?",
         alone="short",
         metavar="NAME",

@@ -160,12 +160,12 @@ class Registry:
         if not found:
             if self.own and (path := self.own / kind / f"{name}.py").is_file():
                 base = KINDS[kind][1].partition(":")[2]
-                raise UserError(f"{path} is no {word}: it must hold a class {name} that is derived from {base}")
+                raise UserError(f"{path} is not a {word}: it must hold a class {name} that is derived from {base}")
             hint = nearest(name, [component.name for component in known])
             raise UserError(f"there is no {word} '{name}'{hint} (all: python3 main.py --list {kind})")
         if len(found) > 1:
             places = " and ".join(str(component.path or component.origin) for component in found)
-            raise UserError(f"the {word} '{name}' comes from two sources: {places}; rename or remove one")
+            raise UserError(f"the {word} '{name}' is defined by two sources: {places}; rename or remove one")
         return found[0]
 
     def named(self, kind: str, name: str) -> list[Component]:

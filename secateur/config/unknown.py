@@ -18,7 +18,7 @@ def refuse_unknown(argv: Sequence[str], unknown: Sequence[str], parser: Parser, 
     refuse_other_programs(argv)
     word = next((word for word in unknown if word.startswith("--")), unknown[0])
     if not word.startswith("-"):
-        raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
+        raise UserError(f"'{word}' is the value of no flag: arguments are written --flag value")
     word = word.partition("=")[0]
     if owners := _owners(word.lstrip("-"), registry):
         raise UserError(

@@ -14,7 +14,7 @@ class DataOptions(Section):
 
     data_dir: Path | None = option(
         None,
-        "where data sets lie (default: gitignored/data)",
+        "folder of the data sets (default: gitignored/data)",
         is_path=True,
         on_resume=True,
         changes_numbers=False,
@@ -23,7 +23,7 @@ class DataOptions(Section):
     )
     input_dim: list[int] | None = option(
         None,
-        "channels height width: convert the images to this shape, as in --input_dim 3 32 32",
+        "convert the images to this shape, channels height width, as in --input_dim 3 32 32",
         low=1,
         high=4096,
         words="+",
@@ -31,21 +31,21 @@ class DataOptions(Section):
     )
     output_dim: int | None = option(
         None,
-        "outputs of the network, at least the classes of the data set",
+        "number of outputs of the network; at least the number of classes",
         low=2,
         high=1_000_000,
         suggested_for="num_classes n_classes nclass classes",
     )
     hidden_dim: int | None = option(
         None,
-        "width of the hidden layers, for networks that have one width",
+        "width of the hidden layers, for networks with one such width",
         low=1,
         high=1_000_000,
         suggested_for="hidden hidden_size width hidden_units",
     )
     batch_size: int | None = option(
         None,
-        "images in a batch (default: what the data set suggests)",
+        "images per batch (default: what the data set suggests)",
         low=1,
         high=10_000_000,
         common="how to train",
@@ -67,15 +67,15 @@ class DataOptions(Section):
     )
     tuning: bool = option(
         False,
-        "hold a tenth of the training set, or --num_valid images, out for validation and leave the test set alone",
+        "validate on held-out training images, a tenth or --num_valid, and do not use the test set",
         suggested_for="validate validation val holdout",
     )
     random_shuffle_labels: bool = option(
         False,
-        "train on labels in random order (Zhang et al., 2017)",
+        "train on randomly shuffled labels (Zhang et al., 2017)",
         only_training=True,
         suggested_for="random_labels shuffle_labels",
     )
     disable_autoconfig: bool = option(
-        False, "take no shape, normalisation, augmentation or batch size from the data set"
+        False, "do not take shape, normalisation, augmentation and batch size from the data set"
     )

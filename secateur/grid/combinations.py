@@ -68,7 +68,7 @@ class Reader:
             flag = LISTS.get(name) or (self.options[name].flag if name in self.options else name)
             if flag in found and (path or LISTS.keys() & {name, named[flag]}):
                 raise UserError(
-                    f"{f'--grid {path}: ' if path else ''}--{named[flag]} and --{name} say the same: give one"
+                    f"{f'--grid {path}: ' if path else ''}--{named[flag]} and --{name} mean the same: give only one"
                 )
             named[flag] = name
             if name in LISTS and isinstance(value, tuple):
@@ -166,7 +166,7 @@ class Reader:
         rest = {flag: value for flag, value in given.items() if flag not in options}
         self.known |= choices.keys()
         if (count := math.prod(map(len, choices.values()))) > MOST_RUNS:
-            raise UserError(f"these values make {count:,} combinations, and a grid has {MOST_RUNS:,} runs at most")
+            raise UserError(f"these values make {count:,} combinations, but a grid has at most {MOST_RUNS:,} runs")
         for combination in itertools.product(*choices.values()):
             yield {flag: words for flag, words in zip(choices, combination, strict=True) if words is not None}, rest
 
@@ -209,7 +209,7 @@ def flags_of(argv: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
         name, equals, value = with_underscores(word).partition("=")
         if not re.match(r"--[^\W\d]|-h$", name):
             if flag is None:
-                raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
+                raise UserError(f"'{word}' is the value of no flag: arguments are written --flag value")
             words.append(word)
             continue
         if flag is not None:

@@ -81,7 +81,7 @@ def test_a_flag_that_stands_for_a_component_names_it(make_settings):
 
 BAD = {
     "--epohcs 3": "unknown flag --epohcs: did you mean --epochs",
-    "DIGITS": "'DIGITS' belongs to no flag",
+    "DIGITS": "'DIGITS' is the value of no flag",
     "--epochs": "--epochs/--post_epochs: expected one argument",
     "--epochs -1": "--epochs/--post_epochs: -1 is out of range",
     "--epochs 2.5": "--epochs/--post_epochs: '2.5' is not a whole number",
@@ -102,7 +102,7 @@ BAD = {
     "--optimizer=": "--optimizer: it is empty",
     "--lr_schedule Nothing": "no learning-rate schedule 'Nothing'",
     "--lr_schedule=": "--lr_schedule is empty",
-    "--lr_schedule cosine:3": "--lr_schedule Cosine takes no parameters, and '3' are some",
+    "--lr_schedule cosine:3": "--lr_schedule Cosine takes no parameters, but was given '3'",
     "--eval": "--eval needs --checkpoint_name",
     "--force_train": "--force_train is for --eval",
     "--checkpoint_model x": "--checkpoint_model needs --checkpoint_name",

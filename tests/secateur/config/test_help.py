@@ -76,7 +76,7 @@ def test_a_component_that_is_named_is_shown_with_the_options_that_are_its_own(sh
         "\nSNIPit: a criterion (criterions/SNIPit.py)\n  python3 main.py --prune_criterion SNIPit\n\nSNIP-it " in text
     )
     assert "(Verdenius et al., 2020, algorithm 1)" in text
-    assert "sensitivity (SNIP, SNAP and what is made of them):\n  --saliency_loss NAME" in text
+    assert "connection sensitivity (SNIP, SNAP and their variants):\n  --saliency_loss NAME" in text
     assert "(default: snip_it)" in text  # which it changes
     assert "options of RUBBISH (data_sets/RUBBISH.py):\n  --rubbish_images N" in text
     assert "--pruning_limit" not in text
