@@ -18,8 +18,8 @@ class DSnoT(Wanda):
     ends where |e| is at most `--dsnot_threshold` or e has changed its sign, after `--dsnot_cycles` at the latest.
     """
 
-    dsnot_cycles: int = option(50, "exchanges of each output, at most", low=0)
-    dsnot_threshold: float = option(0.1, "what the mean of an output may have lost", low=0)
+    dsnot_cycles: int = option(50, "largest number of exchanges for each output", low=0)
+    dsnot_threshold: float = option(0.1, "tolerated change of an output's mean", low=0)
 
     def prune_matrix(self, weight: Tensor, inputs: InputStatistics, quota: Quota) -> tuple[Tensor, Tensor]:
         """Exchange weights of Wanda's mask."""

@@ -23,7 +23,7 @@ class GRASP(ScoreMode, Criterion):
 
     score_mode = "train"
     temperature: float = option(
-        200.0, "what GRASP divides the logits by", low=0, above=True, flag="grasp_temperature", metavar="T"
+        200.0, "temperature by which GRASP divides the logits", low=0, above=True, flag="grasp_temperature", metavar="T"
     )
 
     def scores(self, batches: Iterable[Batch]) -> dict[str, Tensor]:

@@ -30,9 +30,9 @@ class GateDecorators(SNAP):
     snip_steps = 20
 
     tick_epochs: int = option(
-        10, "epochs in a row in which gates alone are trained, with pruning after each", low=1, smoke=1
+        10, "consecutive epochs in which only the gates are trained, each followed by pruning", low=1, smoke=1
     )
-    tock_epochs: int = option(9, "epochs in a row of training everything, between those of Tick", low=0, smoke=1)
+    tock_epochs: int = option(9, "consecutive epochs of training everything, between those of Tick", low=0, smoke=1)
 
     def plan_of_axes(self, timeline: Timeline) -> Plan:
         """A sparsity of the schedule after each epoch of Tick; raises `UserError` where the epochs are too few."""

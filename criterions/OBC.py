@@ -23,7 +23,10 @@ class OBC(SparseGPT):
     """
 
     obc_columns: int = option(
-        300, "columns (inputs * places of the kernel) of the widest layer that is pruned so", low=1
+        300,
+        "largest number of columns (inputs * kernel positions) of a layer that OBC prunes; wider ones are pruned by "
+        "SparseGPT",
+        low=1,
     )
 
     def prune_matrix(self, weight: Tensor, inputs: InputStatistics, quota: Quota) -> tuple[Tensor, Tensor]:

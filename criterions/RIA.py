@@ -14,7 +14,7 @@ class RIA(LayerwiseCriterion):
     input or output loses all of its weights. All weights of a layer are compared.
     """
 
-    ria_power: float = option(0.5, "the power a of the input's norm", low=0, high=2)
+    ria_power: float = option(0.5, "power a of the input's norm", low=0, high=2)
 
     def matrix_scores(self, weight: Tensor, inputs: InputStatistics) -> Tensor:
         """The relative importance times the power of the norm."""

@@ -27,12 +27,10 @@ class RigL(ScoreMode, DynamicSparse):
     trains (google-research/rigl, `compute_gradients` in sparse_optimizers_base.py, `is_training` in its models).
     """
 
-    update_steps: int = option(
-        100, "steps of the optimizer between two updates, where --prune_freq is not given", low=1
-    )
+    update_steps: int = option(100, "optimizer steps between two updates, unless --prune_freq is given", low=1)
     growth_batches: str = option(
         "saliency",
-        "what RigL grows by: the mean gradient of --saliency_batches batches, or that of the last training step",
+        "gradient by which RigL regrows: the mean over --saliency_batches batches, or that of the last training step",
         choices=("saliency", "training"),
     )
 

@@ -21,9 +21,11 @@ class SparseGPT(LayerwiseCriterion):
 
     needs_moments = True
     damping: float = option(
-        0.01, "what is added to the diagonal of the inputs' moments, relative to its mean", low=0, above=True
+        0.01, "added to the diagonal of the inputs' second moments, as a fraction of its mean", low=0, above=True
     )
-    obs_block: int = option(128, "columns of a layer whose weights are compared", low=1, metavar="COLUMNS")
+    obs_block: int = option(
+        128, "number of columns of a layer in which weights are compared with each other", low=1, metavar="COLUMNS"
+    )
 
     def matrix_scores(self, weight: Tensor, inputs: InputStatistics) -> Tensor:
         """w^2 / [H^-1]_jj."""
@@ -38,7 +40,7 @@ class SparseGPT(LayerwiseCriterion):
         """H^-1, (G, F, F)."""
         factor, failed = torch.linalg.cholesky_ex(self.moments(inputs))
         if failed.any():
-            raise UserError(f"--damping {self.damping:g}: the moments of a layer's inputs have no inverse: raise it")
+            raise UserError(f"--damping {self.damping:g}: a layer's moments cannot be inverted: increase it")
         return torch.cholesky_inverse(factor)
 
     def prune_matrix(self, weight: Tensor, inputs: InputStatistics, quota: Quota) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ class UnstructuredRandom(Criterion):
 
     pruning_rate: float | None = option(
         None,
-        "what UnstructuredRandom takes for the limit where that is not given; what SET and RigL exchange in one step",
+        "fraction of a layer's weights that SET and RigL exchange in a step; final sparsity of UnstructuredRandom",
         low=0,
         high=1,
         below=True,

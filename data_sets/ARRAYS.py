@@ -26,7 +26,7 @@ class ARRAYS(DataSet):
 
     axes: str | None = option(
         None,
-        "order of the axes, where the shape does not tell it: NHWC or NCHW (channels last or first)",
+        "order of the axes, if the shape is ambiguous: NHWC or NCHW (channels last or first)",
         choices=("NHWC", "NCHW"),
     )
 

@@ -28,7 +28,7 @@ class IMAGEFOLDER(DataSet):
     std = (0.25, 0.25, 0.25)
 
     image_size: int | None = option(
-        None, "height and width of the images (default: those of the first one)", low=8, high=4096, metavar="PIXELS"
+        None, "height and width of the images (default: those of the first)", low=8, high=4096, metavar="PIXELS"
     )
 
     def load(self, folder: Path) -> tuple[Images | StreamedImages, ...]:

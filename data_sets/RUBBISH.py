@@ -26,7 +26,7 @@ class RUBBISH(DataSet):
     augmentation = (RandomCrop(2), HorizontalFlip())
 
     rubbish_images: int = option(
-        5000, "training images; the test images are always the same ones", low=10, high=1_000_000
+        5000, "number of training images; the test images are always the same", low=10, high=1_000_000
     )
 
     def load(self, folder: Path) -> tuple[Images, Images]:

@@ -18,9 +18,15 @@ class CrossEntropy(Loss):
 
     title = "training"
 
-    l1_reg: float = option(0.0, "penalty on the sum of |w|", low=0, metavar="FACTOR")
+    l1_reg: float = option(
+        0.0,
+        "penalty on the sum of |w|",
+        low=0,
+        metavar="FACTOR",
+        suggested_for="l1 lasso",
+    )
     lp_reg: float = option(0.0, "penalty on the sum of |w|^p", low=0, metavar="FACTOR")
-    lp_power: float = option(0.5, "the power p of --lp_reg", low=0, above=True, metavar="P")
+    lp_power: float = option(0.5, "power p of --lp_reg", low=0, above=True, metavar="P")
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of logits (N, K) against classes (N,)."""

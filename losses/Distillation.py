@@ -24,17 +24,17 @@ class Distillation(CrossEntropy):
 
     teacher: str | None = option(
         None,
-        "the run whose finished network teaches: a name, a path, or latest",
+        "run whose finished network is the teacher: a folder's name, a path or latest",
         metavar="RUN",
         is_path=True,
         is_run=True,
         only_training=True,
     )
     distillation_temperature: float = option(
-        4.0, "what logits are divided by", low=0, above=True, metavar="T", only_training=True
+        4.0, "temperature by which logits are divided", low=0, above=True, metavar="T", only_training=True
     )
     distillation_weight: float = option(
-        0.9, "the teacher's share of the loss", low=0, high=1, metavar="A", only_training=True
+        0.9, "weight of the teacher in the loss", low=0, high=1, metavar="A", only_training=True
     )
 
     #: The teacher's network, once it was needed.
@@ -44,7 +44,7 @@ class Distillation(CrossEntropy):
         """Return the loss of logits (N, K) of inputs (N, C, H, W), by what the teacher gives for them."""
         if self._teaches is None:
             if self.teacher is None:
-                raise UserError("--loss Distillation needs a network that teaches: --teacher RUN")
+                raise UserError("--loss Distillation needs a teacher: --teacher RUN")
             self._teaches = _teacher(self.teacher, inputs[:1], logits[:1])
         with torch.no_grad():
             taught = self._teaches(inputs)
@@ -68,5 +68,5 @@ def _teacher(run: str, image: Tensor, logits: Tensor) -> nn.Module:
         shape = "x".join(map(str, image.shape[1:]))
         raise UserError(f"--teacher {run}: its network does not take images of {shape}") from error
     if found.shape != logits.shape:
-        raise UserError(f"--teacher {run}: its network knows {found.shape[1]} classes, and there are {logits.shape[1]}")
+        raise UserError(f"--teacher {run}: its network has {found.shape[1]} classes, not {logits.shape[1]}")
     return network

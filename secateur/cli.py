@@ -95,6 +95,10 @@ def _answer(argv: list[str]) -> int:
         print_components(registry, asked["list"])
     elif asked.help is not None:
         _say(asked.help)
+    elif asked["completion"] is not None:
+        from secateur.config.completion import completion
+
+        _say(completion(asked["completion"], registry, hooks))
     elif asked["report"] is not None:
         from secateur.reports.write import report
 
@@ -134,7 +138,7 @@ def _read(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> t
         check_command(None)
         return grid, argv
     if grid:
-        argv = [*grid.trials[0].argv, "--help"]  # of the components of its first run
+        argv = grid.trials[0].argv  # with --help, of the components of its first run
     settings, argv = resumed or (parse(argv, registry, hooks), argv)
     check_command(settings)
     return settings, argv

@@ -122,7 +122,7 @@ def plugin_manager(disabled: Collection[str] = ()) -> tuple[pluggy.PluginManager
             continue
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
         if manager.has_plugin(entry.name):
-            problems.append(f"plugin {entry.name} ({origin}) is left out: another package has a plugin of that name")
+            problems.append(f"plugin {entry.name} ({origin} is not loaded: another package has a plugin of that name")
             continue
         try:
             plugin = entry.load()
@@ -137,7 +137,7 @@ def plugin_manager(disabled: Collection[str] = ()) -> tuple[pluggy.PluginManager
             if manager.has_plugin(entry.name):
                 manager.unregister(name=entry.name)
             reason = one_line(error)
-            problems.append(f"plugin {entry.name} ({origin}) is left out: {type(error).__name__}: {reason}")
+            problems.append(f"plugin {entry.name} ({origin}) is not loaded: {type(error).__name__}: {reason}")
     return manager, problems
 
 

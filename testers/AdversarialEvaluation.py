@@ -34,34 +34,35 @@ class AdversarialEvaluation(DefaultTester):
 
     attack: str | None = option(
         None,
-        "attack the network, with --eval: all, or attacks of foolbox by name, as in FGSM,LinfPGD,L2DeepFool",
+        "with --eval: attack the network; all, or attacks of foolbox by name, as FGSM,LinfPGD,L2DeepFool",
         pattern=FREE_TEXT,
         metavar="NAMES",
         general=True,
         stands_for=("test_scheme", "AdversarialEvaluation"),
         check="secateur.measuring.attacks.catalogue:check_attacks",
+        suggested_for="adversarial",
     )
     attack_epsilons: list[float] | None = option(
         None,
-        "distances within which an image counts as attacked, of pixels in [0, 1], as in 0.1,8/255 (default: six that "
-        "double, of Linf from 2/255, of L2 from 1/8, of L1 and L0 from 1)",
+        "sizes of perturbations, for pixels in [0, 1], as 0.1,8/255 (default: six that double, of Linf from 2/255, of "
+        "L2 from 1/8, of L1 and L0 from 1)",
         low=0,
         metavar="E,E,...",
         general=True,
         smoke=KEEP,
     )
     attack_samples: int = option(
-        200, "attack the first N test images of a shuffled order that is always the same", low=1, general=True, smoke=2
+        200, "attack the first N test images, in a shuffled order that is always the same", low=1, general=True, smoke=2
     )
     attack_norm: str | None = option(
         None,
-        "L0, L1, L2 or Linf, for attacks whose name does not say, as DeepFool (default: what each is known for)",
+        "L0, L1, L2 or Linf, for attacks without a norm in their name, as DeepFool (default: the usual one of each)",
         choices=("L0", "L1", "L2", "Linf"),
         metavar="NORM",
         general=True,
     )
     attack_steps: int | None = option(
-        None, "steps of each attack that has them (default: foolbox's; fewer of the slowest)", low=1
+        None, "steps of iterative attacks (default: foolbox's; fewer of the slowest)", low=1
     )
 
     def __init__(self, run: Run) -> None:
@@ -128,7 +129,7 @@ class AdversarialEvaluation(DefaultTester):
                             advance(batches[-1].images, f"{attack.name} on {label}")
                     except AttackError as error:
                         del self.found[label, attack.name]
-                        self.run.notify(f"{attack.name} on {label} is left out, it gave up: {error}")
+                        self.run.notify(f"{attack.name} on {label} is left out, because it failed: {error}")
 
     def attack_batch(self, attack: Attack, model: PixelModel, predicted: torch.Tensor, start: int) -> Found:
         """Attack the images from `start` on; `predicted` (N,) is what the model takes all of them for."""

@@ -25,7 +25,7 @@ class Calibration(DefaultTester):
     score all probabilities, not that of the named class alone.
     """
 
-    calibration_bins: int = option(15, "bins of the confidence", low=1, high=1000)
+    calibration_bins: int = option(15, "number of bins of the confidence", low=1, high=1000)
 
     def evaluate(self) -> dict[str, object]:
         """Measure each network, tabulate and draw; adds `calibration` to the results, by network."""

@@ -29,12 +29,12 @@ class Corruption(DefaultTester):
 
     corruptions: list[str] = option(
         ["gaussian_noise", "shot_noise", "blur", "contrast", "brightness", "occlusion", "pixelate"],
-        "only some of gaussian_noise, shot_noise, blur, contrast, brightness, occlusion, pixelate (default: all)",
+        "which of gaussian_noise, shot_noise, blur, contrast, brightness, occlusion, pixelate (default: all)",
         choices=("gaussian_noise", "shot_noise", "blur", "contrast", "brightness", "occlusion", "pixelate"),
         metavar="A,B",
     )
     corruption_images: int | None = option(
-        None, "corrupt so many of the test images, drawn at random (default: all)", low=1
+        None, "number of test images to corrupt, chosen at random (default: all)", low=1
     )
 
     def __init__(self, run: Run) -> None:

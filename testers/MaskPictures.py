@@ -29,13 +29,13 @@ class MaskPictures(DefaultTester):
 
     mask_sparsities: list[float] = option(
         [0.1, 0.5, 0.9, 0.99],
-        "prune the fresh network to these on images of one class",
+        "sparsities to which the fresh network is pruned on images of one class",
         low=0,
         high=1,
         below=True,
         metavar="S,S",
     )
-    mask_images: int = option(100, "so many training images of each class", low=1)
+    mask_images: int = option(100, "training images of each class", low=1)
 
     def evaluate(self) -> dict[str, object]:
         """Draw, and tabulate what the first layers read; adds `first_layers` to the results, by network."""

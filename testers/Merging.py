@@ -35,13 +35,13 @@ class Merging(DefaultTester):
 
     merge_criteria: list[str] = option(
         ["l1-norm", "l2-norm", "l2-GM"],
-        "which channels are removed: the smallest by l1-norm, l2-norm, l2-GM (default: all)",
+        "remove the smallest channels by l1-norm, l2-norm, l2-GM (default: all three, compared)",
         choices=("l1-norm", "l2-norm", "l2-GM"),
         metavar="NAME,NAME",
     )
     merge_ratios: list[float] = option(
         [0.3, 0.5, 0.6, 0.7, 0.8],
-        "fractions of the channels that are removed",
+        "fractions of the channels to remove",
         low=0,
         high=1,
         below=True,
@@ -53,7 +53,7 @@ class Merging(DefaultTester):
         if not isinstance(run.criterion, StructuredCriterion):
             raise UserError("Merging removes channels by --merge_criteria: leave out --prune_criterion")
         if "compensate" in run.settings.given:
-            raise UserError("Merging compares all ways of --compensate: leave it out")
+            raise UserError("Merging compares all methods of --compensate: leave it out")
         run.criterion.trace()  # says at once where nothing can be removed
         if not run.criterion.groups:
             raise UserError(f"no channels of {run.model_spec['model']} can be removed: all belong to inputs or classes")

@@ -31,19 +31,21 @@ class Sensitivity(DefaultTester):
     compares = False
 
     sensitivity_sparsities: list[float] = option(
-        [0.25, 0.5, 0.75, 0.9], "sparsities that each layer is tried at", low=0, high=1, above=True, below=True,
+        [0.25, 0.5, 0.75, 0.9], "sparsities to try for each layer", low=0, high=1, above=True, below=True,
         metavar="K,K,...",
     )  # fmt: skip
     sensitivity_criterion: str = option(
-        "Magnitude", "the criterion, of weights or of channels", pattern=(r"\w+", "a name"), metavar="NAME"
+        "Magnitude", "criterion, for weights or channels", pattern=(r"\w+", "a name"), metavar="NAME"
     )
-    sensitivity_batches: int = option(5, "batches of training data for scores and for batch norms", low=1)
+    sensitivity_batches: int = option(5, "batches of training data for scores and batch norms", low=1)
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self.kind = run.registry.find("criterions", self.sensitivity_criterion).load()
         if not self.kind.has_limit:
-            raise UserError(f"--sensitivity_criterion {self.kind.__name__} finds out itself how much is pruned")
+            raise UserError(
+                f"--sensitivity_criterion {self.kind.__name__} decides itself how much is pruned: choose another"
+            )
 
     def evaluate(self) -> dict[str, object]:
         """Measure the network, then with each layer pruned; tabulate and draw."""

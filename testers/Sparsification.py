@@ -29,32 +29,32 @@ class Sparsification(DefaultTester):
 
     k_vals: list[float] = option(
         [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99],
-        "sparsities at which the network is tested",
+        "sparsities at which the network is evaluated",
         low=0,
         high=1,
         metavar="K,K,...",
     )
     ranking: str = option(
         "layer",
-        "prune the same fraction of each layer, or what is smallest in the whole network",
+        "prune the same fraction of each layer, or the smallest weights of the whole network",
         choices=("layer", "network"),
     )
 
     methods: list[str] | None = option(
-        None, "criteria that are compared at each sparsity, before and after repair", metavar="NAME,NAME,..."
+        None, "criteria to compare at each sparsity, before and after repair", metavar="NAME,NAME,..."
     )
     method_repairs: list[str] = option(
         ["least_squares", "bn"],
-        "repairs of what --methods prune",
+        "repairs after each of --methods",
         choices=("bn", "bias", "least_squares", "distill"),
         metavar="NAME,NAME,...",
     )
     method_distribution: str | None = option(
         None,
-        "how the weights that --methods keep are spread over the layers (default: as each criterion has it)",
+        "how sparsity is distributed over the layers by --methods (default: as each criterion does)",
         choices=("global", "uniform", "erdos_renyi", "erdos_renyi_kernel"),
     )
-    method_batches: int = option(5, "batches of training data that --methods and their repairs look at", low=1)
+    method_batches: int = option(5, "batches of training data for --methods and their repairs", low=1)
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)

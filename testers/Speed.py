@@ -31,9 +31,11 @@ class Speed(DefaultTester):
     dense network in the comparison is the fairer measure where there is one.
     """
 
-    speed_batch_sizes: list[int] = option([1, 8, 64, 256], "images at a time", low=1, high=1_000_000, metavar="N,N")
+    speed_batch_sizes: list[int] = option(
+        [1, 8, 64, 256], "batch sizes to measure", low=1, high=1_000_000, metavar="N,N"
+    )
     speed_seconds: float = option(
-        1.0, "measure each network so long at each batch size", low=0, above=True, metavar="SECONDS"
+        1.0, "seconds of measuring each network at each batch size", low=0, above=True, metavar="SECONDS"
     )
 
     def evaluate(self) -> dict[str, object]:

@@ -38,43 +38,43 @@ class Tradeoff(DefaultTester):
 
     tradeoff: bool = option(
         False,
-        "the curve of accuracy against measured latency, with --eval; of several runs the first is pruned",
+        "with --eval: measure accuracy against latency; of several runs the first is pruned",
         general=True,
         stands_for=("test_scheme", "Tradeoff"),
     )
     tradeoff_budgets: list[float] = option(
         [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.33, 0.25, 0.2, 0.15],
-        "fractions of the network's latency that it is pruned to",
+        "latencies to prune to, as fractions of the network's",
         low=0,
         high=1,
         above=True,
         metavar="X,X,...",
         general=True,
     )
-    tradeoff_images: int = option(1, "images at a time that the latency is of", low=1, general=True)
+    tradeoff_images: int = option(1, "batch size at which the latency is measured", low=1, general=True)
     tradeoff_criterion: str = option(
         "L1Norm",
-        "the criterion, of channels or of weights",
+        "criterion, for channels or weights",
         pattern=(r"\w+", "a name"),
         metavar="NAME",
         general=True,
     )
     tradeoff_repairs: list[str] = option(
         ["least_squares", "bn"],
-        "repairs of what is pruned",
+        "repairs after pruning",
         choices=("bn", "bias", "least_squares", "distill"),
         metavar="NAME,NAME,...",
         general=True,
     )
-    tradeoff_batches: int = option(
-        5, "batches of training data that the criterion and the repairs look at", low=1, general=True
-    )
+    tradeoff_batches: int = option(5, "batches of training data for the criterion and the repairs", low=1, general=True)
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self.kind = run.registry.find("criterions", self.tradeoff_criterion).load()
         if not self.kind.has_limit:
-            raise UserError(f"--tradeoff_criterion {self.kind.__name__} finds out itself how much is pruned")
+            raise UserError(
+                f"--tradeoff_criterion {self.kind.__name__} decides itself how much is pruned: choose another"
+            )
 
     def evaluate(self) -> dict[str, object]:
         """Test the networks, prune the first to each budget, then time all of them; tabulate and draw."""

@@ -47,7 +47,7 @@ def test_several_checkpoints_are_tested_side_by_side(run):
     assert refused.status == 2
     assert "compares networks on the same images: the data_set of" in refused.err
     trains = run(f"--checkpoint_name {first.folder.name},{second.folder.name}")
-    assert "training starts from one checkpoint, and these are 2" in trains.err
+    assert "training starts from one checkpoint, not 2" in trains.err
 
 
 def test_training_goes_on_from_a_checkpoint_with_its_masks(run):

@@ -125,7 +125,7 @@ def test_what_is_no_training_of_one_run_is_refused_in_one_line(tmp_path):
     outcome = torchrun("main.py", *words.split())
     assert outcome.returncode != 0
     (line,) = own_lines(outcome.stderr)
-    assert line.startswith("error: torchrun trains one run, and several values in a flag make a grid")
+    assert line.startswith("error: torchrun trains one run, but several values in a flag are a grid")
     assert not (tmp_path / "results").exists()
 
 
@@ -156,7 +156,7 @@ def test_it_is_interrupted_and_goes_on_with_fewer_processes(run, tmp_path):
     assert not (folder / "output" / "results.json").exists()
     refused = run("--resume latest")
     assert refused.status == 2
-    assert "has begun with processes 2 and would go on with 1" in refused.err
+    assert "began with processes 2 and would continue with 1" in refused.err
     assert run("--resume latest --resume_anyway").status == 0
     one = run(words)
     assert finished(folder)[1] == finished(one.folder)[1]

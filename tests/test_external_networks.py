@@ -88,7 +88,7 @@ def test_lenet_of_other_names_computes_the_same(tmp_path, names):
     first, second, _ = names
     assert load_external(path, ours, partial=False) == [
         f"6 of 6 tensors loaded from {path}",
-        f"names differ; 6 tensors were taken in order, as all shapes agree: {first}.weight -> features.1.weight, "
+        f"names differ; 6 tensors were matched in order, since all shapes agree: {first}.weight -> features.1.weight, "
         f"{first}.bias -> features.1.bias, {second}.weight -> features.3.weight and 3 more",
     ]
     images = torch.randn(4, 1, 28, 28)
@@ -112,7 +112,7 @@ def test_resnet56_of_other_names_computes_the_same(tmp_path, option, shortcut, n
     lines = load_external(path, ours, partial=False)
     assert lines == [
         f"{number} of {len(ours.state_dict())} tensors loaded from {path}",
-        f"names differ; {number} tensors were taken in order, as all shapes agree: {prefix}conv1.weight -> "
+        f"names differ; {number} tensors were matched in order, since all shapes agree: {prefix}conv1.weight -> "
         f"stem.0.weight, {prefix}bn1.weight -> stem.1.weight, {prefix}bn1.bias -> stem.1.bias and {number - 3} more",
     ]
     images = torch.randn(2, 3, 32, 32)

@@ -206,7 +206,7 @@ def test_a_dictionary_that_holds_itself_ends(tmp_path):
 )
 def test_what_is_no_plain_tensor_is_refused_by_name(tmp_path, tensor):
     torch.save({"0.weight": tensor}, tmp_path / "other.pt")
-    assert "0.weight is no plain tensor of numbers" in refusal(tmp_path / "other.pt")
+    assert "0.weight is not a plain tensor of numbers" in refusal(tmp_path / "other.pt")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, 200, -1])
@@ -285,7 +285,7 @@ def test_its_own_checkpoints_are_named_by_their_run(run):
     [
         ("--partial_checkpoint", "--partial_checkpoint is for a file of another project"),
         ("--checkpoint_model LeNet300_finished", "or is the path of a file"),
-        ("--checkpoint_model nowhere.pth", "there is no file"),
+        ("--checkpoint_model nowhere.pth", "there is not a file"),
     ],
 )
 def test_flags_that_do_not_go_together_are_one_line(make_settings, command, message):

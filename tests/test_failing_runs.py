@@ -109,7 +109,7 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing_but_a_full_disk_is_told(run
     fail(OSError(28, "No space left on device"))
     status, out, _, folder = run(command)
     assert status == 0
-    assert f"{folder} cannot be written, and the run goes on and tries again: No space left on device" in out
+    assert f"{folder} cannot be written; the run continues and tries again: No space left on device" in out
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_computed(run, mo
     monkeypatch.setattr(DefaultTrainer, "conclude", conclude)
     run_ = run(SHORT)
     assert run_.status == 0, run_.err
-    assert run_.out.count("cannot be written, and the run goes on and tries again: No space left on device") == 1
+    assert run_.out.count("cannot be written; the run continues and tries again: No space left on device") == 1
     (notice,) = run_.results["notices"]
     assert "No space left on device" in notice
     ours = {**run_.results, "notices": []}
@@ -115,7 +115,7 @@ def test_a_disk_that_is_read_only_at_the_end_loses_no_network(run, monkeypatch, 
     monkeypatch.setattr(DefaultTrainer, "conclude", conclude)
     made = run(f"--model LogisticRegression --epochs 1 {SMALL}")
     assert made.status == 0, made.err
-    assert made.out.count("cannot be written, and the run goes on and tries again: Read-only file system") == 1
+    assert made.out.count("cannot be written; the run continues and tries again: Read-only file system") == 1
     folder = next((tmp_path / "room").iterdir())
     assert load_file(folder / "LogisticRegression_finished.safetensors")
     assert json.loads((folder / "LogisticRegression_finished.json").read_text())["epoch"] == 1
@@ -131,7 +131,7 @@ def test_files_that_may_not_grow_end_the_run_at_its_end_alone(tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, timeout=200, env=environment)
     assert done.returncode == 2, done.stderr
-    assert done.stdout.count("cannot be written, and the run goes on and tries again: File too large") == 1
+    assert done.stdout.count("cannot be written; the run continues and tries again: File too large") == 1
     assert "epoch   2" in done.stdout
     assert done.stderr.startswith("error: the finished network could be written neither to")
     assert done.stderr.count("\n") == 1

@@ -116,7 +116,7 @@ def test_runs_that_were_killed_in_their_midst_go_on_there_and_come_to_the_same(c
     assert len(list(tmp_path.glob("killed/grid_*/*/codebase"))) == 3
     for state in begun:
         assert not state.exists()
-        assert "goes on after " in (state.parent / "output" / "log.txt").read_text()
+        assert "continues after " in (state.parent / "output" / "log.txt").read_text()
     through = call(command, tmp_path / "through")
     assert through.status == 0, through.err
     assert rows(tmp_path / "killed") == rows(tmp_path / "through")
@@ -163,7 +163,7 @@ def test_a_dry_run_shows_the_runs_and_runs_nothing(run, tmp_path):
     status, out, err, folder = run(f"{RUN} --prune_criterion SNIP,GRASP --grasp_temperature 1,2 --seed 1,2 --dry_run")
     assert (status, err, folder) == (0, "", None)
     assert "6 runs: 0 done, 6 to run; how long that takes is known once one of them has finished" in out
-    assert "--grasp_temperature goes to the 4 of 6 runs whose components know it" in out
+    assert "--grasp_temperature applies to the 4 of 6 runs whose components have it" in out
     many = ",".join(map(str, range(1, 41)))
     assert "... 15 more" in run(f"{RUN} --seed {many} --dry_run").out
     assert not (tmp_path / "results").exists()

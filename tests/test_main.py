@@ -127,7 +127,17 @@ def test_a_criterion_dropped_into_the_folder_runs_by_name(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["--help", "--list", "--list criterions", "--version", "--prune_criterion SNIPit --help", "--epohcs 3"],
+    [
+        "--help",
+        "--help all",
+        "--help SNIP",
+        "--completion bash",
+        "--list",
+        "--list criterions",
+        "--version",
+        "--prune_criterion SNIPit --help",
+        "--epohcs 3",
+    ],
 )
 def test_questions_are_answered_without_importing_torch(command):
     code = (

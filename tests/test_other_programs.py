@@ -118,7 +118,7 @@ def test_commands_of_other_programs_are_answered_with_the_line_that_does_it(run,
         return
     assert outcome.status == 2
     assert outcome.err.count("\n") == 1
-    said = outcome.err.partition("here they are: python3 main.py ")[2].strip()
+    said = outcome.err.partition("; its equivalent here: python3 main.py ")[2].strip()
     again = run(f"{said} --dry_run")
     assert again.status == 0, again.err
     for short, flag in (("-c", "--merge_criteria"), ("-r", "--merge_ratios")):

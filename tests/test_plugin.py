@@ -172,7 +172,7 @@ def test_a_question_imports_the_plugin_but_neither_its_components_nor_torch(pyth
 
 
 def test_help_shows_the_options_of_the_package_and_of_the_component_that_is_named(python):
-    plain = secateur(python, "--help")
+    plain = secateur(python, "--help", "all")
     assert plain.returncode == 0
     assert "options of secateur-example-plugin" in plain.stdout
     assert "--diary TEXT" in plain.stdout
@@ -183,14 +183,18 @@ def test_help_shows_the_options_of_the_package_and_of_the_component_that_is_name
     assert "--balance B" in named.stdout
     assert "(default: 1.0)" in named.stdout
     # What it inherits is declared in the file of the base class.
-    assert "--saliency_batches N" in named.stdout
+    every = secateur(python, "--prune_criterion", "BalancedMagnitude", "--help", "all")
+    assert "--saliency_batches N" in every.stdout
+    assert "--balance B" in every.stdout
 
 
 def test_the_plugins_option_is_checked_and_belongs_to_its_criterion_alone(python, refusal):
     line = refusal(python, "--prune_criterion", "BalancedMagnitude", "--balance", "2")
     assert line == "error: --balance: 2 is out of range: at least 0 and at most 1"
     line = refusal(python, "--prune_criterion", "SNIP", "--balance", "0.5")
-    assert line == "error: there is no flag --balance here: it is an option of BalancedMagnitude, which is not named"
+    assert (
+        line == "error: unknown flag --balance: it is an option of BalancedMagnitude, which this command does not name"
+    )
 
 
 def test_a_name_that_a_plugin_shares_with_the_project_is_refused_naming_both_files(python, other_plugin, refusal):
@@ -213,7 +217,7 @@ def test_a_plugin_that_cannot_be_imported_is_left_out_with_one_line_and_breaks_n
     folder = other_plugin("broken", "raise RuntimeError('half of it\\nis missing')\n")
     process = secateur(python, "--list", PYTHONPATH=folder)
     (line,) = process.stderr.splitlines()
-    assert line == "warning: plugin broken (broken 0.3) is left out: RuntimeError: half of it is missing"
+    assert line == "warning: plugin broken (broken 0.3) is not loaded: RuntimeError: half of it is missing"
     assert process.returncode == 0
     assert process.stdout == secateur(python, "--list").stdout
 
@@ -225,7 +229,7 @@ def test_an_observer_that_raises_is_named_once_and_ends_nothing(other_plugin, tm
     process = secateur(sys.executable, *words, PYTHONPATH=folder)
     assert (process.returncode, process.stderr) == (0, "")
     (line,) = [line for line in process.stdout.splitlines() if "clumsy" in line]
-    assert line.startswith("the observer clumsy failed at epoch_finished, and the run goes on")
+    assert line.startswith("the observer clumsy failed at epoch_finished; the run continues without it")
     assert line.endswith(f"KeyError: 'no such' ({folder / 'clumsy.py'}:4)")
     (notices,) = (tmp_path / "results").glob("*/output/results.json")
     assert read_json(notices)["notices"] == [line]
@@ -235,7 +239,7 @@ def test_a_plugin_with_a_hook_that_does_not_exist_is_left_out_naming_the_hook(py
     folder = other_plugin("mistyped", "from secateur import hookimpl\n@hookimpl\ndef epoch_done(run): ...\n")
     process = secateur(python, "--list", "models", PYTHONPATH=folder)
     (line,) = process.stderr.splitlines()
-    assert line.startswith("warning: plugin mistyped (mistyped 0.3) is left out: ")
+    assert line.startswith("warning: plugin mistyped (mistyped 0.3) is not loaded: ")
     assert "epoch_done" in line
     assert process.returncode == 0
     assert "TinyMLP" in process.stdout
@@ -246,7 +250,7 @@ def test_a_plugin_with_a_hook_that_does_not_exist_is_left_out_naming_the_hook(py
     [
         (("--prune_criterion", "BalancedMagnitude"), "error: there is no criterion 'BalancedMagnitude'"),
         (("--model", "TinyMLP"), "error: there is no network 'TinyMLP'"),
-        (("--diary", "first try"), "error: there is no flag --diary"),
+        (("--diary", "first try"), "error: unknown flag --diary"),
     ],
     ids=["criterion", "network", "option"],
 )

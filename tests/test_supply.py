@@ -14,7 +14,6 @@ REQUIREMENTS = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text
 IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "pillow": "PIL",
-    "rich-argparse": "rich_argparse",
 }
 #: Those that are called as programs, or by pip and pytest, and need no import.
 TOOLS = {"ruff", "setuptools", "pytest-xdist"}

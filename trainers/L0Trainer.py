@@ -30,7 +30,7 @@ class L0Trainer(DefaultTrainer):
 
     beta_ema: float = option(
         0.999,
-        "moving average of the parameters that L0Trainer tests; 0 switches it off",
+        "decay of the moving average of the parameters, which L0Trainer evaluates; 0: none",
         low=0,
         high=1,
         below=True,
@@ -48,7 +48,7 @@ class L0Trainer(DefaultTrainer):
         if run.settings["keep_best"]:
             raise UserError("--train_scheme L0Trainer keeps a moving average of all steps: leave out --keep_best")
         if run.pruner.rewinds or run.pruner.reinitialise:
-            raise UserError("--train_scheme L0Trainer cannot go back to earlier weights, which had other gates")
+            raise UserError("--train_scheme L0Trainer cannot rewind or reinitialise: the gates would not fit")
         if run.criterion.unit == "nodes":
             who = type(run.criterion).__name__
             raise UserError(f"--train_scheme L0Trainer has gates on channels, and {who} removes channels: name one")
@@ -56,7 +56,7 @@ class L0Trainer(DefaultTrainer):
         if not names:
             raise UserError(
                 "there is nothing to gate between the first and the last layer of this network; "
-                "add --outer_layer_pruning to let the pixels of the images go"
+                "add --outer_layer_pruning to prune input pixels as well"
             )
         self.gates = HardConcreteGates(run.network, run.masks, names)
         run.loss.gates, run.loss.images = self.gates, len(run.data.train.images)

@@ -37,9 +37,9 @@ class TickTock(DefaultTrainer):
             named = type(run.criterion).__name__
             raise UserError(f"--train_scheme TickTock prunes by the criterion GateDecorators, not {named}")
         if run.pruner.enable_rewinding or run.pruner.reinitialise:
-            raise UserError("--train_scheme TickTock cannot go back to earlier weights, which had other gates")
+            raise UserError("--train_scheme TickTock cannot rewind or reinitialise: the gates would not fit")
         if run.settings["optimizer"].upper() == "LBFGS":
-            raise UserError("--optimizer LBFGS trains all parameters or none, but in Tick some rest: name another")
+            raise UserError("--optimizer LBFGS trains all parameters or none, but Tick freezes some: choose another")
         self.gates = NormGates(run.network)
         head = run.network.get_submodule(execution_order(run.network, run.example)[-1])
         self.trained_in_tick = [parameter for parameter in head.parameters() if parameter.requires_grad]

@@ -41,8 +41,15 @@ def raised_at(error: BaseException, path: Path | str | None = None) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `": did you mean A, B?"` for the known names nearest to `name`, or what there is when none is near."""
     names = list(dict.fromkeys(known))
-    by_folded = {known_name.lower(): known_name for known_name in names}
-    near = [by_folded[match] for match in difflib.get_close_matches(name.lower(), by_folded, n=3, cutoff=0.5)]
-    if near:
+    if near := nearest_of(name, names):
         return f": did you mean {', '.join(near)}?"
     return f": there is {', '.join(sorted(names)[:20])}" if names else ""
+
+
+def nearest_of(name: str, known: Iterable[str], similarity: float = 0.5) -> list[str]:
+    """Return the known names, three at most, that are spelled like `name`, upper or lower case; the nearest first.
+
+    `similarity` is the least that counts, from 0 to 1, as `difflib` measures it.
+    """
+    by_folded = {known_name.lower(): known_name for known_name in known}
+    return [by_folded[match] for match in difflib.get_close_matches(name.lower(), by_folded, n=3, cutoff=similarity)]

@@ -14,7 +14,8 @@ class TwoForms(nn.Module):
 
     form: Form = option(
         "auto",
-        "the form for small or for large images; auto is cifar up to 64 pixels, lottery another name of cifar",
+        "form of the network for small or for large images; auto is cifar up to 64 pixels, lottery another name of "
+        "cifar",
         choices=("auto", "cifar", "imagenet"),
         also=("model_class",),
         synonyms={"lottery": "cifar", "default": "auto"},

@@ -42,7 +42,7 @@ def compensate(
         return []
     notices = []
     if criterion.rewinds:
-        notices.append(f"--compensate {method} has no effect where training goes back to earlier weights")
+        notices.append(f"--compensate {method} has no effect with rewinding")
     if method == "merge":
         left, some = _merge_all(surgery, removals, criterion)
         if not some and len(left) < len(removals):

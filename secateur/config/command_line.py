@@ -17,6 +17,7 @@ from typing import Any
 
 import pluggy
 
+from secateur.config.help import help_text
 from secateur.config.names import NAMED_BY
 from secateur.config.parser import (
     Parser,
@@ -93,7 +94,7 @@ def parse(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) -> S
         components=MappingProxyType(reading.components),
         checkpoints=tuple(reading.checkpoints),
         external_weights=reading.external,
-        help=parser.format_help() if asks else None,
+        help=help_text(reading, registry) if asks else None,
     )
     if "list" in reading.typed:
         return settings
@@ -180,7 +181,7 @@ def _named_checkpoints(results: Path, run: str | None, model: str | None, *, eva
         raise UserError(f"--checkpoint_name and --checkpoint_model name {counts}: as many of both, or one of either")
     number = max(len(folders), len(models))
     if number > 1 and not evaluated:
-        raise UserError(f"--checkpoint_name: training starts from one checkpoint, and these are {number}")
+        raise UserError(f"--checkpoint_name: training starts from one checkpoint, not {number}")
     if number > len(folders):
         folders *= number
     elif number > len(models):
@@ -230,7 +231,7 @@ def _implied(components: Iterable[Component], reading: Reading) -> dict[str, str
         for flag, value in component.implies.items():
             first, other = implied.setdefault(flag, (value, who))
             if first != value and flag not in reading.typed:
-                raise UserError(f"{who} wants --{flag} {value}, and {other} wants {first}: name one")
+                raise UserError(f"{who} needs --{flag} {value}, but {other} needs {first}: use one of them")
     return {flag: value for flag, (value, _) in implied.items() if flag not in reading.typed}
 
 

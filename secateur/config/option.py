@@ -18,6 +18,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from secateur.config.suggestions import meant_by
 from secateur.utils.errors import UserError, nearest
 
 #: What an annotation can say a value is.
@@ -40,6 +41,8 @@ class Option:
     pattern: tuple[str, str] | None = None
     flag: str = ""
     also: tuple[str, ...] = ()
+    suggested_for: str = ""
+    common: str = ""
     synonyms: Mapping[str, str] = field(default_factory=dict)
     metavar: str = ""
     words: str = ""
@@ -57,8 +60,7 @@ class Option:
     #: What one value is: int, float, str, bool or Path; and whether the setting is a list of such.
     kind: type = str
     many: bool = False
-    #: The attribute's name.
-    name: str = ""
+    name: str = ""  #: The attribute's name.
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Take the attribute's name, and what it is from its annotation."""
@@ -91,7 +93,7 @@ class Option:
         """What stands for the value in `--help`."""
         if self.metavar:
             return self.metavar
-        one = {int: "N", float: "X", Path: "PATH"}.get(self.kind, "TEXT")
+        one = {int: "N", float: "X", Path: "PATH"}.get(self.kind, "NAME" if self.choices else "TEXT")
         return f"{one},{one},..." if self.many and self.words != "+" else one
 
     def read(self, text: str) -> Any:
@@ -190,6 +192,8 @@ def option(default: Any, help: str, **fields: Any) -> Any:
     choices: the texts that it can be.
     pattern: (regular expression, what it is called) that a text must match; `FREE_TEXT` for any, commas included.
     flag, also: its name on the command line, where that is not the attribute's, and other names.
+    suggested_for: what other programs call it, in words: an unknown flag of such a name is answered with this one.
+    common: the task below which the short `--help` shows it, without what `help` says after a semicolon.
     synonyms: other texts for the same value, as {"lottery": "cifar"}.
     metavar: what stands for the value in `--help`.
     words: "+" where the values are words of their own, as in `--input_dim 3 32 32`; "?" where it may be left out, which
@@ -260,8 +264,9 @@ class Configurable:
         for name, value in values.items():
             attribute = by_flag.get(name, name)
             if attribute not in options:
-                who = type(self).__name__
-                raise UserError(f"{who} has no option '{name}'{nearest(name, by_flag)}")
+                near = meant_by(name, options.values())
+                hint = f": did you mean {', '.join(near)}?" if near else nearest(name, by_flag)
+                raise UserError(f"{type(self).__name__} has no option '{name}'{hint}")
             found[attribute] = options[attribute].checked(value)
         self.configure(found, found)
 

@@ -42,7 +42,7 @@ def refuse_other_programs(argv: Sequence[str]) -> None:
         program, command = "network-pruning", _large(argv)
     else:
         return
-    raise UserError(f"these are words of the program {program}; here they are: python3 main.py {command}")
+    raise UserError(f"this is a command of the program {program}; its equivalent here: python3 main.py {command}")
 
 
 def _merging(script: str, argv: Sequence[str]) -> str:

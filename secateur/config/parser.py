@@ -1,4 +1,4 @@
-"""Which options a command knows, argparse from their records, and the help text."""
+"""Which options a command knows, and argparse from their records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any, NoReturn
 
 import pluggy
-from rich_argparse import RichHelpFormatter
 
 from secateur.config.names import NAMED_BY, ComponentNames
 from secateur.config.option import Option, options_of
@@ -22,16 +21,7 @@ class Parser(argparse.ArgumentParser):
     """An argparse parser of options; its errors are one line, as `UserError`, and it yields what was typed alone."""
 
     def __init__(self, declared: Iterable[Declared] = ()) -> None:
-        super().__init__(
-            prog="python3 main.py",
-            description="Secateur, a laboratory for pruning neural networks: a run is assembled from strings.",
-            epilog="Add --help to a command that names components to see the options that they declare themselves.",
-            formatter_class=_HelpFormatter,
-            argument_default=argparse.SUPPRESS,
-            add_help=False,
-            allow_abbrev=False,
-        )
-        self._headed: dict[str, argparse._ArgumentGroup] = {}
+        super().__init__(argument_default=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
         self._taken: dict[str, Declared] = {}
         #: The options, by flag.
         self.declared: dict[str, Declared] = {}
@@ -54,20 +44,14 @@ class Parser(argparse.ArgumentParser):
         if option.flag in self.declared:
             return
         self.declared[option.flag] = declared
-        if declared.title not in self._headed:
-            self._headed[declared.title] = self.add_argument_group(declared.title)
-        names = ["-h" if name == "h" else f"--{name}" for name in names_of(option)]
-        shown = (option.help + _default(option)).replace("%", "%%")
+        names = [dashed(name) for name in names_of(option)]
         if option.is_switch:
-            self._headed[declared.title].add_argument(*names, action="store_true", help=shown)
+            self.add_argument(*names, action="store_true")
             return
         more = {"nargs": option.words} if option.words else {}
         if option.words == "?":
             more["const"] = option.alone
-        choices = "{" + ",".join(option.choices) + "}" if option.choices and not option.metavar else option.shown
-        self._headed[declared.title].add_argument(
-            *names, dest=option.flag, type=_reader(option), metavar=choices, help=shown, **more
-        )
+        self.add_argument(*names, dest=option.flag, type=_reader(option), **more)
 
     def typed(self, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
         """Return the values that were typed, by flag, and the words that belong to no flag that is known."""
@@ -77,12 +61,6 @@ class Parser(argparse.ArgumentParser):
                 raise UserError(f"--{flag}: expected one argument")
         return vars(namespace), unknown
 
-    def format_help(self) -> str:
-        """Return the help text, what people look for first before the rest."""
-        first = {title: place for place, title in enumerate(FIRST)}
-        self._action_groups.sort(key=lambda group: first.get(group.title, len(first)))
-        return super().format_help()
-
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and exiting."""
         raise UserError(message.removeprefix("argument "))
@@ -91,6 +69,11 @@ class Parser(argparse.ArgumentParser):
 def names_of(option: Option) -> tuple[str, ...]:
     """Return the names of an option's flag, without dashes."""
     return (option.flag, *option.also)
+
+
+def dashed(name: str) -> str:
+    """Return a flag's name as it is typed."""
+    return f"-{name}" if name == "h" else f"--{name}"
 
 
 def with_underscores(word: str) -> str:
@@ -117,27 +100,6 @@ def _reader(option: Option) -> Callable[[str], Any]:
     return read
 
 
-def _default(option: Option) -> str:
-    default = option.default
-    if default is None or default == "" or option.is_switch or "(default:" in option.help:
-        return ""
-    return f" (default: {','.join(map(str, default)) if option.many else default})"
-
-
-class _HelpFormatter(RichHelpFormatter):
-    group_name_formatter = str  # file names keep their case
-    help_markup = text_markup = False  # [brackets] are shown, not read
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32)
-
-    def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: Any = None) -> None:
-        """Show a usage a person can read instead of all flags in a row."""
-        super().add_usage(
-            "%(prog)s [--model NAME] [--data_set NAME] [--prune_criterion NAME] [FLAGS]", actions, groups, prefix
-        )
-
-
 #: The classes, beside those of components, that read settings; in the order of `--help`.
 READERS = (
     "secateur.config.names:ComponentNames",
@@ -152,8 +114,6 @@ READERS = (
     "secateur.grid.options:GridOptions",
     "secateur.config.questions:Questions",
 )
-#: The headings that `--help` begins with.
-FIRST = ("what a run consists of", "network and data", "pruning", "training")
 #: The kinds of component whose usual one always has a say in what a command may hold.
 USUAL = ("prune_criterion", "loss", "train_scheme")
 #: The kinds of component among whose options are some that every command knows, see `Option.general`.

@@ -155,23 +155,27 @@ class Registry:
         prefix, _, zoo_name = name.partition(":")
         if zoo_name and kind == "models":
             return self._in_zoo(prefix, zoo_name)
-        known = self.components(kind)
-        found = (
-            [component for component in known if component.name == name]
-            or [component for component in known if _folded(component.name) == _folded(name)]
-            or [component for component in known if _folded(name) in map(_folded, component.aliases)]
-        )
+        known, found = self.components(kind), self.named(kind, name)
         word = KINDS[kind][0]
         if not found:
             if self.own and (path := self.own / kind / f"{name}.py").is_file():
                 base = KINDS[kind][1].partition(":")[2]
-                raise UserError(f"{path} is no {word}: it must hold a class {name} that is derived from {base}")
+                raise UserError(f"{path} is not a {word}: it must hold a class {name} that is derived from {base}")
             hint = nearest(name, [component.name for component in known])
             raise UserError(f"there is no {word} '{name}'{hint} (all: python3 main.py --list {kind})")
         if len(found) > 1:
             places = " and ".join(str(component.path or component.origin) for component in found)
-            raise UserError(f"the {word} '{name}' comes from two sources: {places}; rename or remove one")
+            raise UserError(f"the {word} '{name}' is defined by two sources: {places}; rename or remove one")
         return found[0]
+
+    def named(self, kind: str, name: str) -> list[Component]:
+        """Return the components of a kind that are called `name`: more than one where several sources claim it."""
+        known = self.components(kind)
+        return (
+            [component for component in known if component.name == name]
+            or [component for component in known if _folded(component.name) == _folded(name)]
+            or [component for component in known if _folded(name) in map(_folded, component.aliases)]
+        )
 
     def _in_folder(self, kind: str) -> list[Component]:
         return [

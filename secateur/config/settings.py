@@ -83,7 +83,7 @@ class Settings:
 
     def recorded(self) -> dict[str, Any]:
         """Return what arguments.json holds: every value, and the names of those that were typed."""
-        questions = ("help", "list", "report", "version")
+        questions = ("completion", "help", "list", "report", "version")
         return {name: value for name, value in self.values.items() if name not in questions} | {
             "explicit": sorted(self.given)
         }
@@ -97,12 +97,12 @@ def check_combinations(settings: Settings, *, tester_trains: bool) -> None:
     _check_data(settings)
     _check_run_name(settings["run_name"])
     if settings["resume_anyway"]:
-        raise UserError("--resume_anyway stands beside --resume RUN, or goes on with the runs of a grid")
+        raise UserError("--resume_anyway needs --resume RUN, or a grid whose runs were interrupted")
 
 
 def _check_pruning(settings: Settings) -> None:
     if {"compression", "pruning_limit"} <= settings.given:
-        raise UserError("--compression and --pruning_limit say the same in two ways: give one of them")
+        raise UserError("--compression and --pruning_limit mean the same: give only one of them")
 
 
 def _check_network_to_test(settings: Settings, tester_trains: bool) -> None:
@@ -115,7 +115,7 @@ def _check_network_to_test(settings: Settings, tester_trains: bool) -> None:
         raise UserError("--force_train is for --eval --test_scheme Sparsification or Merging without --checkpoint_name")
     if settings["checkpoint_model"] and not finished:
         raise UserError(
-            "--checkpoint_model needs --checkpoint_name, the run folder that it lies in, or is the path of a file: "
+            "--checkpoint_model needs --checkpoint_name, its run folder, or must be the path of a file: "
             f"{', '.join(ENDINGS)}"
         )
 

@@ -9,7 +9,8 @@ from secateur.config.names import NAMED_BY
 from secateur.config.other_programs import refuse_other_programs
 from secateur.config.parser import Parser, names_of
 from secateur.config.registry import Registry
-from secateur.utils.errors import UserError, nearest
+from secateur.config.suggestions import did_you_mean
+from secateur.utils.errors import UserError
 
 
 def refuse_unknown(argv: Sequence[str], unknown: Sequence[str], parser: Parser, registry: Registry) -> NoReturn:
@@ -17,12 +18,14 @@ def refuse_unknown(argv: Sequence[str], unknown: Sequence[str], parser: Parser, 
     refuse_other_programs(argv)
     word = next((word for word in unknown if word.startswith("--")), unknown[0])
     if not word.startswith("-"):
-        raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
+        raise UserError(f"'{word}' is the value of no flag: arguments are written --flag value")
     word = word.partition("=")[0]
     if owners := _owners(word.lstrip("-"), registry):
-        raise UserError(f"there is no flag {word} here: it is an option of {', '.join(owners)}, which is not named")
-    known = [f"--{name}" for one in parser.declared.values() for name in names_of(one.option)]
-    raise UserError(f"there is no flag {word}{nearest(word, known)} (all: python3 main.py --help)")
+        raise UserError(
+            f"unknown flag {word}: it is an option of {', '.join(owners)}, which this command does not name"
+        )
+    hint = did_you_mean(word, (one.option for one in parser.declared.values()))
+    raise UserError(f"unknown flag {word}{hint or ' (all flags: python3 main.py --help all)'}")
 
 
 def _owners(flag: str, registry: Registry) -> list[str]:

@@ -22,7 +22,9 @@ def load_arrays(place: Path, axes: str | None) -> tuple[Images, Images]:
     """
     file = _file(place)
     if not is_zipfile(file):
-        raise UserError(f"ARRAYS: {file} is no .npz file: numpy.savez(file, x_train=..., y_train=..., ...) writes one")
+        raise UserError(
+            f"ARRAYS: {file} is not an .npz file: numpy.savez(file, x_train=..., y_train=..., ...) writes one"
+        )
     try:
         _check_size(file)
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:

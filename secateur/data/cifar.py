@@ -26,10 +26,12 @@ class Cifar(DataSet):
     #: Its name in torchvision.
     published: str
 
-    crop: int = option(4, "shift training images of CIFAR by up to so many pixels", low=0, high=32, metavar="PIXELS")
-    flip: float = option(0.5, "mirror training images of CIFAR with this probability", low=0, high=1)
+    crop: int = option(4, "shift training images of CIFAR by up to this many pixels", low=0, high=32, metavar="PIXELS")
+    flip: float = option(0.5, "probability of mirroring a training image of CIFAR", low=0, high=1)
     normalisation: str = option(
-        "own", "mean and standard deviation of the pixels: CIFAR's own, or ImageNet's", choices=("own", "imagenet")
+        "own",
+        "mean and standard deviation by which pixels are normalised: CIFAR's own, or ImageNet's",
+        choices=("own", "imagenet"),
     )
 
     def __init__(self, **options: Any) -> None:

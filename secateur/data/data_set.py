@@ -66,8 +66,9 @@ class DataSet(Configurable):
 
     preload_all_data: bool = option(
         False,
-        "decode image files into memory, even where it is scarce and they would be streamed",
+        "decode image files into memory, even if it is scarce and they would be streamed",
         changes_numbers=False,
+        suggested_for="num_workers workers cache cache_dataset in_memory",
     )
 
     #: Channels, height, width of an image.

@@ -66,14 +66,14 @@ def list_classes(folder: Path, classes: Sequence[str]) -> ImageFiles:
 
 
 def check_files(files: Sequence[str]) -> None:
-    """Refuse what has the name of an image and is no file, before one of them is opened: a pipe would never end."""
+    """Refuse what has the name of an image and is not a file, before one of them is opened: a pipe would never end."""
     for file in files:
         if not os.path.isfile(file):  # noqa: PTH113
             if os.path.islink(file):  # noqa: PTH114
                 target = os.readlink(file)  # noqa: PTH115
-                raise UserError(f"the image {file} is a link to {target}, where no file is: remove or mend it")
+                raise UserError(f"the image {file} is a broken link to {target}: remove or repair it")
             os.stat(file)  # noqa: PTH116 - raises of what may not be looked at
-            raise UserError(f"the image {file} is no file")
+            raise UserError(f"the image {file} is not a file")
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -14,41 +14,68 @@ class DataOptions(Section):
 
     data_dir: Path | None = option(
         None,
-        "where data sets lie (default: gitignored/data)",
+        "folder of the data sets (default: gitignored/data)",
         is_path=True,
         on_resume=True,
         changes_numbers=False,
+        common="what to train",
+        suggested_for="data_path data_root datadir dataroot root dataset_dir dataset_path",
     )
     input_dim: list[int] | None = option(
         None,
-        "channels height width: convert the images to this shape, as in --input_dim 3 32 32",
+        "convert the images to this shape, channels height width, as in --input_dim 3 32 32",
         low=1,
         high=4096,
         words="+",
+        suggested_for="input_size input_shape img_size resolution",
     )
     output_dim: int | None = option(
-        None, "outputs of the network, at least the classes of the data set", low=2, high=1_000_000
+        None,
+        "number of outputs of the network; at least the number of classes",
+        low=2,
+        high=1_000_000,
+        suggested_for="num_classes n_classes nclass classes",
     )
     hidden_dim: int | None = option(
-        None, "width of the hidden layers, for networks that have one width", low=1, high=1_000_000
+        None,
+        "width of the hidden layers, for networks with one such width",
+        low=1,
+        high=1_000_000,
+        suggested_for="hidden hidden_size width hidden_units",
     )
     batch_size: int | None = option(
-        None, "images in a batch (default: what the data set suggests)", low=1, high=10_000_000
+        None,
+        "images per batch (default: what the data set suggests)",
+        low=1,
+        high=10_000_000,
+        common="how to train",
+        suggested_for="bs batch train_batch train_batch_size test_batch_size mini_batch_size",
     )
-    N: int | None = option(None, "train on the first N training images only", low=1, smoke=2)
+    N: int | None = option(
+        None,
+        "train on the first N training images only",
+        low=1,
+        smoke=2,
+        suggested_for="num_samples n_samples max_samples train_size train_samples subset limit_train_batches",
+    )
     num_valid: int | None = option(
         None,
         "training images to hold out for --keep_best or --tuning (default: a tenth of each class)",
         low=1,
         smoke=10,
+        suggested_for="val_size valid_size val_split validation_split n_val",
     )
     tuning: bool = option(
         False,
-        "hold a tenth of the training set, or --num_valid images, out for validation and leave the test set alone",
+        "validate on held-out training images, a tenth or --num_valid, and do not use the test set",
+        suggested_for="validate validation val holdout",
     )
     random_shuffle_labels: bool = option(
-        False, "train on labels in random order (Zhang et al., 2017)", only_training=True
+        False,
+        "train on randomly shuffled labels (Zhang et al., 2017)",
+        only_training=True,
+        suggested_for="random_labels shuffle_labels",
     )
     disable_autoconfig: bool = option(
-        False, "take no shape, normalisation, augmentation or batch size from the data set"
+        False, "do not take shape, normalisation, augmentation and batch size from the data set"
     )

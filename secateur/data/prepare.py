@@ -125,7 +125,7 @@ def _loaded_or_synthetic(
     try:
         return _loaded(data_set, folder)
     except UserError as error:
-        notices.append(f"--smoke: synthetic images of its shape stand in for the data set: {error}")
+        notices.append(f"--smoke: synthetic images of its shape replace the data set: {error}")
         return placeholder(data_set, SYNTHETIC)
 
 

@@ -25,17 +25,18 @@ from secateur.config.parser import (
     with_underscores,
 )
 from secateur.config.registry import Registry
+from secateur.config.suggestions import did_you_mean
 from secateur.grid.grid_file import GridFile
 from secateur.grid.options import GridOptions
 from secateur.grid.trials import Settings, argv_of, plain
-from secateur.utils.errors import UserError, nearest
+from secateur.utils.errors import UserError
 
 #: Other names of flags that hold several values, in words of their own.
 LISTS = {"pruner_list": "prune_criterion", "compression_list": "compression"}
 #: Of one section. More would take days to read.
 MOST_RUNS = 100_000
 #: Questions, and what is imported to read the file: of the command line alone.
-ONCE = {"list", "version", "h", "disable_plugin", "resume_anyway"}
+ONCE = {"list", "completion", "version", "h", "disable_plugin", "resume_anyway"}
 
 
 #: The flags that say how several runs are run.
@@ -67,7 +68,7 @@ class Reader:
             flag = LISTS.get(name) or (self.options[name].flag if name in self.options else name)
             if flag in found and (path or LISTS.keys() & {name, named[flag]}):
                 raise UserError(
-                    f"{f'--grid {path}: ' if path else ''}--{named[flag]} and --{name} say the same: give one"
+                    f"{f'--grid {path}: ' if path else ''}--{named[flag]} and --{name} mean the same: give only one"
                 )
             named[flag] = name
             if name in LISTS and isinstance(value, tuple):
@@ -119,7 +120,7 @@ class Reader:
         rules = [(rule, self.canonical(rule.settings, file.path)) for rule in file.rules]
         for rule in file.rules:
             if rule.flag not in self.options:
-                raise UserError(f"for.{rule.flag}: there is no flag of every run of this name")
+                raise UserError(f"for.{rule.flag}: unknown flag --{rule.flag}, or one that not every run has")
         exclusions = [self.canonical(exclusion, file.path) for exclusion in file.exclusions]
         in_use: Counter[str] = Counter()
         seen: set[str] = set()
@@ -151,8 +152,8 @@ class Reader:
     def _complain(self, rules: list, exclusions: list[dict], in_use: Counter[str], typed: dict[str, Any]) -> None:
         """Refuse flags that no run knows, and what a file says of runs that are not there."""
         if unknown := sorted(self.wanted - self.known - self.options.keys()):
-            names = sorted(self.known | self.options.keys())
-            raise UserError(f"there is no flag --{unknown[0]}{nearest(unknown[0], names)} in any of these runs")
+            hint = did_you_mean(unknown[0], self.options.values())
+            raise UserError(f"unknown flag --{unknown[0]} in all of these runs{hint}")
         places = {f"for.{rule.flag}.{rule.value}": {self.options[rule.flag].flag} for rule, _ in rules}
         places |= {f"exclude {number}": set(exclusion) for number, exclusion in enumerate(exclusions, 1)}
         for place, flags in places.items():
@@ -165,7 +166,7 @@ class Reader:
         rest = {flag: value for flag, value in given.items() if flag not in options}
         self.known |= choices.keys()
         if (count := math.prod(map(len, choices.values()))) > MOST_RUNS:
-            raise UserError(f"these values make {count:,} combinations, and a grid has {MOST_RUNS:,} runs at most")
+            raise UserError(f"these values make {count:,} combinations, but a grid has at most {MOST_RUNS:,} runs")
         for combination in itertools.product(*choices.values()):
             yield {flag: words for flag, words in zip(choices, combination, strict=True) if words is not None}, rest
 
@@ -208,7 +209,7 @@ def flags_of(argv: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
         name, equals, value = with_underscores(word).partition("=")
         if not re.match(r"--[^\W\d]|-h$", name):
             if flag is None:
-                raise UserError(f"'{word}' belongs to no flag: every argument is written --flag value")
+                raise UserError(f"'{word}' is the value of no flag: arguments are written --flag value")
             words.append(word)
             continue
         if flag is not None:

@@ -51,7 +51,7 @@ def read_grid_file(path: Path) -> GridFile:
     except UserError:
         raise
     except (ValueError, RecursionError) as error:  # also of a number of more digits than Python reads
-        raise UserError(f"--grid {path} is no TOML: {one_line(error)}") from error
+        raise UserError(f"--grid {path} is not TOML: {one_line(error)}") from error
     for part in content:
         if part not in PARTS:
             raise UserError(f"--grid {path}: a grid has no '{part}'{nearest(part, PARTS)}; flags go below [common]")

@@ -44,7 +44,7 @@ def show_plan(grid: Grid, index: Index, jobs: int) -> None:
     say = partial(terminal.print, soft_wrap=True, highlight=False)
     say(f"every run: {' '.join(argv_of(grid.common)) or 'no other flags'}")
     for flag, count in grid.partial.items():
-        say(f"--{flag} goes to the {count} of {len(rows)} runs whose components know it")
+        say(f"--{flag} applies to the {count} of {len(rows)} runs whose components have it")
     say(f"grid folder: {grid.folder}")
     if grid.smoke_of:
         say(SMOKE.format(grid.smoke_of))

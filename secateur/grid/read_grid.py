@@ -30,8 +30,8 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
     `--help`, is answered for the first of the runs.
     """
     typed = dict(flags_of(argv))
-    asked = {"list", "report", "help", "h"} & typed.keys()
-    if {"list", "report"} & asked or not ("," in "".join(argv) or OF_MANY_RUNS & typed.keys()):
+    asked = {"help", "h"} & typed.keys()
+    if {"list", "report", "completion"} & typed.keys() or not ("," in "".join(argv) or OF_MANY_RUNS & typed.keys()):
         return None
     reader = Reader(registry, hooks)
     typed = reader.canonical(typed)
@@ -50,7 +50,6 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
         if not own and len(settings) == 1:
             return None  # its comma is part of a value
         if asked:
-            settings = [{flag: words for flag, words in one.items() if flag not in ("h", "help")} for one in settings]
             return Grid(trials_of(settings[:1]), results_dir, argv, options, "", asked=True)
         settings = _checked(settings, results_dir, registry, hooks)
     except UserError as error:

@@ -34,7 +34,7 @@ CLOSING = [
     ("test_loss", "test loss", "{:.4f}"),
     ("validation_loss", "validation loss", "{:.4f}"),
     ("weight_sparsity", "weight sparsity", "{:.2%}"),
-    ("node_sparsity", "node sparsity", "{:.2%}"),
+    ("node_sparsity", "unit sparsity", "{:.2%}"),
     ("best_epoch", "best epoch, which is kept", "{}"),
 ]
 
@@ -96,7 +96,7 @@ class Console:
         self.samples = epoch * len(run.data.train.images)
         if self.live is not None:
             self.live.train(epoch * len(run.data.train), epoch)
-        run.log.info(f"goes on after {_counted(epoch, 'epoch')} of {run.plan.epochs}")
+        run.log.info(f"continues after {_counted(epoch, 'epoch')} of {run.plan.epochs}")
 
     @hookimpl
     def batch_finished(self, run: Run, epoch: int, batch: int, batches: int, means: RunningMeans) -> None:

@@ -25,7 +25,7 @@ class Pictures(Configurable):
 
     plot_weights_freq: int = option(
         0,
-        "draw the weights so often; 0: only at the end",
+        "epochs between plots of the weights; 0: only at the end",
         low=0,
         changes_numbers=False,
         only_training=True,
@@ -33,21 +33,21 @@ class Pictures(Configurable):
     )
     disable_curves: bool = option(
         False,
-        "no picture of loss, accuracy and sparsity over the epochs",
+        "no plot of loss, accuracy and sparsity over the epochs",
         changes_numbers=False,
         only_training=True,
         smoke=True,
     )
     disable_saliency: bool = option(
-        False, "no picture of the scores at each pruning step", changes_numbers=False, only_training=True, smoke=True
+        False, "no plot of the scores at each pruning step", changes_numbers=False, only_training=True, smoke=True
     )
-    disable_confusion: bool = option(False, "no picture of the confusion matrix", changes_numbers=False, smoke=True)
+    disable_confusion: bool = option(False, "no plot of the confusion matrix", changes_numbers=False, smoke=True)
     disable_weightplot: bool = option(
-        False, "no picture of the weights, and none of the masks in TensorBoard", changes_numbers=False, smoke=True
+        False, "no plot of the weights, and none of the masks in TensorBoard", changes_numbers=False, smoke=True
     )
     disable_netplot: bool = option(
         False,
-        "no picture of what is left of each layer, and no network graph in TensorBoard",
+        "no plot of what is kept of each layer, and no network graph in TensorBoard",
         changes_numbers=False,
         smoke=True,
     )

@@ -76,7 +76,7 @@ def _guarded(implementation: pluggy.HookImpl, hook: str, run: Run, failed: set[s
             elif name not in failed:
                 failed.add(name)
                 reason = f"{type(error).__name__}: {one_line(error)}{raised_at(error)}"
-                notice = f"the observer {name} failed at {hook}, and the run goes on without what it does: {reason}"
+                notice = f"the observer {name} failed at {hook}; the run continues without it: {reason}"
                 run.notices.append(notice)
                 # Where the run has failed, the log may be what cannot be written.
                 with contextlib.suppress(OSError) if hook == "run_failed" else contextlib.nullcontext():

@@ -34,12 +34,12 @@ class TensorBoard(Configurable):
     disable_histograms: bool = option(False, "no weight histograms in TensorBoard", changes_numbers=False, smoke=True)
     disable_netplot: bool = option(
         False,
-        "no picture of what is left of each layer, and no network graph in TensorBoard",
+        "no plot of what is kept of each layer, and no network graph in TensorBoard",
         changes_numbers=False,
         smoke=True,
     )
     disable_weightplot: bool = option(
-        False, "no picture of the weights, and none of the masks in TensorBoard", changes_numbers=False, smoke=True
+        False, "no plot of the weights, and none of the masks in TensorBoard", changes_numbers=False, smoke=True
     )
 
     def __init__(self, **options: Any) -> None:

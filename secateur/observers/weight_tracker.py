@@ -29,7 +29,7 @@ class WeightTracker(Configurable):
 
     track_weights: bool = option(
         False,
-        "statistics of each weight through training: sign flips, moving mean and variance",
+        "record statistics of each weight during training: sign flips, moving mean and variance",
         changes_numbers=False,
         only_training=True,
     )

@@ -130,7 +130,7 @@ def _noticing_loss() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # all that torch says of a connection that another process has left
-        raise LostProcessError("another process of this run has ended, and this one cannot go on without it") from error
+        raise LostProcessError("another process of this run has ended, so this one cannot continue") from error
 
 
 #: How far apart the norms of the same weights may be on machines of different kinds, relative.

@@ -98,7 +98,7 @@ def check_command(settings: Settings | None) -> None:
     if not one_of_several():
         return
     if settings is None:
-        raise UserError("torchrun trains one run, and several values in a flag make a grid: start it without torchrun")
+        raise UserError("torchrun trains one run, but several values in a flag are a grid: start it without torchrun")
     for flag in ("eval", "report"):
         if settings[flag] not in (None, False):
             raise UserError(f"torchrun trains one run: start --{flag} without it")

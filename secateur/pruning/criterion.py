@@ -290,7 +290,7 @@ class Criterion(CriterionOptions, Stateful):
         for name, table in known.items():
             own = getattr(self, name)
             if not isinstance(own, str) or own not in table:
-                raise UserError(f"{who}.{name} is {own!r}, which is no {name}{nearest(str(own), table)}")
+                raise UserError(f"{who}.{name} is {own!r}, which is not a {name}{nearest(str(own), table)}")
         check_amount(self)
         if self.group_pattern and self.shuffle_masks:
             raise UserError(f"--shuffle_masks would destroy the --pattern {self.pattern}: give one of them")

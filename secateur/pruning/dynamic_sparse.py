@@ -28,7 +28,7 @@ class DynamicSparse(Criterion):
 
     pruning_rate: float = option(
         0.3,
-        "fraction of a layer's weights that SET and RigL exchange in a step; the limit of UnstructuredRandom",
+        "fraction of a layer's weights that SET and RigL exchange in a step; final sparsity of UnstructuredRandom",
         low=0,
         high=1,
         below=True,
@@ -37,7 +37,7 @@ class DynamicSparse(Criterion):
     )
     growing_rate: float | None = option(
         None,
-        "fraction of the kept weights that one step of SET or RigL regrows (default: as many as it prunes)",
+        "fraction of the kept weights that SET and RigL regrow in a step (default: as many as they prune)",
         low=0,
         high=1,
         metavar="FRACTION",

@@ -16,7 +16,7 @@ class FilterCriterion(StructuredCriterion):
     """Scores filters, which look at no data; a subclass says by `measure` how. The same share goes in every layer."""
 
     filter_bias: bool = option(
-        False, "take a filter's bias for one more of its weights, [weights | bias], as neuron merging's program does"
+        False, "treat a filter's bias as one of its weights, [weights | bias], as neuron merging's program does"
     )
 
     distribution = "uniform"

@@ -97,7 +97,7 @@ def told(left_out: dict[str, str]) -> str:
     named = ", ".join(f"{name} ({why})" for name, why in list(unasked.items())[:NAMED])
     more = f", and {len(unasked) - NAMED} more" if len(unasked) > NAMED else ""
     count = "1 layer is" if len(unasked) == 1 else f"{len(unasked)} layers are"
-    return f"{count} not pruned, or not whole: {named}{more}"
+    return f"{count} not pruned, or only in part: {named}{more}"
 
 
 def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:

@@ -188,7 +188,7 @@ def check_amount(criterion: Criterion) -> None:
                 f"{pattern if in_groups else who} says how much of each layer is pruned: leave out --{flag}"
             )
     if (criterion.distribution == "sensitivity") != (criterion.sensitivity is not None):
-        raise UserError("--distribution sensitivity and --sensitivity PATH, whose table it goes by, stand together")
+        raise UserError("--distribution sensitivity and --sensitivity PATH, the table that it uses, need each other")
     if target and not criterion.masks.hold:
         raise UserError("--target is for weights that stay pruned, and --disable_masking lets go of them: give one")
 

@@ -60,17 +60,15 @@ class Pruner(Configurable):
 
     outer_layer_pruning: bool = option(
         False,
-        "let the weights of the first and the last layer be pruned too (channels of the first always can be, inputs "
-        "and classes never)",
+        "also prune the weights of the first and last layer (channels of the first always can be, classes never)",
+        suggested_for="prune_last_layer prune_first_layer prune_classifier",
     )
-    disable_masking: bool = option(False, "set pruned weights to zero once, without holding them there")
-    enable_rewinding: bool = option(False, "after each pruning step go back to the state saved at --rewind_to")
+    disable_masking: bool = option(False, "set pruned weights to zero only once; training may change them again")
+    enable_rewinding: bool = option(False, "after each pruning step, rewind to the state saved at --rewind_to")
     rewind_to: int = option(
-        0, "epochs trained at that state; 0: initialisation", low=0, also=("rewind_epoch",), metavar="EPOCH", smoke=1
+        0, "epoch of the state to rewind to; 0: initialisation", low=0, also=("rewind_epoch",), metavar="EPOCH", smoke=1
     )
-    rewind_weights_only: bool = option(
-        False, "rewind only the prunable weights: no biases, norms, optimizer or schedule"
-    )
+    rewind_weights_only: bool = option(False, "rewind prunable weights only: no biases, norms, optimizer or schedule")
     reinitialise: bool = option(False, "sanity check: new weights after the last pruning step (Frankle et al., 2020)")
 
     def __init__(

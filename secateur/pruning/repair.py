@@ -40,7 +40,7 @@ class Repair:
     seconds: float
 
     def __str__(self) -> str:
-        ended = ", and was taken back" if self.taken_back else ""
+        ended = ", and was undone" if self.taken_back else ""
         return f"repair {self.name}: error {self.error_before:.4g} -> {self.error_after:.4g}{ended}"
 
 
@@ -147,7 +147,7 @@ def repair(
 def idle(network: nn.Module, names: Sequence[str], *, rewinds: bool) -> list[str]:
     """Say which of the repairs that are named have no effect; `rewinds`: whether training undoes them."""
     if rewinds:
-        return [f"--repair {','.join(names)} has no effect where training goes back to earlier weights"]
+        return [f"--repair {','.join(names)} has no effect with rewinding"]
     return ["--repair bn has no effect without batch norms"] if "bn" in names and not _norms(network) else []
 
 

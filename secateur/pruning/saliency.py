@@ -187,7 +187,7 @@ class ScoreMode(Configurable):
 
     score_mode: str = option(
         "eval",
-        "norms take their running statistics (eval) or those of each batch (train) while scores are computed; dropout "
+        "while scores are computed, norms use their running statistics (eval) or those of each batch (train); dropout "
         "is off in both",
         choices=("eval", "train"),
     )
@@ -196,11 +196,12 @@ class ScoreMode(Configurable):
 class SaliencyLoss(ScoreMode):
     """What criteria of sensitivity have in common: `--saliency_loss`."""
 
-    title = "sensitivity (SNIP, SNAP and what is made of them)"
+    title = "connection sensitivity (SNIP, SNAP and their variants)"
 
     saliency_loss: str = option(
         "loss",
-        "measure the sensitivity of the training loss, or of SNIP-it's raw form, the mean of -logit of the right class",
+        "loss whose sensitivity is measured: the training loss, or SNIP-it's raw form, the mean of -logit of the "
+        "correct class",
         choices=("loss", "nll_on_logits"),
     )
 

@@ -27,7 +27,7 @@ def read_table(run: Path) -> Table:
         rows = read_checksummed(path)["sensitivity"]
         return table_of(rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--sensitivity {run} is no finished run of the tester Sensitivity") from error
+        raise UserError(f"--sensitivity {run} is not a finished run of the tester Sensitivity") from error
 
 
 def table_of(rows: list[dict]) -> Table:

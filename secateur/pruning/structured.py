@@ -46,41 +46,41 @@ class StructuredCriterion(Criterion):
 
     compensate: str = option(
         "none",
-        "how the layers behind removed channels are changed: neuron merging (Kim et al., 2020), or fitted to what they "
-        "gave before on --saliency_batches batches",
+        "adjust the layers after removed channels: merge, neuron merging (Kim et al., 2020), or least_squares, which "
+        "refits them to their former outputs on --saliency_batches batches",
         choices=("none", "merge", "least_squares"),
     )
     round_to: int = option(
         1,
-        "leave a multiple of N channels of each layer that has twice as many, the nearest one: kernels are fast on "
-        "multiples of 8; heads of attention are not rounded; auto (0): the next multiple of 8 where that many are not "
-        "slower on this machine",
+        "round the number of channels kept to the nearest multiple of N, in layers with at least twice as many; "
+        "kernels are fast on multiples of 8, and attention heads are not rounded; auto (0): up to the next multiple "
+        "of 8 unless that is slower on this machine",
         low=0,
         synonyms={"auto": "0"},
         metavar="N|auto",
     )
     cost: str = option(
         "none",
-        "rank channels by their score over what one costs: FLOPs, or seconds of the layers that have it, which are "
+        "divide the scores of channels by their cost: FLOPs, or the latency of the layers that they are part of, "
         "measured once on each machine (as a knapsack: Shen et al., 2022, HALP)",
         choices=("none", "flops", "latency"),
     )
     min_channels: int = option(
-        1, "leave at least N channels of each layer; heads of attention do not count", low=1, metavar="N"
+        1, "keep at least N channels of each layer; attention heads do not count", low=1, metavar="N"
     )
     merge_threshold: float | None = option(
         None,
-        "merge filters whose cosine is at least T (default: 0.45, before batch norm 0.1)",
+        "merge filters whose cosine similarity is at least T (default: 0.45, before batch norm 0.1)",
         low=0,
         high=1,
         metavar="T",
     )
     merge_lambda: float = option(
-        0.8, "the weight of the cosine in the choice of filters before batch norm", low=0, high=1, metavar="L"
+        0.8, "weight of the cosine similarity in the choice of filters before batch norm", low=0, high=1, metavar="L"
     )
     merge_formula: str = option(
         "published",
-        "merge through batch norm as the paper's experiments did, or exactly",
+        "merge through batch norm as in the paper's experiments, or exactly",
         choices=("published", "algebraic"),
     )
 

@@ -17,7 +17,7 @@ class PrunesByThreshold(Configurable):
 
     title = "DeepHoyer"
 
-    hoyer_threshold: float = option(1e-3, "weights of at most this size are pruned", low=0, metavar="SIZE")
+    hoyer_threshold: float = option(1e-3, "prune weights of at most this magnitude", low=0, metavar="SIZE")
 
     timing = "late"
     has_limit = False

@@ -36,7 +36,7 @@ def report(settings: Settings, argv: Sequence[str]) -> list[str]:
     Raises `UserError` for flags that have no say in it, and where there is nothing to report.
     """
     if others := sorted(settings.given - READ):
-        raise UserError(f"--report reads runs that are there: leave --{others[0]} out")
+        raise UserError(f"--report only reads runs: leave out --{others[0]}")
     return write_report(settings["report"], settings["results_dir"], settings["run_name"], argv)
 
 

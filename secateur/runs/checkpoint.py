@@ -120,7 +120,7 @@ def read_tensors(path: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
         found = checksum_of(file)
         if facts.get("crc32", found) != found:
             raise UserError(
-                f"the checkpoint {file} cannot be read: it is not whole, or was altered (its checksum is {found}, not "
+                f"the checkpoint {file} cannot be read: it is incomplete, or was altered (its checksum is {found}, not "
                 f"{facts['crc32']})"
             )
         check_header(file)
@@ -184,7 +184,7 @@ def read_last_state(folder: Path, device: torch.device) -> tuple[dict[str, Any] 
         except UserError as error:
             problems.append(str(error))
     if problems:
-        raise UserError(f"no state of the run is whole: {problems[0]}")
+        raise UserError(f"no saved state is intact: {problems[0]}")
     return None, problems
 
 

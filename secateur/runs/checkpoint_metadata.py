@@ -277,4 +277,4 @@ def _find_file(results: Path, run: str | None, model: str) -> Path:
                 return path.absolute()
     there = [path.name for place in folders for path in sorted(place.glob("*")) if path.name.endswith(ENDINGS)]
     advice = "; one such file at a time" if "," in model else nearest(name, there)
-    raise UserError(f"--checkpoint_model: there is no file {folders[-1] / name}{advice}")
+    raise UserError(f"--checkpoint_model: there is not a file {folders[-1] / name}{advice}")

@@ -49,7 +49,7 @@ def differences(run: Run, hooks: pluggy.PluginManager) -> Iterator[str]:
             if was != is_now:
                 what = f"the plugin's module {what}" if name == "plugin_code" else what.replace("_", " ")
                 hint = f" (OMP_NUM_THREADS={was})" if name == "threads" and type(was) is int else ""
-                yield f"the run has begun with {_shown(what)} {_shown(was)}{hint} and would go on with {_shown(is_now)}"
+                yield f"the run began with {_shown(what)} {_shown(was)}{hint} and would continue with {_shown(is_now)}"
 
 
 def _shown(value: Any) -> str:
@@ -69,7 +69,7 @@ def _changed_code(folder: RunFolder, sources: dict[str, Path]) -> Iterator[str]:
             continue
         source = sources.get(name)
         if source is None:
-            yield f"{name}, with which the run has begun, is there no more"
+            yield f"{name}, which the run began with, no longer exists"
             continue
         try:
             line = _first_change(read_text(path), read_text(source))
@@ -107,7 +107,7 @@ def _changed_data(before: Any, now: dict[str, dict[str, Any]]) -> Iterator[str]:
         if not isinstance(was, dict):
             yield f"it is not known what the {part} images were when the run began"
         elif was.get("images") != found["images"]:
-            yield f"the run has begun with {_shown(was.get('images'))} {part} images, and there are {found['images']}"
+            yield f"the run began with {_shown(was.get('images'))} {part} images, but now there are {found['images']}"
         elif was.get("labels") != found["labels"]:
             yield f"the labels of the {part} images are not what they were when the run began"
         elif any(was[name] != found[name] for name in found.keys() & was.keys()):

@@ -86,7 +86,7 @@ def execute(
             if isinstance(error, Exception) and explain(error, settings) is None and _is_of_the_state(run, scheme):
                 reason = f"{type(error).__name__}: {one_line(error)}{raised_at(error)}"
                 raise UserError(
-                    f"--resume: {run.folder.path} cannot go on from its state: {reason}; log.txt says more"
+                    f"--resume: {run.folder.path} cannot continue from its state: {reason}; see log.txt"
                 ) from error
             raise
         finally:
@@ -124,7 +124,7 @@ def _begin(run: Run, argv: list[str], hooks: pluggy.PluginManager) -> FileLog:
 def _reopen(run: Run, hooks: pluggy.PluginManager) -> tuple[FileLog, list[str]]:
     """Take the folder of an interrupted run, and read the last state that is whole.
 
-    Returns the run's log, and what is to be said in it. Raises `UserError` where the run has begun with something else
+    Returns the run's log, and what is to be said in it. Raises `UserError` where the run began with something else
     that decides its numbers, unless `--resume_anyway` is given.
     """
     run.folder = folder = RunFolder(run.settings.resume)
@@ -140,8 +140,8 @@ def _reopen(run: Run, hooks: pluggy.PluginManager) -> tuple[FileLog, list[str]]:
         log.close()
         more = f" (and {len(differing) - 1} more differences)" if len(differing) > 1 else ""
         raise UserError(
-            f"--resume: {folder.path}: {differing[0]}{more}: its numbers may be others than without the interruption; "
-            "--resume_anyway goes on, and says so in results.json"
+            f"--resume: {folder.path}: {differing[0]}{more}: its numbers may differ from an uninterrupted run's; "
+            "--resume_anyway continues, and results.json says so"
         )
     remove_parts(folder.path)
     try:
@@ -152,8 +152,8 @@ def _reopen(run: Run, hooks: pluggy.PluginManager) -> tuple[FileLog, list[str]]:
         _note_the_end(log, error, run)  # a grid then begins the run anew
         log.close()
         raise UserError(f"--resume: {folder.path}: {error}") from error
-    run.notices += [f"{one}: the numbers may be others than without the interruption" for one in differing]
-    lines = [f"the last state is not whole, and the run goes on from the one before: {reason}" for reason in damaged]
+    run.notices += [f"{one}: the numbers may differ from an uninterrupted run's" for one in differing]
+    lines = [f"the last state is damaged, and the run continues from the one before: {reason}" for reason in damaged]
     if run.resumed is None:
         lines.append("no state had been written before the run was interrupted: it starts from scratch")
     return log, lines

@@ -52,7 +52,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
             kind = f"{tensor.layout}, {tensor.dtype} on {tensor.device}"
-            raise UserError(f"--checkpoint_model {path}: {first([name])} is no plain tensor of numbers, but {kind}")
+            raise UserError(f"--checkpoint_model {path}: {first([name])} is not a plain tensor of numbers but {kind}")
     return state
 
 

@@ -51,7 +51,7 @@ def _choose(
         raise UserError(f"--checkpoint_model {path} is of another network: {comparison.refusal(len(own), conflict)}")
     pairs = pair_in_order(state, own)
     renamed = first([f"{source} -> {name}" for name, source in pairs.items()])
-    return pairs, [f"names differ; {len(pairs)} tensors were taken in order, as all shapes agree: {renamed}"]
+    return pairs, [f"names differ; {len(pairs)} tensors were matched in order, since all shapes agree: {renamed}"]
 
 
 def _prefix_lines(path: Path, match: NameMatch) -> list[str]:
@@ -69,7 +69,7 @@ def _why_not_in_order(
 ) -> str:
     """Say what forbids to take the tensors in order; "" where nothing does."""
     if partial:
-        return "--partial_checkpoint goes by names alone"
+        return "--partial_checkpoint matches by name only"
     if path.name.lower().endswith(".safetensors"):
         return "a safetensors file sorts them by name"
     return order_conflict(state, own, match.sources)
@@ -96,7 +96,7 @@ class _Comparison(NamedTuple):
     def refusal(self, total: int, conflict: str) -> str:
         """Say in one line why the file is of another network than this one of `total` tensors."""
         parts = [f"{len(names)} {what} ({first(names)})" for what, names in self._found()]
-        hint = "--partial_checkpoint loads what fits" if self.fitting else f"not taken in order either: {conflict}"
+        hint = "--partial_checkpoint loads what fits" if self.fitting else f"not matched in order either: {conflict}"
         return "; ".join([f"{len(self.fitting)} of {total} tensors fit", *parts, hint])
 
     def lines(self, file: str) -> list[str]:

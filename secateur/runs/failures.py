@@ -53,11 +53,11 @@ def explain(error: BaseException, settings: Settings) -> UserError | None:
         return error
     if is_out_of_memory(error):
         return UserError(
-            f"memory ran out: try a smaller --batch_size or network, or fewer images by --N ({one_line(error, 300)})"
+            f"out of memory: try a smaller --batch_size or network, or fewer images by --N ({one_line(error, 300)})"
         )
     if isinstance(error, RuntimeError) and DECODING_ENDED.match(str(error)):
         return UserError(
-            f"a process that decodes images was ended from outside, as where memory runs out ({one_line(error, 300)}); "
+            f"a process that decodes images was killed, perhaps because memory ran out ({one_line(error, 300)}); "
             "--preload_all_data decodes them beforehand"
         )
     if settings["compile"] and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):

@@ -110,7 +110,7 @@ def read_checksummed(path: Path) -> dict[str, Any]:
     """Read a dictionary from JSON, without its checksum; files of the first versions, or other programs, have none.
 
     Raises `ValueError` where it is no dictionary in JSON, or where the checksum is not that of the rest; `OSError`
-    where it is no file.
+    where it is not a file.
     """
     content = parse_json(read_text(path))
     if not isinstance(content, dict):
@@ -118,14 +118,14 @@ def read_checksummed(path: Path) -> dict[str, Any]:
     if SEAL in content:
         said, found = content.pop(SEAL), _seal_of(content)
         if said != found:
-            raise ValueError(f"it is not whole, or was altered (its checksum is {found}, not {str(said)[:20]})")
+            raise ValueError(f"it is incomplete, or was altered (its checksum is {found}, not {str(said)[:20]})")
     return content
 
 
 def read_text(path: Path, errors: str = "strict") -> str:
     """Read a file of text; `errors` says what becomes of bytes that are none, as `replace`.
 
-    Raises `OSError` where it is no file, and `ValueError` for such bytes and where it is too large.
+    Raises `OSError` where it is not a file, and `ValueError` for such bytes and where it is too large.
     """
     check_is_file(path)
     if (size := path.stat().st_size) > LARGEST_TEXT:
@@ -151,9 +151,9 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_is_file(path: Path) -> None:
-    """Refuse what is there and is no file: a pipe would never come to its end."""
+    """Refuse what is there and is not a file: a pipe would never come to its end."""
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
 
 
 def _seal_of(content: dict[str, Any]) -> str:

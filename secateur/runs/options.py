@@ -12,26 +12,42 @@ class RunOptions(Section):
 
     title = "run and results"
 
-    seed: int = option(333, "seed of all that is random", low=0, high=4_294_967_295)
+    seed: int = option(
+        333,
+        "random seed",
+        low=0,
+        high=4_294_967_295,
+        common="where and what to keep",
+        suggested_for="random_seed manual_seed random_state rng",
+    )
     run_name: str = option(
-        "", "added to the run folder's name", pattern=FREE_TEXT, also=("expid", "experiment_id"), changes_numbers=False
+        "",
+        "name of the run; it ends the name of the run folder",
+        pattern=FREE_TEXT,
+        also=("expid", "experiment_id"),
+        changes_numbers=False,
+        common="where and what to keep",
+        suggested_for="name exp_name experiment_name exp tag run_id",
     )
     results_dir: Path | None = option(
         None,
-        "where run folders are made (default: gitignored/results)",
+        "folder for run folders (default: gitignored/results)",
         also=("output_dir",),
         is_path=True,
         changes_numbers=False,
+        common="where and what to keep",
+        suggested_for="output out outdir save_dir save_path log_dir logdir result_dir work_dir",
     )
     components: Path | None = option(
         None,
-        "a folder of your own whose criterions/, models/, ... are searched too (default: the current folder)",
+        "folder of your own criterions/, models/, ..., searched as well (default: the current folder)",
         is_path=True,
         changes_numbers=False,
+        suggested_for="plugin_dir user_dir",
     )
     control: str | None = option(
         None,
-        "what this run is a control as, for reports; --controls says it",
+        "for reports: which control this run is, as --controls sets it",
         choices=("same_parameters", "same_flops", "same_densities", "shuffled", "reinitialised"),
         metavar="NAME",
         changes_numbers=False,
@@ -39,7 +55,7 @@ class RunOptions(Section):
     )
     control_of: str | None = option(
         None,
-        "and of which run of a grid: how the name of its folder ends",
+        "for reports: the run of a grid that it is a control of, by the end of its folder's name",
         pattern=(r"_[0-9a-f]{8}", "the end of a folder's name, as _0123abcd"),
         metavar="_KEY",
         changes_numbers=False,
@@ -47,27 +63,31 @@ class RunOptions(Section):
     )
     smoke: bool = option(
         False,
-        "try it out in seconds: a few images (synthetic where a data set is not there), epochs, runs of a grid",
+        "quick trial of a command; a few images (synthetic if the data set is missing), epochs and runs of a grid",
+        common="continue, evaluate, compare",
+        suggested_for="debug fast_dev_run quick dry test_run",
     )
     no_compact: bool = option(
         False,
-        "do not keep the network without the channels it does not need, <Model>_compact",
+        "do not save <Model>_compact, the network without the channels that it does not need",
         changes_numbers=False,
         only_training=True,
         smoke=True,
     )
     latency: bool = option(
         False,
-        "measure the latency, which runs do that have removed channels, beside the dense network's",
+        "measure the latency beside the dense network's; runs that remove channels always do",
         changes_numbers=False,
+        suggested_for="benchmark profile throughput speed",
     )
     export: list[str] | None = option(
         None,
-        "write the finished network as onnx (needs the packages onnx and onnxscript), torch_export or both: A,B",
+        "export the finished network as onnx (needs the packages onnx and onnxscript), torch_export or both: A,B",
         choices=("onnx", "torch_export"),
         metavar="FORMATS",
         changes_numbers=False,
         smoke=KEEP,
+        suggested_for="onnx save_onnx export_onnx",
     )
 
 
@@ -78,41 +98,50 @@ class CheckpointOptions(Section):
 
     eval: bool = option(
         False,
-        "test a checkpoint instead of training; its network and data set need not be named",
+        "evaluate a checkpoint instead of training; its network and data set need not be named",
         changes_numbers=False,
+        common="continue, evaluate, compare",
+        suggested_for="evaluate test eval_only test_only inference validate",
     )
     checkpoint_name: str | None = option(
         None,
-        "start from a checkpoint of this run folder: a name, a path, or latest; with --eval a,b,c compares several",
+        "start from a checkpoint of this run: a folder's name, a path or latest; with --eval, A,B,C compares several",
         pattern=FREE_TEXT,
         metavar="RUN",
         is_path=True,
+        common="continue, evaluate, compare",
+        suggested_for="ckpt checkpoint load load_from pretrained restore init_from",
     )
     checkpoint_model: str | None = option(
         None,
-        "which checkpoint of it (default: <Model>_finished); or the path of a file of weights of another project, "
-        ".pth, .pt, .pth.tar, .ckpt or .safetensors, for the network of --model",
+        "which checkpoint of the run (default: <Model>_finished); or the path of another project's weights, .pth, "
+        ".pt, .pth.tar, .ckpt or .safetensors, for the network of --model",
         pattern=FREE_TEXT,
         metavar="NAME",
         is_path=True,
+        suggested_for="weights model_path weights_path ckpt_path checkpoint_path state_dict",
     )
-    partial_checkpoint: bool = option(False, "of such a file load what fits, and leave the rest at its initialisation")
+    partial_checkpoint: bool = option(
+        False, "load the weights of such a file that fit; the others keep their initialisation"
+    )
     resume: str | None = option(
         None,
-        "go on with this interrupted run, under its own arguments: a run folder's name, a path, or latest",
+        "continue an interrupted run with its own arguments: a folder's name, a path or latest",
         pattern=FREE_TEXT,
         metavar="RUN",
         changes_numbers=False,
+        common="continue, evaluate, compare",
+        suggested_for="resume_from continue restart",
     )
     resume_anyway: bool = option(
         False,
-        "beside --resume: go on although code, data, versions, device or threads are not what the run began with",
+        "with --resume: continue although code, data, versions, device or threads have changed since the run began",
         changes_numbers=False,
         on_resume=True,
     )
     force_train: bool = option(
         False,
-        "train again what a tester tests that trains its network, even if a run of the same settings is there",
+        "with testers that train their network: train it again, even if a run with the same settings exists",
         changes_numbers=False,
     )
 
@@ -129,35 +158,47 @@ class MachineOptions(Section):
         metavar="NAME",
         changes_numbers=False,
         on_resume=True,
+        common="where and what to keep",
+        suggested_for="cuda gpu gpus cpu no_cuda use_cuda gpu_id accelerator",
     )
     precision: str = option(
         "float32",
-        "float32, bf16 or fp16 by autocast; auto takes bf16 where it is faster here, and records what it took",
+        "float32, or bf16 or fp16 by autocast; auto: bf16 if it is faster here, and the choice is recorded",
         choices=("float32", "bf16", "fp16", "auto"),
         metavar="TYPE",
+        suggested_for="amp fp16 bf16 half dtype mixed_precision use_amp",
     )
     execution: str = option(
         "dense",
-        "how float32 networks run on CPUs: dense; sparse, without the zeros of layers that keep at most 35 % of their "
-        "weights; or auto, each layer in the way that is the fastest on this machine",
+        "how float32 networks run on CPUs: dense; sparse, which skips the zeros of layers that keep at most 35 % of "
+        "their weights; or auto, for each layer what is fastest on this machine",
         choices=("dense", "sparse", "auto"),
         metavar="WAY",
+        suggested_for="sparse sparse_execution backend",
     )
     compile: bool = option(
-        False, "run the training steps through torch.compile", changes_numbers=False, only_training=True
+        False,
+        "compile the training step with torch.compile",
+        changes_numbers=False,
+        only_training=True,
+        suggested_for="torch_compile",
     )
-    channels_last: bool = option(False, "lay images out as (N, H, W, C) in memory", changes_numbers=False)
+    channels_last: bool = option(False, "store images as (N, H, W, C) in memory", changes_numbers=False)
     deterministic: bool = option(
-        False, "use deterministic operations only (a run on a CPU always does)", changes_numbers=False
+        False,
+        "use deterministic operations only; a run on a CPU always does",
+        changes_numbers=False,
+        suggested_for="cudnn_deterministic reproducible",
     )
     disable_cuda_benchmark: bool = option(
-        False, "let cuDNN choose its algorithms without trying them out first", changes_numbers=False
+        False, "do not let cuDNN time its algorithms before it chooses", changes_numbers=False
     )
     disable_plugin: list[str] | None = option(
         None,
-        "leave these installed plugins out, without importing them: A,B",
+        "do not import these installed plugins: A,B",
         metavar="NAMES",
         changes_numbers=False,
         on_resume=True,
         smoke=KEEP,
+        suggested_for="no_plugin",
     )

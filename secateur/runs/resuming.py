@@ -46,8 +46,8 @@ def resumed_settings(
     if rest:
         flags = ", ".join(f"--{one.option.flag}" for one in sorted(beside, key=lambda one: one.option.flag))
         raise UserError(
-            f"{rest[0].partition('=')[0]} cannot stand beside --resume, which goes on under the run's own arguments; "
-            f"these can: {flags}"
+            f"{rest[0].partition('=')[0]} cannot be combined with --resume, which continues with the run's own "
+            f"arguments; these can: {flags}"
         )
     results = typed.get("results_dir") or home() / "gitignored" / "results"
     folder = find_interrupted(results, typed["resume"])
@@ -62,7 +62,7 @@ def resumed_settings(
     if found is not None:
         raise UserError(
             f"--resume: {folder} was interrupted in another version: its state has the format {found!r}, and this "
-            f"version reads {STATE_FORMAT}; go on with its own code, in {folder / 'codebase'}, or call its command "
+            f"version reads {STATE_FORMAT}; continue with its own code, in {folder / 'codebase'}, or call its command "
             "again"
         )
     anyway = typed.pop("resume_anyway", False)
@@ -97,9 +97,9 @@ def find_interrupted(results: Path, name: str) -> Path:
     try:
         folder = next((path for path in (results / name, Path(name)) if _began(path)), None)
         if folder is None and (results / name / "codebase").is_dir():
-            raise UserError(f"--resume: {results / name} had not begun when it was interrupted: call its command again")
+            raise UserError(f"--resume: {results / name} was interrupted before it began: run its command again")
         if folder and has_finished(folder):
-            raise UserError(f"--resume: {folder} has finished: there is nothing to go on with")
+            raise UserError(f"--resume: {folder} has finished: there is nothing to continue")
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise UserError(f"--resume: {_reason(error)}") from error
@@ -170,7 +170,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         settings = read_checksummed(path)
         explicit = settings.get("explicit")
         if not isinstance(explicit, list) or not all(isinstance(flag, str) for flag in explicit):
-            raise ValueError("these are no arguments of a run")
+            raise ValueError("these are not the arguments of a run")
     except (OSError, ValueError) as error:
         raise UserError(f"--resume: {path} cannot be read: {one_line(error)}") from error
     return settings
@@ -202,7 +202,7 @@ def _check_recorded(folder: Path, recorded: dict[str, Any], settings: Settings) 
     """Refuse arguments that no command line gives. Raises `UserError` naming the first."""
     path = folder / "output" / "arguments.json"
     if unknown := [flag for flag in recorded["explicit"] if flag not in settings.declared]:
-        raise UserError(f"--resume: {path} cannot be read: there is no flag --{unknown[0][:80]}")
+        raise UserError(f"--resume: {path} cannot be read: unknown flag --{unknown[0][:80]}")
     for flag, one in settings.declared.items():
         value = recorded.get(flag)
         if value is not None and flag not in flags_of(QUESTIONS):

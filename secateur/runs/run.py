@@ -161,4 +161,4 @@ class Run:
 
     def on_write_error(self, error: OSError) -> None:
         """Tell the user, once for each reason, that files cannot be written; what is in memory is as good as it was."""
-        self.notify(f"{self.folder.path} cannot be written, and the run goes on and tries again: {disk_reason(error)}")
+        self.notify(f"{self.folder.path} cannot be written; the run continues and tries again: {disk_reason(error)}")

@@ -15,7 +15,7 @@ class HoyerPenalty(CrossEntropy):
 
     title = "DeepHoyer"
 
-    hoyer_reg: float = option(1.0, "factor of the penalty of DeepHoyer's losses", low=0, metavar="FACTOR", general=True)
+    hoyer_reg: float = option(1.0, "weight of the penalty of DeepHoyer's losses", low=0, metavar="FACTOR", general=True)
 
     state_attrs = ("has_pruned",)
     #: Whether the criterion has pruned, after which the term is left out, of layers that were not pruned too.

@@ -25,7 +25,7 @@ class LearningRateSchedule:
     def check(cls, parameters: str) -> None:
         """Raise `UserError` where the text of the parameters cannot be; here, where there is any."""
         if parameters:
-            raise UserError(f"--lr_schedule {cls.__name__} takes no parameters, and '{parameters}' are some")
+            raise UserError(f"--lr_schedule {cls.__name__} takes no parameters, but was given '{parameters}'")
 
     def factor(self, step: int) -> float:
         """Return the factor at a step of training, from 0 to `total`."""

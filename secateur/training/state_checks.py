@@ -22,7 +22,7 @@ def check_progress(state: dict[str, Any], epochs: int) -> None:
     }
     for name, is_right in right.items():
         if not is_right:
-            raise UserError(f"no state of the run is whole: its {name} is {_shown(state.get(name))}")
+            raise UserError(f"no saved state is intact: its {name} is {_shown(state.get(name))}")
 
 
 def check_like(found: Any, fresh: Any, place: str) -> None:

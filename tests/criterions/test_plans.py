@@ -148,7 +148,7 @@ def test_what_regrows_weights_needs_to_hold_its_masks(build):
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ({"schedule": "exponental"}, r"SNIP.schedule is 'exponental', which is no schedule: did you mean expon"),
+        ({"schedule": "exponental"}, r"SNIP.schedule is 'exponental', which is not a schedule: did you mean expon"),
         ({"timing": lambda self: "before"}, r"SNIP.timing is <"),
     ],
 )

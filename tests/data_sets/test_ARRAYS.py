@@ -136,7 +136,7 @@ def test_the_file_is_named_or_the_only_one_of_a_folder(tmp_path):
     with pytest.raises(UserError, match=r"holds 2 \(such as a.npz\)"):
         load(tmp_path)
     (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 torn")
-    with pytest.raises(UserError, match=r"c\.npz is no .npz file"):
+    with pytest.raises(UserError, match=r"c\.npz is not an \.npz file"):
         load(tmp_path / "c.npz")
 
 

@@ -135,7 +135,7 @@ def test_a_link_to_nothing_is_named(folder):
 
 def test_a_pipe_that_is_named_like_an_image_is_never_opened(folder):
     os.mkfifo(folder / "train" / "blue" / "0.pipe.png")
-    with pytest.raises(UserError, match=r"train/blue/0.pipe.png is no file"):
+    with pytest.raises(UserError, match=r"train/blue/0.pipe.png is not a file"):
         load(folder)
 
 

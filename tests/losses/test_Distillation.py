@@ -58,9 +58,9 @@ def test_a_run_learns_from_the_network_of_another(make_run):
         expected = taught_by(taught.network).in_training(inputs, logits, targets)
         torch.testing.assert_close(loss, expected)
     for flags, words in (
-        ("", "--loss Distillation needs a network that teaches: --teacher RUN"),
+        ("", "--loss Distillation needs a teacher: --teacher RUN"),
         (f"--teacher {taught.folder.path} --input_dim 1 9 9", "does not take images of 1x9x9"),
-        (f"--teacher {taught.folder.path} --output_dim 11", "knows 10 classes, and there are 11"),
+        (f"--teacher {taught.folder.path} --output_dim 11", "has 10 classes, not 11"),
     ):
         run = make_run(f"{command} {flags}")
         with pytest.raises(UserError, match=words):

@@ -100,8 +100,8 @@ def test_of_a_state_that_cannot_be_read_the_one_before_is_used(run, stopped):
         ({"device": "\x1b[2Jcpu"}, "device: '\\x1b[2Jcpu' is not auto, cpu"),
         ({"epochs": "x"}, "epochs: 'x' is not"),
         ({"epochs": -5}, "epochs: -5 is out of range"),
-        ({"explicit": [1]}, "these are no arguments of a run"),
-        ({"explicit": ["nonsense"]}, "there is no flag --nonsense"),
+        ({"explicit": [1]}, "these are not the arguments of a run"),
+        ({"explicit": ["nonsense"]}, "unknown flag --nonsense"),
         ({"eval": "x"}, "eval: 'x' is not True or False"),
         ({"optimizer": ["SGD"]}, "optimizer: ['SGD'] is not a text"),
         ({"model": "Nonsense"}, "there is no network 'Nonsense'"),
@@ -127,7 +127,7 @@ def test_an_empty_folder_of_states_begins_no_finished_run_anew(run):
     folder = run(SHORT).folder
     (folder / "state").mkdir()
     before = (folder / "output" / "results.json").read_bytes()
-    refused(run, folder, "has finished: there is nothing to go on with")
+    refused(run, folder, "has finished: there is nothing to continue")
     assert "there is no interrupted run" in run("--resume latest").err
     assert (folder / "output" / "results.json").read_bytes() == before
 

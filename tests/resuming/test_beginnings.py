@@ -35,7 +35,7 @@ def assert_goes_on(run, folder, *named):
     notices = results(folder)["notices"]
     for text in named:
         (notice,) = [one for one in notices if text in one]
-        assert "the numbers may be others than without the interruption" in notice
+        assert "the numbers may differ from an uninterrupted run's" in notice
 
 
 def test_code_that_was_edited_without_a_commit(run, stopped):
@@ -46,7 +46,7 @@ def test_code_that_was_edited_without_a_commit(run, stopped):
     edit(folder / "codebase" / "secateur" / "training" / "means.py", "0.0", "0.1")
     (folder / "codebase" / "utils" / "gone.py").write_text("")
     assert_refused(run, folder, line, "(and 2 more differences)")
-    assert_goes_on(run, folder, line, "means.py is not", "utils/gone.py, with which the run has begun, is there no")
+    assert_goes_on(run, folder, line, "means.py is not", "utils/gone.py, which the run began with, no longer")
 
 
 def test_the_same_code_under_another_commit_other_comments_and_components_of_other_runs_are_no_difference(run, stopped):
@@ -80,8 +80,8 @@ def test_the_number_of_threads(run, stopped):
     folder = stopped()
     torch.set_num_threads(2)
     try:
-        assert_refused(run, folder, "the run has begun with threads 1 (OMP_NUM_THREADS=1) and would go on with 2")
-        assert_goes_on(run, folder, "threads 1 (OMP_NUM_THREADS=1) and would go on with 2")
+        assert_refused(run, folder, "the run began with threads 1 (OMP_NUM_THREADS=1) and would continue with 2")
+        assert_goes_on(run, folder, "threads 1 (OMP_NUM_THREADS=1) and would continue with 2")
     finally:
         torch.set_num_threads(1)
 
@@ -141,7 +141,7 @@ def relabel(folder):
     ("change", "line"),
     [
         (swap, "the training images are not what they were when the run began"),
-        (delete, "the run has begun with 32 training images, and there are 31"),
+        (delete, "the run began with 32 training images, and there are 31"),
         (replace, "the test images are not what they were when the run began"),
         (relabel, "the labels of the training images are not what they were when the run began"),
     ],
@@ -201,10 +201,10 @@ def test_the_networks_that_training_starts_from_and_learns_from(run, stopped, fl
     other = run(f"--model LogisticRegression --epochs 1 --seed 1 --N 64 {SMALL}").folder
     for ending in (".json", ".safetensors"):
         path.with_suffix(ending).write_bytes((other / "models" / path.name).with_suffix(ending).read_bytes())
-    assert_refused(run, folder, f"the run has begun with {what} ")
+    assert_refused(run, folder, f"the run began with {what} ")
 
 
 def test_the_flag_is_for_runs_that_go_on(run):
     refused = run(f"{SHORT} --resume_anyway")
     assert (refused.status, refused.folder) == (2, None)
-    assert "--resume_anyway stands beside --resume RUN" in refused.err
+    assert "--resume_anyway needs --resume RUN" in refused.err

@@ -39,8 +39,8 @@ def test_of_a_damaged_state_the_one_before_is_used(run, stopped, damage):
     damage(folder)
     resumed = run(f"--resume {folder.name}")
     assert resumed.status == 0, resumed.err
-    assert "the last state is not whole, and the run goes on from the one before" in resumed.out
-    assert "goes on after 1 epoch of 4" in resumed.out
+    assert "the last state is damaged, and the run continues from the one before" in resumed.out
+    assert "continues after 1 epoch of 4" in resumed.out
     assert not (folder / "ran").exists()
     assert_same(whole.folder, folder)
 
@@ -52,7 +52,7 @@ def test_where_no_state_is_whole_nothing_is_done(run, stopped):
     before = (folder / "output" / "metrics.csv").read_text()
     resumed = run(f"--resume {folder.name}")
     assert resumed.status == 2
-    assert "no state of the run is whole" in resumed.err
+    assert "no saved state is intact" in resumed.err
     assert resumed.err.count("\n") == 1
     assert (folder / "output" / "metrics.csv").read_text() == before
 
@@ -96,7 +96,7 @@ def test_one_altered_byte_of_its_arguments_is_found(run, stopped):
     path.write_text(path.read_text().replace('"learning_rate": 0.002', '"learning_rate": 0.003'))
     resumed = run(f"--resume {folder.name}")
     assert (resumed.status, resumed.err.count("\n")) == (2, 1)
-    assert f"{path} cannot be read: it is not whole, or was altered" in resumed.err
+    assert f"{path} cannot be read: it is incomplete, or was altered" in resumed.err
     path.write_bytes(pickle.dumps(Bomb(folder / "ran")))
     resumed = run(f"--resume {folder.name}")
     assert (resumed.status, resumed.err.count("\n")) == (2, 1)
@@ -113,14 +113,14 @@ def test_what_cannot_be_resumed_is_one_line(run, stopped, tmp_path):
     (tmp_path / "results" / "strange" / "output" / "log.txt").write_text("")
     (tmp_path / "results" / "early" / "codebase").mkdir(parents=True)
     for words, message in (
-        (f"--resume {folder.name} --epochs 9", "--epochs cannot stand beside --resume"),
-        (f"--resume {folder.name} --run_name other", "--run_name cannot stand beside --resume"),
-        (f"--resume {folder.name} --seed=1,2", "--seed cannot stand beside --resume"),
+        (f"--resume {folder.name} --epochs 9", "--epochs cannot be combined with --resume"),
+        (f"--resume {folder.name} --run_name other", "--run_name cannot be combined with --resume"),
+        (f"--resume {folder.name} --seed=1,2", "--seed cannot be combined with --resume"),
         (f"--resume {folder.name} --save_freq -1", "--save_freq: -1 is out of range"),
-        (f"--resume {finished.name}", "has finished: there is nothing to go on with"),
-        ("--resume strange", "arguments.json cannot be read: these are no arguments of a run"),
+        (f"--resume {finished.name}", "has finished: there is nothing to continue"),
+        ("--resume strange", "arguments.json cannot be read: these are not the arguments of a run"),
         (f"--resume {evaluated.name}", "has finished"),
-        ("--resume early", "early had not begun when it was interrupted: call its command again"),
+        ("--resume early", "early was interrupted before it began: run its command again"),
         (f"--resume {folder.name[:-1]}", f"there is no run folder '{folder.name[:-1]}'"),
         (f"--resume {'x' * 5000}", "there is no run folder 'xxx"),
         ("--resume", "--resume: expected one argument"),

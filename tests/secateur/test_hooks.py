@@ -64,7 +64,7 @@ def test_the_command_line_knows_the_flag(installed, capsys, tmp_path):
     assert cli.main(["--list", "losses", "--disable_plugin", "diary"]) == 0
     assert capsys.readouterr().err == ""
     assert cli.main(["--list", "losses"]) == 0
-    assert capsys.readouterr().err == "warning: plugin diary (diary) is left out: RuntimeError: imported\n"
+    assert capsys.readouterr().err == "warning: plugin diary (diary) is not loaded: RuntimeError: imported\n"
     assert cli.main(["--list", "--disable_plugin", "dairy"]) == 2
     assert capsys.readouterr().err == "error: --disable_plugin: there is no plugin 'dairy': did you mean diary?\n"
     grid = tmp_path / "grid.toml"
@@ -90,7 +90,7 @@ def test_a_broken_plugin_is_left_out_with_one_line_and_the_rest_stays(installed,
     sound = "@hookimpl\ndef components(): return {'losses': {'L': 'a:L'}}\n"
     manager, problems = installed(first=sound, broken=source + "\n", last=sound.replace("'L'", "'M'"))()
     (line,) = problems
-    assert line.startswith("plugin broken (broken) is left out: ")
+    assert line.startswith("plugin broken (broken) is not loaded: ")
     assert reason in line
     assert "\n" not in line
     assert {name for _, name, _ in plugin_components(manager, "losses")} == {"L", "M"}
@@ -102,7 +102,7 @@ def test_of_two_plugins_of_one_name_the_first_stays(installed, monkeypatch):
     entries = [EntryPoint("same", module, "secateur") for module in ("first", "second")]
     monkeypatch.setattr("secateur.hooks.entry_points", lambda group: entries)
     manager, problems = plugin_manager()
-    assert problems == ["plugin same (second) is left out: another package has a plugin of that name"]
+    assert problems == ["plugin same (second is not loaded: another package has a plugin of that name"]
     assert list(plugin_components(manager, "losses")) == [("same", "L", "first:L")]
 
 
@@ -129,7 +129,7 @@ def test_the_options_of_a_package_are_flags_of_every_command(installed):
     assert (section.diary, section.pages, section.given) == (None, 5, {"pages"})
     with pytest.raises(UserError, match=r"^--pages/--sheets: 0 is out of range: at least 1$"):
         parse(["--pages", "0"], Registry(hooks), hooks)
-    text = parse(["--help"], Registry(hooks), hooks).help
+    text = parse(["--help", "all"], Registry(hooks), hooks).help
     assert "options of the plugin diary:" in text
     assert "--diary WORDS" in text
 

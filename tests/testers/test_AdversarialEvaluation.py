@@ -95,7 +95,7 @@ def test_an_attack_that_gives_up_is_left_out_and_said_so(run, monkeypatch):
     assert outcome.status == 0, outcome.err
     assert {row["attack"] for row in outcome.results["attacks"]} == {"FGSM", "Spatial"}
     assert "DDN on " in outcome.results["notices"][-1]
-    assert "is left out, it gave up: ValueError no gradient" in outcome.out
+    assert "is left out, because it failed: ValueError no gradient" in outcome.out
 
 
 @pytest.mark.parametrize(

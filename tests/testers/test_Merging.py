@@ -71,7 +71,7 @@ def test_the_table_the_figure_and_what_does_not_fit(run):
     assert tested.results["notices"][1:] == [notice]
     assert tested.results["prune_criterion"] == "EmptyCrit"
     assert "leave out --prune_criterion" in run(f"{name} --prune_criterion SNIP").err
-    assert "compares all ways of --compensate" in run(f"{name} --compensate merge").err
+    assert "compares all methods of --compensate" in run(f"{name} --compensate merge").err
     assert "'l3-norm' is not one of l1-norm, l2-norm, l2-GM" in run(f"{name} --merge_criteria l3-norm").err
 
 

@@ -47,7 +47,7 @@ def test_all_layers_cost_the_same_accuracy_and_the_count_is_exact(tmp_path):
     assert table_counts(tmp_path, {"first": 100, "second": 200}, 85, {"first": 10}) == {"first": 10, "second": 75}
     with pytest.raises(UserError, match="has no layer third"):
         table_counts(tmp_path, {"third": 3}, 1, {})
-    with pytest.raises(UserError, match="is no finished run of the tester Sensitivity"):
+    with pytest.raises(UserError, match="is not a finished run of the tester Sensitivity"):
         table_counts(tmp_path / "other", {"third": 3}, 1, {})
 
 
@@ -120,5 +120,5 @@ def test_the_distribution_goes_by_the_run_that_is_named(tested, make_run):
     for name, mask in step.masks.items():
         assert int(mask.sum()) == pytest.approx(wanted[name], abs=1)
     assert json.loads(json.dumps(results))["sensitivity_criterion"] == "Magnitude"
-    with pytest.raises(UserError, match="stand together"):
+    with pytest.raises(UserError, match="need each other"):
         make_run(f"{flags} --distribution sensitivity")

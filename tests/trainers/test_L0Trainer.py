@@ -174,7 +174,7 @@ def test_the_same_seed_gives_the_same_network(make_run):
     [
         ("--loss CrossEntropy", "needs the penalty of --loss L0CrossEntropy, not CrossEntropy"),
         ("--model LogisticRegression", "nothing to gate .* add --outer_layer_pruning"),
-        ("--enable_rewinding", "cannot go back to earlier weights"),
+        ("--enable_rewinding", "cannot rewind or reinitialise"),
         ("--prune_criterion SNAP", "has gates on channels, and SNAP removes channels"),
     ],
 )

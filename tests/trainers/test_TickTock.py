@@ -184,8 +184,8 @@ def test_the_scheme_brings_its_criterion(make_settings):
     [
         ("--prune_criterion SNAP", "prunes by the criterion GateDecorators, not SNAP"),
         ("--optimizer lbfgs", "LBFGS trains all parameters or none"),
-        ("--enable_rewinding", "cannot go back to earlier weights"),
-        ("--reinitialise", "cannot go back to earlier weights"),
+        ("--enable_rewinding", "cannot rewind or reinitialise"),
+        ("--reinitialise", "cannot rewind or reinitialise"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(make_run, flags, message):

@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_one_line(make_network, images, tmp_path):
     with pytest.raises(ValueError, match=r"the checkpoint .*nothing.json cannot be read"):
         secateur.load(tmp_path / "nothing", make_network())
     (tmp_path / "net.safetensors").write_bytes(b"torn")
-    with pytest.raises(ValueError, match="it is not whole, or was altered"):
+    with pytest.raises(ValueError, match="it is incomplete, or was altered"):
         secateur.load(tmp_path / "net", make_network())
 
 

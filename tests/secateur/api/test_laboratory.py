@@ -17,7 +17,7 @@ def test_a_run_is_that_of_the_command_line(tmp_path, run):
 
 
 def test_what_the_command_line_refuses_is_a_value_error_of_one_line(tmp_path):
-    with pytest.raises(ValueError, match=r"there is no flag --epoch.: did you mean --epochs"):
+    with pytest.raises(ValueError, match=r"unknown flag --epoch.: did you mean --epochs"):
         secateur.run(epochz=2, results_dir=tmp_path)
     with pytest.raises(ValueError, match="--epochs/--post_epochs: -1 is out of range"):
         secateur.run(epochs=-1, results_dir=tmp_path)

@@ -107,7 +107,7 @@ def test_rewinding_which_undoes_it_is_reported(make_run):
     network = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
     double(network[0])
     (idle,) = pruned(network, torch.zeros(1, 6), [("0", [1])], "merge", rewinds=True)
-    assert idle == "--compensate merge has no effect where training goes back to earlier weights"
+    assert idle == "--compensate merge has no effect with rewinding"
     for flags in ("--enable_rewinding", "--experiment multishot --pre_epochs 1"):
         assert make_run(f"--model LeNet300 --N 64 --prune_criterion L1Norm --epochs 1 {flags}").criterion.rewinds
 

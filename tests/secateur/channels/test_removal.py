@@ -39,4 +39,4 @@ def test_what_is_random_follows_the_seed_of_the_run(run):
 
 def test_a_compensation_that_rewinding_undoes_is_reported(run):
     _, step = removed(run("--enable_rewinding"), L1Norm, 0.5, "least_squares")
-    assert step.notices == ["--compensate least_squares has no effect where training goes back to earlier weights"]
+    assert step.notices == ["--compensate least_squares has no effect with rewinding"]

@@ -34,15 +34,6 @@ def flags():
     }
 
 
-def test_every_flag_has_a_help_text():
-    text = re.sub(r"\s+", " ", PARSER.format_help())
-    assert len(flags()) > 100
-    for flag, option in flags().items():
-        assert option.help, flag
-        assert re.sub(r"\s+", " ", option.help)[:30] in text
-        assert flag in text
-
-
 def test_names_with_dashes_and_aliases_mean_the_same(make_settings):
     one = make_settings("--prune-criterion SNIP --data-set DIGITS --post-epochs 3 --expid x")
     other = make_settings("--pruner SNIP --dataset DIGITS --epochs 3 --run_name x")
@@ -62,51 +53,24 @@ def test_what_was_typed_is_known_from_what_was_left(make_settings):
 
 def test_a_component_brings_its_own_options(make_settings):
     assert make_settings("--prune_criterion SNIP --saliency_loss nll_on_logits")["saliency_loss"] == "nll_on_logits"
-    with pytest.raises(UserError, match="no flag --saliency_loss"):
+    with pytest.raises(UserError, match="unknown flag --saliency_loss"):
         make_settings("--prune_criterion rand --saliency_loss nll_on_logits")
 
 
 def test_an_option_of_a_component_that_is_not_named_says_whose_it_is(make_settings):
     with pytest.raises(UserError) as raised:
         make_settings("--temperature 3")
-    assert str(raised.value).startswith("there is no flag --temperature")
+    assert str(raised.value).startswith("unknown flag --temperature")
     expected = {
-        "--rubbish_images 5": "--rubbish_images here: it is an option of RUBBISH, which is not named",
-        "--k-vals=0.5": "--k_vals here: it is an option of Sparsification, which is not named",
-        "--image_size 5": "--image_size here: it is an option of IMAGEFOLDER, IMAGENETTE, IMAGEWOOF, which is not",
-        "--model_class cifar --model LeNet5": "--model_class here: it is an option of AlexNet, ",
+        "--rubbish_images 5": "--rubbish_images: it is an option of RUBBISH, which this command does not name",
+        "--k-vals=0.5": "--k_vals: it is an option of Sparsification, which this command does not name",
+        "--image_size 5": "--image_size: it is an option of IMAGEFOLDER, IMAGENETTE, IMAGEWOOF, which this",
+        "--model_class cifar --model LeNet5": "--model_class: it is an option of AlexNet, ",
     }
     for command, message in expected.items():
         with pytest.raises(UserError) as raised:
             make_settings(command)
-        assert str(raised.value).startswith(f"there is no flag {message}")
-
-
-def test_help_shows_the_options_of_the_components_that_are_named(make_settings):
-    text = make_settings("--prune_criterion SNIPit --data_set RUBBISH --help").help
-    assert "--saliency_loss" in text
-    assert "--rubbish_images" in text
-    assert "options of RUBBISH (data_sets/RUBBISH.py)" in text
-    assert "sensitivity (SNIP, SNAP and what is made of them):" in text
-    assert "--saliency_loss" not in make_settings("--help").help
-
-
-def test_help_shows_defaults_choices_and_what_a_component_changes(make_settings):
-    text = re.sub(r"\s+", " ", make_settings("--prune_criterion SNIPit --help").help)
-    assert (
-        "--pruning_limit FRACTION final sparsity: the fraction of the prunable weights that is pruned (default: 0.5)"
-        in text
-    )
-    assert (
-        "--prune_schedule {one_shot,snip_it,linear,exponential,cubic} how the target is approached (default: snip_it)"
-        in text
-    )
-    assert "--input_dim N [N ...] " in text
-    assert "--list [KIND] " in text
-    assert "--data_dir PATH where data sets lie (default: gitignored/data)" in text
-    assert "--epochs, --post_epochs N epochs of training (default: 80)" in text
-    assert "--tuning hold a tenth" in text
-    assert text.count("--epochs, ") == 1
+        assert str(raised.value).startswith(f"unknown flag {message}")
 
 
 def test_a_flag_that_stands_for_a_component_names_it(make_settings):
@@ -116,8 +80,8 @@ def test_a_flag_that_stands_for_a_component_names_it(make_settings):
 
 
 BAD = {
-    "--epohcs 3": "no flag --epohcs: did you mean --epochs",
-    "DIGITS": "'DIGITS' belongs to no flag",
+    "--epohcs 3": "unknown flag --epohcs: did you mean --epochs",
+    "DIGITS": "'DIGITS' is the value of no flag",
     "--epochs": "--epochs/--post_epochs: expected one argument",
     "--epochs -1": "--epochs/--post_epochs: -1 is out of range",
     "--epochs 2.5": "--epochs/--post_epochs: '2.5' is not a whole number",
@@ -138,7 +102,7 @@ BAD = {
     "--optimizer=": "--optimizer: it is empty",
     "--lr_schedule Nothing": "no learning-rate schedule 'Nothing'",
     "--lr_schedule=": "--lr_schedule is empty",
-    "--lr_schedule cosine:3": "--lr_schedule Cosine takes no parameters, and '3' are some",
+    "--lr_schedule cosine:3": "--lr_schedule Cosine takes no parameters, but was given '3'",
     "--eval": "--eval needs --checkpoint_name",
     "--force_train": "--force_train is for --eval",
     "--checkpoint_model x": "--checkpoint_model needs --checkpoint_name",

@@ -40,7 +40,7 @@ def test_what_is_typed_wins_over_the_checkpoint(make_settings, tmp_path):
     assert (settings["data_set"], settings["loss"], settings["output_dim"]) == ("DIGITS", "CrossEntropy", 10)
     with pytest.raises(UserError, match="no loss 'Unheard'"):
         make_settings("--eval --checkpoint_name run")
-    with pytest.raises(UserError, match="no flag --rubbish_images"):
+    with pytest.raises(UserError, match="unknown flag --rubbish_images"):
         make_settings("--eval --checkpoint_name run --data_set DIGITS --loss CrossEntropy --rubbish_images 5")
 
 
@@ -79,7 +79,7 @@ def test_several_checkpoints_are_compared_one_by_one_or_all_with_one(make_settin
     assert make_settings(f"{eval_of} b,a").checkpoint.path.parent.parent.name == "b"
     with pytest.raises(UserError, match=r"name 2 runs and 3 models: as many of both, or one of either$"):
         make_settings(f"{eval_of} a,b --checkpoint_model x,y,z")
-    with pytest.raises(UserError, match=r"^--checkpoint_name: training starts from one checkpoint, and these are 2$"):
+    with pytest.raises(UserError, match=r"^--checkpoint_name: training starts from one checkpoint, not 2$"):
         make_settings("--checkpoint_name a,b")
 
 

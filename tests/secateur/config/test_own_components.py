@@ -147,7 +147,7 @@ def test_a_file_of_another_project_in_such_a_folder_is_not_listed_and_refused_by
     refused = run("--prune_criterion Dropped --smoke")
     assert refused.status == 2
     assert refused.err == (
-        f"error: {path} is no criterion: it must hold a class Dropped that is derived from Criterion\n"
+        f"error: {path} is not a criterion: it must hold a class Dropped that is derived from Criterion\n"
     )
 
 
@@ -175,7 +175,7 @@ def test_a_name_from_two_sources_names_both_files(run, tmp_path, monkeypatch):
     refused = run("--prune_criterion SNIP --smoke")
     assert refused.status == 2
     places = f"{Registry(HOOKS).find('criterions', 'SNIP').path} and {path}"
-    assert refused.err == f"error: the criterion 'SNIP' comes from two sources: {places}; rename or remove one\n"
+    assert refused.err == f"error: the criterion 'SNIP' is defined by two sources: {places}; rename or remove one\n"
 
 
 def test_what_a_component_of_ones_own_imports_may_be_its_neighbour(tmp_path):

@@ -61,7 +61,7 @@ def test_names_are_found_exactly_then_loosely_then_by_alias(registry):
     assert found.find("criterions", "wide-net").name == "Wide_Net"
     assert found.find("criterions", "WN").name == "Wide_Net"
     assert found.find("criterions", "Abc").name == "Abc"
-    with pytest.raises(UserError, match=r"'abc' comes from two sources: .*A[Bb][Cc]\.py and .*A[Bb][Cc]\.py"):
+    with pytest.raises(UserError, match=r"'abc' is defined by two sources: .*A[Bb][Cc]\.py and .*A[Bb][Cc]\.py"):
         found.find("criterions", "abc")
 
 
@@ -72,7 +72,7 @@ def test_unknown_names_get_the_nearest(registry):
 
 def test_one_name_from_two_sources_is_refused_naming_both(registry):
     found = registry({"criterions/Same.py": ""}, {"criterions": {"Same": "secateur.criterions.SNIP:SNIP"}})
-    with pytest.raises(UserError, match=r"'Same' comes from two sources: .*Same\.py and .*SNIP\.py"):
+    with pytest.raises(UserError, match=r"'Same' is defined by two sources: .*Same\.py and .*SNIP\.py"):
         found.find("criterions", "Same")
 
 

@@ -116,5 +116,5 @@ def test_what_a_folder_holds_instead_of_figures_or_a_reason_ends_no_grid(index):
     first, second, third = index.rows.values()
     assert (first["test_accuracy"], first["test_loss"], first["seconds"], first["smoke"]) == (None, None, None, True)
     assert second["error"] == r"\x1b[31m=no"
-    assert third["error"].endswith(".txt cannot be read: it is no file")
+    assert third["error"].endswith(".txt cannot be read: it is not a file")
     index.write()

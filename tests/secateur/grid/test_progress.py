@@ -53,7 +53,7 @@ def test_the_plan_has_a_row_for_each_run_and_an_estimate_of_the_rest(tmp_path, c
     assert lines[3].index("done") == lines[1].index("status")
     # two runs of 15 s each, two at a time
     assert lines[8:] == [
-        "every run: --epochs 3", "--alpha goes to the 2 of 4 runs whose components know it",
+        "every run: --epochs 3", "--alpha applies to the 2 of 4 runs whose components have it",
         f"grid folder: {grid.folder}",
         progress.SMOKE.format(9),
         "4 runs: 2 done, 2 to run, about 15 s (15.0 s a run, 2 at a time)",

@@ -156,16 +156,16 @@ def test_lists_within_a_list_are_several_values_of_a_flag_that_takes_one(write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("common = [", "is no TOML: "),
+        ("common = [", "is not TOML: "),
         ("[comon]\nseed = 1", "a grid has no 'comon': did you mean common"),
         ("[section]\nseed = 1", "section is written [[section]]"),
         ("[common]\nseed = 2020-01-01", "common: seed must be text, numbers"),
-        ("[common]\nsede = 1", "there is no flag --sede"),
+        ("[common]\nsede = 1", "unknown flag --sede in all of these runs: did you mean --seed"),
         ("[common]\nseed = 'x'", "--seed: 'x' is not a whole number"),
         ("[common]\njobs = 2", "jobs belongs on the command line"),
         ("[common]\ntuning = 1", "tuning = 1: it is true or false"),
         ("[common]\nseed = true", "seed = True: it takes a value"),
-        ("[common]\npruner = 'mag'\nprune_criterion = 'mag'", "say the same: give one"),
+        ("[common]\npruner = 'mag'\nprune_criterion = 'mag'", "mean the same: give only one"),
         ("[[exclude]]\nseed = 9", "exclude 1 is of no run of this grid"),
         ("[for.prune_criterion.mag]\nseed = 9", "for.prune_criterion.mag is of no run of this grid"),
         ("[for.prune_criterion]\nmag = 9", "for.prune_criterion.mag must hold flags"),
@@ -188,13 +188,13 @@ def test_what_is_wrong_with_a_file_is_one_line_that_names_it(write, text, messag
         ("--seed 1,x", "--seed: 'x' is not a whole number (of the run of seed x)"),
         ("--seed 1,,2", "--seed 1,,2: a value is missing beside a comma"),
         ("--prune_criterion SNIP,SNOP", "there is no criterion 'SNOP': did you mean"),
-        ("--prune_criterion SNIP,GRASP --grasp_temprature 1", "there is no flag --grasp_temprature"),
+        ("--prune_criterion SNIP,GRASP --grasp_temprature 1", "unknown flag --grasp_temprature in all"),
         ("--compression 2,5 --pruning_limit 0.5", "--compression and --pruning_limit"),
-        ("--pruner_list rand mag --pruner snip", "say the same: give one"),
+        ("--pruner_list rand mag --pruner snip", "mean the same: give only one"),
         ("--seed 1,2 --engine fast", "--engine: 'fast' is not one of local, ray, slurm"),
         ("--seed 1,2 --slurm_local", "--slurm_local is for --engine slurm"),
         ("--seed 1,2 --gpus_per_run 1", "--gpus_per_run is for --engine ray or slurm"),
-        ("word --seed 1,2", "'word' belongs to no flag"),
+        ("word --seed 1,2", "'word' is the value of no flag"),
     ],
 )
 def test_what_is_wrong_in_any_run_is_one_line(command, message):
@@ -207,14 +207,14 @@ def test_what_is_wrong_in_any_run_is_one_line(command, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[common]\nseed = " + "[" * 100_000, "is no TOML"),
-        ("[common]\nseed = " + "{a=" * 50_000, "is no TOML"),
-        ("[common]\nseed = " + "1" * 5000, "is no TOML"),
+        ("[common]\nseed = " + "[" * 100_000, "is not TOML"),
+        ("[common]\nseed = " + "{a=" * 50_000, "is not TOML"),
+        ("[common]\nseed = " + "1" * 5000, "is not TOML"),
         (f"seed{'.a' * 100_000} = 1", "line 1 has more than 200 dots"),
         (f"[common]\nseed = 1\n[for{'.a' * 300}]", "line 3 has more than 200 dots"),
         (
             f"[common]\nseed = {[*range(300)]}\nepochs = {[*range(400)]}",
-            "make 120,000 combinations, and a grid has 100,000",
+            "make 120,000 combinations, but a grid has at most 100,000",
         ),
         ("[[section]]\nseed = 1\n" * 50_000, "has 1,050,000 bytes, and the file of a grid 1,000,000 at most"),
     ],
@@ -228,7 +228,7 @@ def test_a_file_that_takes_for_ever_is_refused(write, text, message):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "grid.toml")
-    with pytest.raises(UserError, match="it is no file"):
+    with pytest.raises(UserError, match="it is not a file"):
         grid(f"--grid {tmp_path / 'grid.toml'}")
 
 

@@ -68,7 +68,7 @@ def test_what_failed_has_no_state_or_is_over_is_begun_anew(make, tmp_path, made)
 def test_what_failed_after_it_went_on_is_begun_anew(make, tmp_path):
     folder = make(ended="SystemExit: 143")
     with (folder / "output" / "log.txt").open("a") as log:
-        log.write("12:05 goes on after 3 epochs of 9\n12:06 ended by UserError: no state of the run is whole\n")
+        log.write("12:05 continues after 3 epochs of 9\n12:06 ended by UserError: no saved state is intact\n")
     assert interrupted(TRIAL, [folder]) is None
 
 

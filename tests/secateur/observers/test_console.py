@@ -154,7 +154,7 @@ def test_a_resumed_run_goes_on_where_it_was(run, caplog, clock):
     caplog.clear()
     again.run_resumed(run, state)
     again.live.close()
-    assert caplog.messages == ["goes on after 1 epoch of 4"]
+    assert caplog.messages == ["continues after 1 epoch of 4"]
     assert (again.steps, again.sparsity, again.samples, again.live.progress.tasks[0].completed) == (1, 0.5, 1000, 10)
 
 

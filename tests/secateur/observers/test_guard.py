@@ -72,7 +72,7 @@ def test_it_is_named_once_with_its_line_and_the_others_are_called(guarded):
     assert (before.calls, failing.calls, after.calls) == (3, 3, 3)
     (notice,) = run.notices
     assert run.lines == [notice]
-    assert notice.startswith("the observer Failing failed at pruned, and the run goes on without what it does")
+    assert notice.startswith("the observer Failing failed at pruned; the run continues without it: ")
     assert "ValueError: no numbers" in notice
     assert "test_guard.py:" in notice
 

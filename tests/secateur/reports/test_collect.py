@@ -103,8 +103,8 @@ def test_a_pipe_or_a_folder_in_the_place_of_a_file_is_one_line(make_run_folder, 
     if finished and name == "log.txt":  # which says why a run did not finish
         assert (runs[0].status, problems) == ("finished", [])
     else:
-        assert problems == [f"{path}: it is no file"]
-        assert (runs[0].status, runs[0].reason) == ("damaged", "it is no file")
+        assert problems == [f"{path}: it is not a file"]
+        assert (runs[0].status, runs[0].reason) == ("damaged", "it is not a file")
 
 
 @pytest.mark.parametrize("name", ["log.txt", "calling_command.txt", "metrics.csv", "results.json", "", "../models"])

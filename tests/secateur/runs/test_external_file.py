@@ -26,8 +26,8 @@ def test_a_file_is_found_by_its_path_or_in_the_folder_that_is_named_and_cannot_l
         with pytest.raises(UserError, match="lies outside of"):
             find_external(results, "run", name)
     for run, name, message in (
-        (None, "runn.pth", "there is no file"),
-        (None, "epoch=3.ckpt", "there is no file"),
+        (None, "runn.pth", "there is not a file"),
+        (None, "epoch=3.ckpt", "there is not a file"),
         ("run", "runn.pth", r"did you mean run.pth"),
         ("no", "run.pth", "there is no folder 'no'"),
         (None, "a" * 5000 + ".pth", "too long"),

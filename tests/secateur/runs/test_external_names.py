@@ -156,7 +156,7 @@ def test_where_names_differ_tensors_are_taken_in_order_and_this_is_told(tmp_path
     state["norm.num_batches_tracked"] = state.pop(counter)  # stands at the end, and is passed over
     assert load(path, state, fresh) == [
         f"8 of 9 tensors loaded from {path}",
-        "names differ; 8 tensors were taken in order, as all shapes agree: t0.x -> 0.weight, t1.x -> 0.bias, "
+        "names differ; 8 tensors were matched in order, since all shapes agree: t0.x -> 0.weight, t1.x -> 0.bias, "
         "t2.x -> 1.weight and 5 more",
     ]
     assert_holds(fresh, numbered(fresh) | {"1.num_batches_tracked": torch.tensor(0)})
@@ -190,7 +190,7 @@ def test_what_does_not_agree_in_order_is_refused_with_the_reason(tmp_path, state
     before = {name: tensor.clone() for name, tensor in into.state_dict().items()}
     line = refusal(tmp_path / "other.pth", state, into)
     assert "is of another network: 0 of 2 tensors fit; 2 missing (0.weight, 1.weight); " in line
-    assert line.endswith(f"; not taken in order either: {reason}")
+    assert line.endswith(f"; not matched in order either: {reason}")
     assert_holds(into, before)
 
 
@@ -209,9 +209,9 @@ def test_names_that_speak_against_the_order_win(tmp_path):
 def test_partial_loading_goes_by_names_alone_and_safetensors_have_no_order(tmp_path):
     into = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     line = refusal(tmp_path / "other.pth", square("a.weight", "b.weight"), into, partial=True)
-    assert line.endswith("not taken in order either: --partial_checkpoint goes by names alone")
+    assert line.endswith("not matched in order either: --partial_checkpoint matches by name only")
     line = refusal(tmp_path / "other.safetensors", square("a.weight", "b.weight"), into)
-    assert line.endswith("not taken in order either: a safetensors file sorts them by name")
+    assert line.endswith("not matched in order either: a safetensors file sorts them by name")
     before = into[1].weight.clone()
     load(tmp_path / "other.pth", square("0.weight", "b.weight"), into, partial=True)
     assert torch.equal(into[0].weight, torch.zeros(2, 2))

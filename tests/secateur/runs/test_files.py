@@ -80,7 +80,7 @@ def test_a_checksummed_file_says_what_was_written_or_is_refused_whichever_bit_is
 @pytest.mark.parametrize("read", [read_checksummed, checksum_of, read_text])
 def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="it is no file"):
+    with pytest.raises(OSError, match="it is not a file"):
         read(tmp_path / "pipe")
 
 

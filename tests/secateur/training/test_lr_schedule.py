@@ -90,9 +90,9 @@ def test_a_second_schedule_starts_from_the_rate_that_was_given():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("constant:1", "--lr_schedule Constant takes no parameters, and '1' are some"),
-        ("cosine:3x0.1", "--lr_schedule Cosine takes no parameters, and '3x0.1' are some"),
-        ("one_cycle:0.3", "--lr_schedule OneCycle takes no parameters, and '0.3' are some"),
+        ("constant:1", "--lr_schedule Constant takes no parameters, but was given '1'"),
+        ("cosine:3x0.1", "--lr_schedule Cosine takes no parameters, but was given '3x0.1'"),
+        ("one_cycle:0.3", "--lr_schedule OneCycle takes no parameters, but was given '0.3'"),
         *(
             (f"steps:{wrong}", f"--lr_schedule: 'steps:{wrong}' is not steps:EPOCH,EPOCHxFACTOR, as steps:60,120x0.1")
             for wrong in ("", "60", "60,120", "x0.1", "60x", "60,x0.1", "-1x0.1", "1.5x0.1", "60x-0.1", "60x0.1x2")

@@ -29,7 +29,7 @@ def test_a_state_says_how_far_the_run_has_come(changes):
 )
 def test_a_state_that_does_not_is_refused_by_name(changes):
     ((name, value),) = changes.items()
-    with pytest.raises(UserError, match=f"^no state of the run is whole: its {name} is {re.escape(repr(value))}$"):
+    with pytest.raises(UserError, match=f"^no saved state is intact: its {name} is {re.escape(repr(value))}$"):
         check_progress(WHOLE | changes, 3)
 
 
