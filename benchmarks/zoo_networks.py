@@ -1,5 +1,7 @@
 """The networks of torchvision and timm that benchmarks/zoo.py looks at, small enough for a CPU."""
 
+from collections import Counter
+
 import torch
 from torch import Tensor, nn
 
@@ -86,3 +88,19 @@ def scatter(network: nn.Module) -> None:
             tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
         elif tensor.dim() > 1 and (deviation := float(tensor.std())):
             tensor.mul_(max(1.0, tensor[0].numel() ** -0.5 / deviation))
+
+
+def blocks_of(layers: list[str]) -> dict[str, set[str]]:
+    """The layers by block: by the name of the innermost module that holds two of them or more."""
+    holding = Counter(above for layer in layers for above in modules_above(layer))
+    blocks: dict[str, set[str]] = {}
+    for layer in layers:
+        own = next((above for above in modules_above(layer) if holding[above] > 1), "")
+        blocks.setdefault(own, set()).add(layer)
+    return blocks
+
+
+def modules_above(layer: str) -> list[str]:
+    """The names of the modules that hold a layer, the innermost first."""
+    parts = layer.split(".")
+    return [".".join(parts[:number]) for number in reversed(range(len(parts)))]

@@ -39,6 +39,8 @@ The columns of the tables:
   the network did not run afterwards.
 - **seconds**: to trace the channels and to remove half of them; in brackets Torch-Pruning's whole step. CPU time of one
   thread, both programs warm.
+- **error**: see above. Where it is above 1e-11 there stands in brackets by how much the outputs of the network with
+  zeros change when its images change in their last digit: an error of that size is rounding.
 - **checks**: seconds that the trials take, which Torch-Pruning does not make: a few units of each group are removed
   from a copy once, and all that is to go before it goes.
 
@@ -114,11 +116,12 @@ def cells(name: str, row: dict) -> str:
     theirs = f"{100 * row['their_free'] / row['outputs']:.0f} %" if "their_free" in row else "fails"
     theirs = f" ({theirs})" if "theirs" in row or "their_free" in row else ""
     seconds = f" ({row['their_seconds']:.2f})" if "their_seconds" in row else ""
+    error = f"{max(row['errors']):.0e}" + (f" ({row['unsteady']:.0e})" if "unsteady" in row else "")
     failed = [f"{key}: {row[key]}".replace("|", "/") for key in ("step", "loaded", "exported") if row[key] != "yes"]
     return (
         f"| {short(name)} | {row['side']} | {row['blocks'] - len(row['lossless'])} of {row['blocks']} "
         f"| {100 * row['free'] / row['outputs']:.0f} %{theirs} | {row['traced'] + row['removed']:.2f}{seconds} "
-        f"| {row['tried'] + row['checked']:.2f} | {max(row['errors']):.0e} | {'; '.join(failed) or 'nothing'} |"
+        f"| {row['tried'] + row['checked']:.2f} | {error} | {'; '.join(failed) or 'nothing'} |"
     )
 
 
