@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import secateur
-from benchmarks.zoo_networks import CLASSES, blocks_of, build, names, parameters_of, scatter
+from benchmarks.zoo_networks import CLASSES, MOST, blocks_of, build, is_large, names, parameters_of, scatter
 from benchmarks.zoo_page import page
 from secateur.channels.coupling import Coupling
 from secateur.channels.folding import make_plain
@@ -46,8 +46,6 @@ from secateur.pruning.plan import remember
 from secateur.utils.errors import one_line
 
 FRACTIONS = (0.25, 0.5, 0.9)
-#: More parameters than this are not measured, in millions: they take some 30 bytes each.
-MOST = 150
 #: An error above this is looked into: it may be rounding, which a network makes larger.
 ROUNDING = 1e-11
 #: Both programs are warm once they have seen this network.
@@ -122,11 +120,17 @@ def warm_up() -> None:
 
 def measure(name: str) -> dict:
     """Return what there is to say of a network."""
-    millions = parameters_of(name) / 1e6
-    if millions > MOST:
-        return failed(name, f"{millions:.0f} million parameters, too large to be measured in 4 GB")
     network, image = build(name)
-    row = {"network": name, "date": time.strftime("%Y-%m-%d"), "side": image.shape[-1], "millions": round(millions, 1)}
+    size = parameters_of(network)
+    if size > MOST:
+        return failed(name, f"{size / 1e6:.0f} million parameters, too large to be measured in 4 GB")
+    row = {
+        "network": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "side": image.shape[-1],
+        "millions": round(size / 1e6, 1),
+    }
+    row["shortened"] = is_large(name)
     row |= with_torch_pruning(name)
     scatter(network)
     make_plain(network)

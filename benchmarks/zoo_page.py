@@ -30,6 +30,8 @@ would hide mistakes. A group is what can only go together, as the channels that 
 3. That network is trained for a step of SGD, saved, loaded into a fresh network, and exported by torch.export, whose
    program has to compute the same. In the table stands what of it failed.
 
+Networks of more than 150 million parameters are shortened: two blocks of each shape are left of each stage.
+
 The columns of the tables:
 
 - **side**: the images are so many pixels high and wide.
@@ -116,10 +118,11 @@ def cells(name: str, row: dict) -> str:
     theirs = f"{100 * row['their_free'] / row['outputs']:.0f} %" if "their_free" in row else "fails"
     theirs = f" ({theirs})" if "theirs" in row or "their_free" in row else ""
     seconds = f" ({row['their_seconds']:.2f})" if "their_seconds" in row else ""
+    shortened = " (shortened)" if row.get("shortened") else ""
     error = f"{max(row['errors']):.0e}" + (f" ({row['unsteady']:.0e})" if "unsteady" in row else "")
     failed = [f"{key}: {row[key]}".replace("|", "/") for key in ("step", "loaded", "exported") if row[key] != "yes"]
     return (
-        f"| {short(name)} | {row['side']} | {row['blocks'] - len(row['lossless'])} of {row['blocks']} "
+        f"| {short(name)}{shortened} | {row['side']} | {row['blocks'] - len(row['lossless'])} of {row['blocks']} "
         f"| {100 * row['free'] / row['outputs']:.0f} %{theirs} | {row['traced'] + row['removed']:.2f}{seconds} "
         f"| {row['tried'] + row['checked']:.2f} | {error} | {'; '.join(failed) or 'nothing'} |"
     )
