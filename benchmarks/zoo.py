@@ -19,7 +19,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -36,19 +35,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import secateur
-from benchmarks.zoo_networks import CLASSES, build, names, parameters_of, scatter
+from benchmarks.zoo_networks import CLASSES, MOST, blocks_of, build, is_large, names, parameters_of, scatter
 from benchmarks.zoo_page import page
 from secateur.channels.coupling import Coupling
 from secateur.channels.folding import make_plain
 from secateur.channels.groups import outputs_of
-from secateur.channels.surgery import Held, Surgery, zero_channels
+from secateur.channels.surgery import Held, Removal, Surgery, zero_channels
 from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
 from secateur.pruning.plan import remember
 from secateur.utils.errors import one_line
 
 FRACTIONS = (0.25, 0.5, 0.9)
-#: More parameters than this are not measured, in millions: they take some 30 bytes each.
-MOST = 150
+#: An error above this is looked into: it may be rounding, which a network makes larger.
+ROUNDING = 1e-11
 #: Both programs are warm once they have seen this network.
 WARM = "torchvision:mobilenet_v3_small"
 
@@ -121,11 +120,17 @@ def warm_up() -> None:
 
 def measure(name: str) -> dict:
     """Return what there is to say of a network."""
-    millions = parameters_of(name) / 1e6
-    if millions > MOST:
-        return failed(name, f"{millions:.0f} million parameters, too large to be measured in 4 GB")
     network, image = build(name)
-    row = {"network": name, "date": time.strftime("%Y-%m-%d"), "side": image.shape[-1], "millions": round(millions, 1)}
+    size = parameters_of(network)
+    if size > MOST:
+        return failed(name, f"{size / 1e6:.0f} million parameters, too large to be measured in 4 GB")
+    row = {
+        "network": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "side": image.shape[-1],
+        "millions": round(size / 1e6, 1),
+    }
+    row["shortened"] = is_large(name)
     row |= with_torch_pruning(name)
     scatter(network)
     make_plain(network)
@@ -145,6 +150,8 @@ def measure(name: str) -> dict:
     row["fixed"] = {layer: str(held) for layer, held in list(fixed.items())[:4]}
     removals = {fraction: removals_of(surgery, fraction) for fraction in FRACTIONS}
     row["errors"] = [error(network, surgery, image, cuts) for cuts in removals.values()]
+    if max(row["errors"]) > ROUNDING:
+        row["unsteady"] = max(unsteadiness(network, surgery, image, cuts) for cuts in removals.values())
     start = time.process_time()
     broken = surgery.breaches(removals[0.5])
     row["checked"], row["broken"] = round(time.process_time() - start, 2), broken
@@ -167,28 +174,12 @@ def measure(name: str) -> dict:
     return row
 
 
-def blocks_of(layers: list[str]) -> dict[str, set[str]]:
-    """The layers by block: by the name of the innermost module that holds two of them or more."""
-    holding = Counter(above for layer in layers for above in modules_above(layer))
-    blocks: dict[str, set[str]] = {}
-    for layer in layers:
-        own = next((above for above in modules_above(layer) if holding[above] > 1), "")
-        blocks.setdefault(own, set()).add(layer)
-    return blocks
-
-
 def reason(layers: list[str], fixed: dict[str, Held]) -> str:
     """Why layers lose nothing, of the first that says so."""
     return next((f"{layer}: {fixed[layer].reason}" for layer in layers if layer in fixed), f"{layers[0]}: no reason")
 
 
-def modules_above(layer: str) -> list[str]:
-    """The names of the modules that hold a layer, the innermost first."""
-    parts = layer.split(".")
-    return [".".join(parts[:number]) for number in reversed(range(len(parts)))]
-
-
-def removals_of(surgery: Surgery, fraction: float) -> list[tuple[str, list[int]]]:
+def removals_of(surgery: Surgery, fraction: float) -> list[Removal]:
     """Draw this fraction of the units of each group, as far as they can go together."""
     generator, removals = torch.Generator().manual_seed(2), []
     for root, group in surgery.groups.items():
@@ -199,17 +190,33 @@ def removals_of(surgery: Surgery, fraction: float) -> list[tuple[str, list[int]]
 
 
 @torch.no_grad()
-def error(network: nn.Module, surgery: Surgery, image: Tensor, removals: list[tuple[str, list[int]]]) -> float:
+def error(network: nn.Module, surgery: Surgery, image: Tensor, removals: list[Removal]) -> float:
     """How far outputs without channels are off those with zeros, relative to the largest, in float64."""
-    images = torch.rand((2, *image.shape[1:]), generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    expected = zeroed(network, surgery, removals)(images_like(image))
+    smaller = copy.deepcopy(network).double()
+    surgery.remove(removals, smaller)
+    return float((smaller(images_like(image)) - expected).abs().max() / expected.abs().max())
+
+
+@torch.no_grad()
+def unsteadiness(network: nn.Module, surgery: Surgery, image: Tensor, removals: list[Removal]) -> float:
+    """How far outputs move, relative to the largest, when images become larger by two parts in 1e16, in float64."""
+    images, exact = images_like(image), zeroed(network, surgery, removals)
+    expected = exact(images)
+    return float((exact(images * (1 + 2**-52)) - expected).abs().max() / expected.abs().max())
+
+
+def images_like(image: Tensor) -> Tensor:
+    """Two random images in float64, the same at each call."""
+    return torch.rand((2, *image.shape[1:]), generator=torch.Generator().manual_seed(3), dtype=torch.double)
+
+
+def zeroed(network: nn.Module, surgery: Surgery, removals: list[Removal]) -> nn.Module:
+    """A copy in float64 whose channels are zero."""
     exact = copy.deepcopy(network).double()
     for root, channels in removals:
         zero_channels(exact, surgery.groups[root], torch.tensor(channels))
-    expected = exact(images)
-    del exact
-    exact = copy.deepcopy(network).double()
-    surgery.remove(removals, exact)
-    return float((exact(images) - expected).abs().max() / expected.abs().max())
+    return exact
 
 
 def trains(network: nn.Module, image: Tensor, _name: str) -> str:

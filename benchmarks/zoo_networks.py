@@ -1,5 +1,8 @@
 """The networks of torchvision and timm that benchmarks/zoo.py looks at, small enough for a CPU."""
 
+import functools
+from collections import Counter
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +33,9 @@ SIDES = {
     "levit": 224,
 }
 CLASSES = 10
+#: Networks of more parameters are shortened to so many blocks of each shape, and are not measured if that does not do:
+#: they take some 25 bytes each.
+MOST, LEFT = 150_000_000, 2
 
 
 def names() -> list[str]:
@@ -45,29 +51,72 @@ def names() -> list[str]:
 
 
 def build(name: str) -> tuple[nn.Module, Tensor]:
-    """Return a network, the same at each call, and an image."""
-    zoo, _, own = name.partition(":")
-    side = next((side for start, side in SIDES.items() if own.startswith(start)), 64)
+    """Return a network, the same at each call, and an image; of a large one few blocks of each shape."""
+    side = side_of(name)
     torch.manual_seed(0)
-    if zoo == "torchvision":
-        network = torchvision_network(own, (3, side, side), CLASSES)
+    if is_large(name):
+        with torch.device("meta"):
+            network = whole(name, side)
+        shorten(network)
+        network = initialised(network.to_empty(device="cpu"))
     else:
-        import timm
-
-        facts = timm.get_pretrained_cfg(own)
-        side = facts.input_size[1] if facts.fixed_input_size else side
-        network = timm_network(own, (3, side, side), CLASSES)
+        network = whole(name, side)
     return network.eval(), torch.rand(1, 3, side, side)
 
 
-def parameters_of(name: str) -> int:
-    """How many parameters a network has, without memory for them where that can be."""
-    try:
-        with torch.device("meta"):
-            network, _ = build(name)
-    except RuntimeError:  # it looks at numbers as it is made
-        network, _ = build(name)
+def side_of(name: str) -> int:
+    """How many pixels high and wide a network's images are."""
+    zoo, _, own = name.partition(":")
+    side = next((side for start, side in SIDES.items() if own.startswith(start)), 64)
+    if zoo == "torchvision":
+        return side
+    import timm
+
+    facts = timm.get_pretrained_cfg(own)
+    return facts.input_size[1] if facts.fixed_input_size else side
+
+
+def whole(name: str, side: int) -> nn.Module:
+    """A network as it is in its zoo."""
+    zoo, _, own = name.partition(":")
+    return (torchvision_network if zoo == "torchvision" else timm_network)(own, (3, side, side), CLASSES)
+
+
+@functools.cache
+def is_large(name: str) -> bool:
+    """Whether a network of torchvision has more than `MOST` parameters; those of timm here have fewer."""
+    if not name.startswith("torchvision"):
+        return False
+    with torch.device("meta"):
+        return parameters_of(whole(name, side_of(name))) > MOST
+
+
+def parameters_of(network: nn.Module) -> int:
+    """How many there are."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def shorten(network: nn.Module) -> None:
+    """Leave two of each row of blocks whose tensors have equal shapes."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            seen = Counter()
+            for name, child in list(module.named_children()):
+                shapes = type(child), *(tuple(parameter.shape) for parameter in child.parameters())
+                seen[shapes] += 1
+                if len(shapes) > 1 and seen[shapes] > LEFT:
+                    del module._modules[name]
+
+
+@torch.no_grad()
+def initialised(network: nn.Module) -> nn.Module:
+    """Give a network without numbers some: ones, and random weights that keep what they read as large as it is."""
+    for tensor in network.state_dict().values():
+        if tensor.dim() > 1 and tensor.is_floating_point():
+            tensor.normal_(std=tensor[0].numel() ** -0.5)
+        else:
+            tensor.fill_(1)
+    return network
 
 
 @torch.no_grad()
@@ -86,3 +135,19 @@ def scatter(network: nn.Module) -> None:
             tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
         elif tensor.dim() > 1 and (deviation := float(tensor.std())):
             tensor.mul_(max(1.0, tensor[0].numel() ** -0.5 / deviation))
+
+
+def blocks_of(layers: list[str]) -> dict[str, set[str]]:
+    """The layers by block: by the name of the innermost module that holds two of them or more."""
+    holding = Counter(above for layer in layers for above in modules_above(layer))
+    blocks: dict[str, set[str]] = {}
+    for layer in layers:
+        own = next((above for above in modules_above(layer) if holding[above] > 1), "")
+        blocks.setdefault(own, set()).add(layer)
+    return blocks
+
+
+def modules_above(layer: str) -> list[str]:
+    """The names of the modules that hold a layer, the innermost first."""
+    parts = layer.split(".")
+    return [".".join(parts[:number]) for number in reversed(range(len(parts)))]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor, nn
 
 
 class Stateful:
@@ -25,3 +29,13 @@ class Stateful:
             if name not in names:
                 raise ValueError(f"{type(self).__name__} keeps no {str(name)[:80]!r}")
             setattr(self, name, value)
+
+
+def load_own(network: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
+    """Give a network tensors of its own `state_dict` back, kept by name alone.
+
+    torch keeps versions of modules beside the names, without which some, as torchvision's MNASNet, load nothing.
+    """
+    whole = OrderedDict(state)
+    whole._metadata = network.state_dict()._metadata
+    network.load_state_dict(whole, strict=strict)

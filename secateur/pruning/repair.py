@@ -21,6 +21,7 @@ from secateur.pruning.masks import Masks
 from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode, trainable
 from secateur.utils.seeds import seeded_generator
+from secateur.utils.stateful import load_own
 
 #: Of `distill`: images in a step, and the step size of Adam, which falls on a line to zero.
 DISTILL_BATCH, DISTILL_RATE = 64, 1e-3
@@ -138,7 +139,7 @@ def repair(
         masks.apply_to_weights()
         after = error(network)
         if taken_back := not after <= before:
-            network.load_state_dict(held)
+            load_own(network, held)
             after = before
         done.append(Repair(name, before, after, taken_back, time.perf_counter() - start))
     return done

@@ -19,6 +19,7 @@ from secateur.runs.files import checksum_of, parse_json, read_checksummed, write
 from secateur.runs.tensor_file import pack, unpack, write_tensor_file
 from secateur.utils.errors import UserError, one_line
 from secateur.utils.memory import free_memory
+from secateur.utils.stateful import load_own
 
 MASK_PREFIX = "masks/"
 
@@ -58,7 +59,7 @@ def restore_checkpoint(checkpoint: Checkpoint, network: nn.Module, hold: bool = 
             f"the checkpoint {path.name} is of another network: {len(missing)} tensors are missing, "
             f"{len(extra)} are unknown and {len(misshaped)} have another shape or type; the first is {first}"
         )
-    network.load_state_dict(state, strict=False)
+    load_own(network, state, strict=False)
     kept = {
         name.removeprefix(MASK_PREFIX): tensor.to(next(network.parameters()).device)
         for name, tensor in tensors.items()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from secateur.measuring.evaluation import Evaluation, evaluate
-from secateur.utils.stateful import Stateful
+from secateur.utils.stateful import Stateful, load_own
 
 if TYPE_CHECKING:
     from secateur.trainers.DefaultTrainer import DefaultTrainer
@@ -46,7 +46,7 @@ class BestNetwork(Stateful):
         if self.epoch is None:
             self.trainer.run.notify("--keep_best: no epoch followed the last pruning step, so the last network is kept")
         elif self.epoch != self.trainer.epoch:
-            self.trainer.network.load_state_dict(self.network)
+            load_own(self.trainer.network, self.network)
             self.trainer.evaluation = None
 
     def figures(self) -> dict[str, object]:

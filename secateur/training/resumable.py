@@ -12,7 +12,7 @@ import torch
 from secateur.runs.checkpoint import write_state
 from secateur.training.state_checks import check_like, check_names
 from secateur.utils.errors import UserError, one_line, raised_at
-from secateur.utils.stateful import Stateful
+from secateur.utils.stateful import Stateful, load_own
 
 
 class Resumable(Stateful):
@@ -99,7 +99,7 @@ class Resumable(Stateful):
         self.begin_schedule(began["at"])  # while all pruning steps are still to come
         super().load_state_dict({name: state[name] for name in super().state_dict()})
         self.pruner.load_state_dict(state["pruner"])
-        self.network.load_state_dict(state["network"])
+        load_own(self.network, state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.pruner.snapshot is not None:
             self.pruner.snapshot.check(self.network, self.optimizer)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from secateur.training.optimizers import prune_optimizer_state
 from secateur.training.state_checks import check_like, check_names, check_shapes
+from secateur.utils.stateful import load_own
 
 
 class Snapshot:
@@ -59,7 +60,7 @@ class Snapshot:
 
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
         """Put everything back: weights, biases, statistics of norms, and the state of the optimizer."""
-        network.load_state_dict(self.network)
+        load_own(network, self.network)
         if optimizer is None:
             return
         optimizer.state.clear()
