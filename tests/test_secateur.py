@@ -38,3 +38,23 @@ def test_the_version_stands_in_one_place():
     project = tomllib.loads((Path(secateur.__file__).parents[1] / "pyproject.toml").read_text())
     assert "version" not in project["project"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "secateur.__version__"}
+
+
+STUB = Path(secateur.__file__).with_suffix(".pyi")
+
+
+def stub():
+    """What type checkers see of the names that are imported when they are first asked for."""
+    homes = {**secateur.HOMES, "Section": "secateur.config.option", "option": "secateur.config.option"}
+    homes["UserError"] = "secateur.utils.errors"
+    lines = sorted(f"from {home} import {name} as {name}" for name, home in homes.items())
+    return "\n".join([f'"""{stub.__doc__}"""\n', *lines, "\n__version__: str\n"])
+
+
+def test_type_checkers_see_every_name():
+    assert STUB.read_text(encoding="utf-8") == stub(), f"write it again: PYTHONPATH=. python3 {__file__}"
+    assert STUB.with_name("py.typed").is_file()
+
+
+if __name__ == "__main__":
+    STUB.write_text(stub(), encoding="utf-8")

@@ -4,9 +4,12 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import secateur
 
 ROOT = Path(__file__).parent.parent
 REQUIREMENTS = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
@@ -102,3 +105,16 @@ def test_every_promise_names_tests_that_exist():
             assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{name}"
     assert "docs/promises.md" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "docs/licences.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    version = secateur.__version__
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", changes, re.MULTILINE)[1] == version
+
+
+def test_tools_of_the_site_are_the_same_in_both_lists():
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements-docs.txt").read_text(), re.MULTILINE)
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["docs"]
+    assert [one.partition(">=")[0] for one in extra] == pinned

@@ -1,0 +1,50 @@
+"""What type checkers see of the names that are imported when they are first asked for."""
+
+from secateur.api.checkpoints import load as load
+from secateur.api.checkpoints import load_weights as load_weights
+from secateur.api.checkpoints import save as save
+from secateur.api.laboratory import names as names
+from secateur.api.laboratory import report as report
+from secateur.api.laboratory import run as run
+from secateur.api.measuring import attack as attack
+from secateur.api.measuring import calibration as calibration
+from secateur.api.measuring import evaluate as evaluate
+from secateur.api.measuring import measure as measure
+from secateur.api.pruning import compact as compact
+from secateur.api.pruning import prune as prune
+from secateur.api.pruning import repair as repair
+from secateur.channels.blocks import remove_blocks as remove_blocks
+from secateur.channels.blocks import residual_blocks as residual_blocks
+from secateur.channels.filters import filter_scores as filter_scores
+from secateur.channels.gates import gate_gradients as gate_gradients
+from secateur.config.option import Section as Section
+from secateur.config.option import option as option
+from secateur.data.augmentation import HorizontalFlip as HorizontalFlip
+from secateur.data.augmentation import RandomCrop as RandomCrop
+from secateur.data.data_set import DataSet as DataSet
+from secateur.data.data_set import Images as Images
+from secateur.hooks import hookimpl as hookimpl
+from secateur.measuring.evaluation import Evaluation as Evaluation
+from secateur.pruning.criterion import Criterion as Criterion
+from secateur.pruning.criterion import PruningStep as PruningStep
+from secateur.pruning.layerwise import LayerwiseCriterion as LayerwiseCriterion
+from secateur.pruning.pruner import Pruner as Pruner
+from secateur.pruning.saliency import ScoreMode as ScoreMode
+from secateur.pruning.saliency import mean_gradients as mean_gradients
+from secateur.pruning.saliency import mean_over_batches as mean_over_batches
+from secateur.pruning.scores import random_scores as random_scores
+from secateur.pruning.selection import keep_largest as keep_largest
+from secateur.pruning.structured import StructuredCriterion as StructuredCriterion
+from secateur.runs.run import Run as Run
+from secateur.sparse.accelerate import accelerate as accelerate
+from secateur.sparse.semi_structured import semi_structured as semi_structured
+from secateur.testers.DefaultTester import DefaultTester as DefaultTester
+from secateur.trainers.DefaultTrainer import DefaultTrainer as DefaultTrainer
+from secateur.training.loss import Loss as Loss
+from secateur.training.lr_schedule import LearningRateSchedule as LearningRateSchedule
+from secateur.training.means import RunningMeans as RunningMeans
+from secateur.utils.errors import UserError as UserError
+from secateur.utils.modes import evaluation_mode as evaluation_mode
+from secateur.utils.tables import Table as Table
+
+__version__: str
