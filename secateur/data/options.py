@@ -35,7 +35,12 @@ class DataOptions(Section):
     batch_size: int | None = option(
         None, "images in a batch (default: what the data set suggests)", low=1, high=10_000_000
     )
-    N: int | None = option(None, "train on the first N training images only", low=1, smoke=2)
+    N: int | None = option(
+        None,
+        "train on the first N training images only; where they lie class by class, on the first of each",
+        low=1,
+        smoke=2,
+    )
     num_valid: int | None = option(
         None,
         "training images to hold out for --keep_best or --tuning (default: a tenth of each class)",
@@ -45,6 +50,9 @@ class DataOptions(Section):
     tuning: bool = option(
         False,
         "hold a tenth of the training set, or --num_valid images, out for validation and leave the test set alone",
+    )
+    alternating_flip: bool = option(
+        False, "mirror a training image in every other epoch instead of at random, of data sets that mirror"
     )
     random_shuffle_labels: bool = option(
         False, "train on labels in random order (Zhang et al., 2017)", only_training=True
