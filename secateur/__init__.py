@@ -64,6 +64,7 @@ HOMES = {
     "report": "secateur.api.laboratory",
     "run": "secateur.api.laboratory",
     "save": "secateur.api.checkpoints",
+    "semi_structured": "secateur.sparse.semi_structured",
 }
 
 __all__ = ["Section", "UserError", "option", *HOMES]

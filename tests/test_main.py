@@ -139,7 +139,18 @@ def test_questions_are_answered_without_importing_torch(command):
     assert "Traceback" not in answer.stderr
 
 
-def test_the_list_shows_every_component(run, capsys):
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_list_fits_a_narrow_terminal_also_through_a_pipe(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    cli.main(["--list", "criterions"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert [line for line in lines if line.startswith("UnstructuredRandom  Prunes weights at random")]
+    assert not [line for line in lines if "…" in line]
+
+
+def test_the_list_shows_every_component(run, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     cli.main(["--list"])
     out = capsys.readouterr().out
     for path in [*ROOT.glob("criterions/*.py"), *ROOT.glob("models/*.py"), *ROOT.glob("data_sets/*.py")]:

@@ -19,17 +19,20 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.images, self.links, self.scripts = [], [], [], 0
+        self.open, self.figures, self.links, self.scripts = [], 0, [], 0
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        self.images += [attributes["src"]] if tag == "img" else []
-        self.links += [attributes[name] for name in ("href", "src") if name in attributes and tag != "img"]
+        self.figures += tag == "svg"
+        self.links += [attributes[name] for name in ("href", "src") if name in attributes]
         self.scripts += tag == "script"
         if tag not in VOID:
             self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        """Of an SVG, as `<path/>`."""
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -56,33 +59,40 @@ def test_a_report_is_one_page_with_its_pictures_and_tables(run, make_run_folder,
     assert f"warning: {broken}/output/results.json: " in outcome.out
     assert page.scripts == 1
     assert "<script>alert" not in text
-    assert page.images
-    assert all(source.startswith("data:image/png;base64,") for source in page.images)
+    assert page.figures > 3
     assert not [link for link in page.links if re.match(r"\w+:|//", link)]
     assert all((outcome.folder / unquote(link)).exists() for link in page.links)
-    assert "60 ± 14 (2)" in text
-    assert f'<td class="number" data-value="{(0.5 + 0.7) / 2!r}">60 ± 14 (2)</td>' in text
+    assert "60.00 ± 14.14 (2)" in text
+    assert f'<td class="number" data-value="{(0.5 + 0.7) / 2!r}">60.00 ± 14.14 (2)</td>' in text
     assert "<td>SNIP</td>" in text
     assert "No finished training" not in text
     captions = re.findall("<caption>([^<]*)", text)
     assert [caption.strip() for caption in captions] == [
+        "accuracy, and its difference to the dense network of the same seed",
         "accuracy [%]", "time of testing the whole set [s]", "latency of 1 image [ms]", "latency of 64 images [ms]",
         "effective FLOPs of an image [millions]", "mean ± standard deviation (number of runs)", "all runs",
         f"{hostile.name}/output/compared.csv".replace("<", "&lt;").replace(">", "&gt;"),
     ]  # fmt: skip
     layers = list(csv.DictReader((outcome.folder / "layers.csv").read_text().splitlines()))
     assert [(row["criterion"], row["layer"], row["weights kept [%]"]) for row in layers][-2:] == [
-        ("SNIP", "first", "10.000 ± 0 (2)"),
-        ("SNIP", "last", "10.000 ± 0 (2)"),
+        ("SNIP", "first", "10.000 ± 0.000 (2)"),
+        ("SNIP", "last", "10.000 ± 0.000 (2)"),
     ]
     assert "--report" in text
-    names = {path.stem for path in outcome.folder.glob("*.png")}
-    assert {"accuracy_by_compression", "testing_time_by_compression", "flops_by_compression", "pareto_speed"} <= names
+    names = {path.stem for path in outcome.folder.glob("*.svg")}
+    assert {"accuracy_by_compression", "flops_by_compression", "pareto_speed"} <= names
     assert names == {path.stem for path in outcome.folder.glob("*.pdf")}
+    assert len(names) == page.figures
     assert "accuracy_by_nodes" not in names  # nothing was pruned of them
+    assert "testing_time_by_compression" not in names  # all took the same time
     rows = list(csv.DictReader((outcome.folder / "accuracy.csv").read_text().splitlines()))
     assert [row["compression"] for row in rows] == ["10x", "50x"]
-    assert rows[0]["SNIP"] == "60 ± 14 (2)"
+    assert rows[0]["SNIP"] == "60.00 ± 14.14 (2)"
+    again = run(f"--report {tmp_path}/results --run_name mine").folder
+    assert again != outcome.folder
+    written = [path.name for path in outcome.folder.iterdir() if path.suffix in (".html", ".csv", ".txt")]
+    assert len(written) > 5
+    assert [name for name in written if (again / name).read_bytes() != (outcome.folder / name).read_bytes()] == []
 
 
 def test_a_report_survives_any_folder_and_names_each_in_one_line(run, make_run_folder, tmp_path):  # noqa: F811
@@ -131,7 +141,7 @@ def test_a_page_shows_what_a_person_can_look_at_and_the_files_have_all(run, make
             (folder / "output" / "table.csv").write_text("a,b\n1,2\n3,4\n")
     outcome = run(f"--report {tmp_path}/results")
     text, _ = read(outcome)
-    assert len(list(outcome.folder.glob("layers_*.png"))) == 2
+    assert len(list(outcome.folder.glob("layers_*.svg"))) == 2
     assert "2 of 5 networks and data, 3 of 4 lines" in text
     assert "8 more tables are in the folders of the runs" in text
     for name, number in (("accuracy", 5), ("groups", 20), ("runs", 20)):

@@ -15,7 +15,6 @@ from secateur.config.kinds import KINDS
 from secateur.config.parser import options_of_readers
 from secateur.config.registry import Registry
 from secateur.hooks import plugin_manager
-from secateur.reports.write import write_report
 from secateur.runs.execute import execute
 from secateur.runs.files import read_checksummed
 from secateur.runs.train_first import train_first
@@ -62,6 +61,8 @@ def report(folders: str | Path | Sequence[str | Path], results_dir: str | Path |
     Returns the page, `<results_dir>/<date>_<time>_report[_<name>]/report.html`; `results_dir` is by default the folder
     of the first. Raises `ValueError` where there is no run.
     """
+    from secateur.reports.write import write_report  # here, as it brings in SciPy and Matplotlib
+
     places = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
     where = Path(results_dir) if results_dir else places[0]
     argv = ["--report", *map(str, places), "--results_dir", str(where)]

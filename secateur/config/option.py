@@ -92,11 +92,11 @@ class Option:
         if self.metavar:
             return self.metavar
         one = {int: "N", float: "X", Path: "PATH"}.get(self.kind, "TEXT")
-        return f"{one},{one},..." if self.many and not self.words else one
+        return f"{one},{one},..." if self.many and self.words != "+" else one
 
     def read(self, text: str) -> Any:
         """Turn the text of a command line into the value. Raises `ValueError` saying why it cannot be."""
-        if self.many and not self.words:
+        if self.many and self.words != "+":
             return list(dict.fromkeys(self._read_one(part) for part in text.split(",")))
         return self._read_one(text)
 

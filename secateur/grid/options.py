@@ -21,6 +21,16 @@ class GridOptions(Section):
     compression_list: list[str] | None = option(
         None, "the same as --compression 2,5, with spaces or commas", words="+", metavar="RATIO"
     )
+    controls: list[str] | None = option(
+        None,
+        "beside each run that prunes, runs of what it must beat, all of these or some: the dense network; narrower "
+        "ones of as many parameters or FLOPs, trained as long; random weights with the densities of its layers; its "
+        "mask shuffled in each layer; new weights under it",
+        choices=("dense", "same_parameters", "same_flops", "same_densities", "shuffled", "reinitialised"),
+        words="?",
+        alone=["dense", "same_parameters", "same_flops", "same_densities", "shuffled", "reinitialised"],
+        metavar="NAME,NAME,...",
+    )
     dry_run: bool = option(
         False, "show the runs, which of them are done and about how long the rest takes; run nothing"
     )

@@ -12,6 +12,7 @@ from secateur.config.places import home
 from secateur.config.registry import Registry
 from secateur.config.smoke import few_of
 from secateur.grid.combinations import OF_MANY_RUNS, Reader, flags_of
+from secateur.grid.controls import controls_of
 from secateur.grid.grid_file import GridFile, read_grid_file
 from secateur.grid.options import GridOptions
 from secateur.grid.trials import Grid, Settings, digits, trials_of
@@ -59,8 +60,11 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
     smoke_of = len(settings) if all("smoke" in one for one in settings) else None
     if smoke_of:
         settings = [settings[number] for number in few_of(settings)]
+    name = said.get("run_name") or digits(*sorted(trial.key for trial in trials_of(settings)))
+    if options.controls:
+        added = controls_of(settings, options.controls, registry, hooks)
+        settings = [*settings, *_checked(added, results_dir, registry, hooks)]
     trials = [replace(trial, resume_anyway=anyway) for trial in trials_of(settings)]
-    name = said.get("run_name") or digits(*sorted(trial.key for trial in trials))
     folder = results_dir / (f"grid_{name}_smoke" if smoke_of else f"grid_{name}")
     return Grid(trials, folder, argv, options, said.get("run_name", ""), reader.partial(settings), smoke_of=smoke_of)
 

@@ -6,15 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from secateur.grid.trials import Trial
+from secateur.grid.controls import flags_of_results, waits_for
+from secateur.grid.trials import Trial, key_of
 from secateur.runs.checkpoint_metadata import other_format, states_in
 from secateur.runs.files import read_checksummed, read_text
 from secateur.runs.log import is_locked
 from secateur.runs.resuming import has_finished
 from secateur.utils.errors import UserError
 
-#: How a run folder's name ends: with the run's key, and a number where two began in one second.
-KEY = re.compile(r"_([0-9a-f]{8})(_\d+)?$")
 #: How the log of a run names what ended it, if that was no error of its own.
 INTERRUPTIONS = ("KeyboardInterrupt", "SystemExit")
 
@@ -27,14 +26,14 @@ def folders_by_key(folder: Path) -> dict[str, list[Path]]:
     except OSError as error:
         raise UserError(f"the grid's folder {folder} cannot be read: {error.strerror}") from error
     for path in there:
-        if match := KEY.search(path.name):
-            found.setdefault(match[1], []).append(path)
+        if key := key_of(path):
+            found.setdefault(key, []).append(path)
     return found
 
 
 def folders_of(trial: Trial, folder: Path) -> list[Path]:
     """The run folders of one run, the newest last."""
-    return sorted(path for path in folder.glob(f"*_{trial.key}*") if KEY.search(path.name))
+    return sorted(path for path in folder.glob(f"*_{trial.key}*") if key_of(path))
 
 
 def results_of(trial: Trial, folder: Path) -> dict[str, Any] | None:
@@ -73,8 +72,12 @@ def interrupted(trial: Trial, folders: list[Path]) -> Path | None:
 
 
 def command_of(trial: Trial, folder: Path) -> list[str]:
-    """The arguments of main.py that make this run in a folder below `folder`, or go on where it was interrupted."""
+    """The arguments of main.py that make this run in a folder below `folder`, or go on where it was interrupted.
+
+    Raises `UserError` for a control of a run that has not finished.
+    """
     begun = interrupted(trial, folders_of(trial, folder))
     if begun:
         return ["--resume", str(begun.absolute()), *(["--resume_anyway"] if trial.resume_anyway else [])]
-    return [*trial.argv, "--results_dir", str(folder), "--run_name", trial.label]
+    argv = [*trial.argv, *flags_of_results(trial, folders_by_key(folder) if waits_for(trial) else {})]
+    return [*argv, "--results_dir", str(folder), "--run_name", trial.label]

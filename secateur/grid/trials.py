@@ -16,6 +16,8 @@ from secateur.grid.options import GridOptions
 
 #: The words that follow a flag on the command line, of a switch none; by the flag's name without dashes.
 Settings = dict[str, tuple[str, ...]]
+#: How a run folder's name ends: with the run's key, and a number where two began in one second.
+KEY = re.compile(r"_([0-9a-f]{8})(_\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,9 @@ def argv_of(settings: Settings) -> list[str]:
 def digits(*texts: str) -> str:
     """Eight hexadecimal digits that stand for texts."""
     return blake2b("\n".join(texts).encode(), digest_size=4).hexdigest()
+
+
+def key_of(folder: Path) -> str | None:
+    """The key of the run that a folder of a grid is of, which its name ends with; None of other folders."""
+    match = KEY.search(folder.name)
+    return match[1] if match else None

@@ -9,7 +9,7 @@ from os.path import isfile
 from pathlib import Path
 from typing import Any
 
-from secateur.reports.reading import Reader, are_figures, are_sizes, is_measured, is_text, numbers_in
+from secateur.reports.reading import Reader, are_figures, are_sizes, is_count, is_measured, is_text, numbers_in
 from secateur.utils.errors import UserError
 from secateur.utils.text import is_figure, printable
 
@@ -18,10 +18,11 @@ MOST_ROWS = 100
 #: What identifies a run: taken from its results, which name the classes, not the aliases that were typed.
 NAMED = ("model", "data_set", "prune_criterion")
 #: What a report reads of arguments.json and results.json must be of this kind.
-SETTINGS = {**dict.fromkeys(NAMED, is_text), "input_dim": are_sizes}
+SETTINGS = {**dict.fromkeys((*NAMED, "control", "control_of"), is_text), "input_dim": are_sizes}
 MEASURED = (
     *("test_accuracy", "validation_accuracy", "test_loss", "weight_sparsity", "node_sparsity", "flops_effective"),
-    *("seconds_training", "seconds_testing"),
+    *("test_top5_accuracy", "validation_top5_accuracy", "parameters_dense", "parameters_kept", "flops_dense"),
+    *("flops_training_total", "checkpoint_bytes", "seconds_training", "seconds_testing"),
     *(f"latency_{unit}_batch_{size}" for unit in ("ms", "dense_ms") for size in (1, 64)),
 )
 RESULTS = {**dict.fromkeys(NAMED, is_text), **dict.fromkeys(MEASURED, is_measured), "layer_densities": are_figures}
@@ -42,6 +43,8 @@ class RunRecord:
     tables: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     table_rows: dict[str, int] = field(default_factory=dict)
     input_shape: tuple[int, ...] | None = None
+    #: How many classes the data have; None where no finished network is there.
+    classes: int | None = None
     command: str = ""
     #: finished, failed, incomplete or damaged; and why, where it is not finished.
     status: str = "finished"
@@ -67,6 +70,12 @@ class RunRecord:
         """Of the test set; with `--tuning` of the validation set."""
         test = self.figure("test_accuracy")
         return self.figure("validation_accuracy") if test is None else test
+
+    @property
+    def top5_accuracy(self) -> float | None:
+        """Of the same set."""
+        test = self.figure("test_top5_accuracy")
+        return self.figure("validation_top5_accuracy") if test is None else test
 
     @property
     def compression(self) -> float | None:
@@ -131,8 +140,9 @@ def _read_run(folder: Path, reader: Reader) -> RunRecord:
         _read_output(run, names, reader)
         for name in reader.names(folder / "models"):
             if name.endswith("_finished.json"):
-                shape = reader.json(folder / "models" / name, {"input_shape": are_sizes}).get("input_shape")
-                run.input_shape = tuple(shape) if shape else None
+                found = reader.json(folder / "models" / name, {"input_shape": are_sizes, "num_classes": is_count})
+                run.input_shape = tuple(found["input_shape"]) if found.get("input_shape") else None
+                run.classes = found.get("num_classes")
     if len(reader.problems) > before:
         run.status, run.reason = "damaged", reader.problems[before].partition(": ")[2]
     return run

@@ -9,6 +9,8 @@ one network, data set and criterion the settings that take several values are fo
 - all others make a panel of their own, as do networks and data sets. Where there is one criterion, they extend the
   line's name instead.
 
+Controls, which `--controls` runs beside others, stand beside the group of the run that they are controls of.
+
 What differs between criteria only, as their epochs, stays in one panel: it is compared, and `differences` names it.
 """
 
@@ -26,6 +28,7 @@ from secateur.config.parser import READERS, options_of_reader
 from secateur.config.registry import Registry
 from secateur.config.source import Declared
 from secateur.grid.options import GridOptions
+from secateur.grid.trials import key_of
 from secateur.hooks import empty_manager
 from secateur.reports.collect import NAMED, RunRecord
 
@@ -36,6 +39,14 @@ NO_MATTER = ("compression", "explicit", "seed", "smoke")
 DENSE = "EmptyCrit"
 #: Of each kind the component that has no options but those of all.
 USUAL = {"criterions": DENSE, "losses": "CrossEntropy", "trainers": "DefaultTrainer", "data_sets": "DIGITS"}
+#: How a page calls the controls that `--controls` runs.
+CONTROLS = {
+    "same_parameters": "dense, equal parameters",
+    "same_flops": "dense, equal FLOPs",
+    "same_densities": "random, same layer densities",
+    "shuffled": "mask shuffled within layers",
+    "reinitialised": "weights re-initialised",
+}
 #: Numbers that differ by less, as a share, are equal but for the rounding of their sum.
 ROUNDING = 1e-12
 
@@ -52,6 +63,18 @@ class Group:
     target: str
     strength: tuple[float, ...]
     runs: list[RunRecord]
+    #: What these runs are a control of the line as, see `secateur.grid.controls`; "" for a line's own.
+    control: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Network and data, line and how much was to be pruned: what a group shares with its controls alone."""
+        return self.panel, self.line, self.target
+
+    @property
+    def name(self) -> str:
+        """The line, and which control of it this is."""
+        return f"{self.line}: {CONTROLS[self.control]}" if self.control else self.line
 
 
 @dataclass(frozen=True)
@@ -62,20 +85,10 @@ class Mean:
     deviation: float | None
     n: int
 
-    def shown(self, form: str = "{:.2f}", factor: float = 1) -> str:
-        """As "97.22 ± 0.10 (3)": the deviation with two digits, the mean with as many decimals.
-
-        `form` is for a value without deviation.
-        """
-        value = factor * self.value
-        if self.deviation is None:
-            return f"{form.format(value)} ({self.n})"
-        deviation = factor * self.deviation
-        if deviation <= abs(value) * ROUNDING:
-            return f"{form.format(value)} ± 0 ({self.n})"
-        decimals = 1 - math.floor(math.log10(float(f"{deviation:.1e}")))
-        value, deviation = (f"{round(one, decimals):.{max(0, decimals)}f}" for one in (value, deviation))
-        return f"{value} ± {deviation} ({self.n})"
+    def shown(self, decimals: int = 2, factor: float = 1) -> str:
+        """As "97.22 ± 0.10 (3)", both with so many decimals."""
+        spread = "" if self.deviation is None else f" ± {factor * self.deviation:.{decimals}f}"
+        return f"{factor * self.value:.{decimals}f}{spread} ({self.n})"
 
 
 def mean(values: Iterable[float | None]) -> Mean | None:
@@ -87,8 +100,11 @@ def mean(values: Iterable[float | None]) -> Mean | None:
 
 
 def group(runs: Sequence[RunRecord]) -> list[Group]:
-    """Group the finished trainings by the rule above; sorted by panel, line and how much was pruned."""
-    trained = [run for run in runs if run.trained]
+    """Group the finished trainings by the rule above; sorted by panel, line and how much was pruned.
+
+    A control stands behind the group of the run that it controls. Those of runs that are not there are left out.
+    """
+    trained = [run for run in runs if run.trained and run.settings.get("control") not in CONTROLS]
     varying = _varying(trained, lambda name: _matters(name))
     one_criterion = len({run.settings.get("prune_criterion") for run in trained} - {DENSE}) == 1
 
@@ -112,7 +128,24 @@ def group(runs: Sequence[RunRecord]) -> list[Group]:
         key = (", ".join(panel), ", ".join(line), ", ".join(target))
         strength = (limit, *(_number(settings.get(name)) for name in strengths))
         groups.setdefault(key, Group(*key, strength, [])).runs.append(run)
-    return sorted(groups.values(), key=lambda one: (one.panel, one.line != DENSE, one.line.lower(), one.strength))
+    found = [*groups.values(), *_controls(groups.values(), [run for run in runs if run.trained])]
+    places = {control: place for place, control in enumerate(("", *CONTROLS))}
+    return sorted(
+        found,
+        key=lambda one: (one.panel, one.line != DENSE, one.line.lower(), one.strength, places[one.control]),
+    )
+
+
+def _controls(groups: Iterable[Group], trained: Sequence[RunRecord]) -> list[Group]:
+    """The controls among the runs, as groups beside those that they are of."""
+    controlled = {key: one for one in groups for run in one.runs if (key := key_of(run.folder))}
+    found: dict[tuple[int, str], Group] = {}
+    for run in trained:
+        control, of = run.settings.get("control"), controlled.get(run.settings.get("control_of"))
+        if of and control in CONTROLS:
+            own = Group(of.panel, of.line, of.target, of.strength, [], control)
+            found.setdefault((id(of), control), own).runs.append(run)
+    return list(found.values())
 
 
 def differences(groups: Sequence[Group]) -> list[tuple[str, dict[str, list[RunRecord]]]]:

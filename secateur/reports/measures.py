@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from secateur.reports.collect import RunRecord
 from secateur.reports.groups import Group, Mean, mean
+
+MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -19,39 +22,63 @@ class Measure:
     of: Callable[[RunRecord], float | None]
     #: From the run's number to the axis's unit.
     factor: float = 1
-    form: str = "{:.2f}"
+    #: Of all numbers of a column; None: as many as let the smallest of them have three digits, at most `MOST_DECIMALS`.
+    decimals: int | None = 2
 
     def mean(self, group: Group) -> Mean | None:
         """Over the runs of a group."""
         return mean(self.of(run) for run in group.runs)
+
+    def decimals_of(self, means: Sequence[Mean | None]) -> int:
+        """With how many decimals a column of these is written."""
+        if self.decimals is not None:
+            return self.decimals
+        sizes = [abs(one.value) * self.factor for one in means if one]
+        smallest = min((size for size in sizes if 0 < size < math.inf), default=1.0)
+        return min(max(2 - math.floor(math.log10(smallest)), 0), MOST_DECIMALS)
 
 
 def _figure_of(name: str) -> Callable[[RunRecord], float | None]:
     return lambda run: run.figure(name)
 
 
-def _speed_up(batch: int) -> Callable[[RunRecord], float | None]:
+def _ratio(above: str, below: str) -> Callable[[RunRecord], float | None]:
     def of(run: RunRecord) -> float | None:
-        pruned, dense = (run.figure(f"latency_{which}_batch_{batch}") for which in ("ms", "dense_ms"))
-        return dense / pruned if pruned and dense else None
+        one, other = run.figure(above), run.figure(below)
+        return one / other if one and other else None
 
     return of
 
 
 ACCURACY = Measure("accuracy", "accuracy [%]", lambda run: run.accuracy, 100)
+TOP5 = Measure("top5_accuracy", "top-5 accuracy [%]", lambda run: run.top5_accuracy, 100)
 COMPRESSION = Measure("compression", "compression: dense weights for each that is kept", lambda run: run.compression)
 NODES = Measure("nodes", "hidden units and channels pruned [%]", _figure_of("node_sparsity"), 100)
-FLOPS = Measure("flops", "effective FLOPs of an image [millions]", _figure_of("flops_effective"), 1e-6, "{:.4g}")
-TESTING = Measure("testing_time", "time of testing the whole set [s]", _figure_of("seconds_testing"), 1, "{:.3f}")
-TRAINING = Measure("training_time", "time of training [s]", _figure_of("seconds_training"), 1, "{:.1f}")
+PARAMETERS = Measure("parameters", "parameters kept", _figure_of("parameters_kept"), 1, 0)
+BYTES = Measure("bytes", "checkpoint [kB]", _figure_of("checkpoint_bytes"), 1e-3, 1)
+FLOPS = Measure("flops", "effective FLOPs of an image [millions]", _figure_of("flops_effective"), 1e-6, None)
+TRAINING_FLOPS = Measure(
+    "training_flops", "effective FLOPs of training [billions]", _figure_of("flops_training_total"), 1e-9, None
+)
+TESTING = Measure("testing_time", "time of testing the whole set [s]", _figure_of("seconds_testing"), 1, None)
+TRAINING = Measure("training_time", "time of training [s]", _figure_of("seconds_training"), 1, None)
 LATENCY = {
     size: Measure(
         f"latency_batch_{size}",
         f"latency of {size} image{'s' if size > 1 else ''} [ms]",
         _figure_of(f"latency_ms_batch_{size}"),
         1,
-        "{:.3f}",
+        3,
     )
     for size in (1, 64)
 }
-SPEED_UP = {size: Measure(f"speed_up_batch_{size}", "times as fast as dense", _speed_up(size)) for size in (1, 64)}
+#: Measured, and by counting: as if a weight that is zero took no time.
+SPEED_UP = {
+    size: Measure(
+        f"speed_up_batch_{size}",
+        "times as fast as dense",
+        _ratio(f"latency_dense_ms_batch_{size}", f"latency_ms_batch_{size}"),
+    )
+    for size in (1, 64)
+}
+THEORETICAL = Measure("theoretical_speed_up", "dense FLOPs / effective FLOPs", _ratio("flops_dense", "flops_effective"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Sequence
 from html import escape
@@ -15,6 +14,8 @@ from secateur.reports.groups import criteria_of
 from secateur.reports.tables import Cell, ReportTable
 from secateur.utils.text import printable
 
+#: Of the conclusions so many are read at once.
+MOST_SENTENCES = 30
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
@@ -26,8 +27,11 @@ def page(
     rule: str,
     differences: Sequence[tuple[str, dict[str, list[RunRecord]]]],
     problems: Sequence[str],
+    conclusions: Sequence[str],
+    method: str,
+    evidence: Sequence[ReportTable],
     tables: Sequence[ReportTable],
-    pictures: Sequence[tuple[str, str, bytes]],
+    pictures: Sequence[tuple[str, str, str]],
     left_out: str,
     groups: Sequence[ReportTable],
     runs: ReportTable,
@@ -35,8 +39,9 @@ def page(
     more_tables: int,
     place: Path,
 ) -> str:
-    """Fill the template. `pictures` are (name, caption, PNG); links are relative to the folder `place`.
+    """Fill the template. `pictures` are (name, caption, SVG); links are relative to the folder `place`.
 
+    `evidence` are the tables that the sentences of `conclusions` come from, by the `method` that a paragraph describes.
     `left_out` says of which groups there are no figures, "" where there are of all.
     """
     none = '<p class="faint">No finished training is among the runs.</p>'
@@ -47,6 +52,7 @@ def page(
         rule=_text(rule).replace("\n\n", "</p><p>"),
         differences=_differences(differences),
         problems=_list("problems", "Could not be read", problems),
+        conclusions=_conclusions(conclusions, method, evidence, place),
         tables="\n".join(_table(table, place) for table in tables) or none,
         figures="\n".join([_note(left_out), *(_figure(*picture, command) for picture in pictures)])
         if pictures
@@ -89,18 +95,34 @@ def _list(kind: str, heading: str, lines: Sequence[str]) -> str:
     return f'<div class="{kind}"><p>{heading}:</p><ul>{items}</ul></div>'
 
 
+def _conclusions(sentences: Sequence[str], method: str, tables: Sequence[ReportTable], place: Path) -> str:
+    """What can be concluded: sentences, folded where they are many, and the tables that they come from."""
+    if not tables:
+        return _note("None: no two finished trainings can be compared.")
+    items = [f"<li>{_text(sentence)}</li>" for sentence in sentences]
+    first, rest = "".join(items[:MOST_SENTENCES]), "".join(items[MOST_SENTENCES:])
+    more = f"<details><summary>{len(items) - MOST_SENTENCES} more</summary><ul>{rest}</ul></details>" if rest else ""
+    how = f"<details><summary>How this is concluded</summary><p>{_text(method)}</p></details>"
+    listed = f"<ul>{first}</ul>" if first else _note("None: there is no pair of runs of one seed.")
+    return "\n".join([listed, more, how, *(_table(table, place) for table in tables)])
+
+
 def _repeat(command: str) -> str:
     """The command that makes the page again; folded where it is long, as of many folders."""
     code = f"<code>{_text(command)}</code>"
-    return f"Repeat: {code}" if len(command) < 200 else f"<details><summary>Repeat</summary>{code}</details>"
+    return f"Repeat: {code}" if len(command) < 200 else _folded_command(command)
 
 
-def _figure(name: str, caption: str, png: bytes, command: str) -> str:
-    data = base64.b64encode(png).decode()
+def _folded_command(command: str) -> str:
+    return f"<details><summary>Repeat</summary><code>{_text(command)}</code></details>"
+
+
+def _figure(name: str, caption: str, svg: str, command: str) -> str:
+    labelled = svg.replace("<svg ", f'<svg aria-label="{_text(caption)}" ', 1)
     return (
-        f'<figure id="{_text(name)}"><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-        f'<figcaption>{_text(caption)} Files: <a href="{name}.png">PNG</a>, <a href="{name}.pdf">PDF</a>.'
-        f'<div class="faint">{_repeat(command)}</div></figcaption></figure>'
+        f'<figure id="{_text(name)}"><div class="wide">{labelled}</div>'
+        f'<figcaption>{_text(caption)} Files: <a href="{name}.svg">SVG</a>, <a href="{name}.pdf">PDF</a>.'
+        f'<div class="faint">{_folded_command(command)}</div></figcaption></figure>'
     )
 
 

@@ -97,6 +97,11 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def is_count(value: Any) -> bool:
+    """Whether this is a whole number, 1 or more."""
+    return type(value) is int and value > 0
+
+
 def are_sizes(value: Any) -> bool:
     """Whether these are whole numbers, as of a shape."""
     return isinstance(value, list) and all(type(size) is int for size in value)

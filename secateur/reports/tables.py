@@ -7,32 +7,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.reports.collect import RunRecord
-from secateur.reports.groups import DENSE, Group, mean
+from secateur.reports.groups import DENSE, Group, Mean, mean
 from secateur.reports.measures import (
     ACCURACY,
+    BYTES,
     COMPRESSION,
     FLOPS,
     LATENCY,
     NODES,
+    PARAMETERS,
     SPEED_UP,
     TESTING,
+    THEORETICAL,
+    TOP5,
     TRAINING,
+    TRAINING_FLOPS,
     Measure,
 )
 
-LOSS = Measure("loss", "loss", lambda run: run.figure("test_loss"), 1, "{:.4f}")
+LOSS = Measure("loss", "loss", lambda run: run.figure("test_loss"), 1, 4)
 SPARSITY = Measure("sparsity", "weights pruned [%]", lambda run: run.figure("weight_sparsity"), 100)
 #: What the table of all groups shows; what was measured of no group is left out.
 MEASURES = (
     ACCURACY,
+    TOP5,
     LOSS,
     SPARSITY,
     NODES,
     COMPRESSION,
+    PARAMETERS,
+    BYTES,
     FLOPS,
-    TESTING,
-    *LATENCY.values(),
+    THEORETICAL,
     *SPEED_UP.values(),
+    *LATENCY.values(),
+    TESTING,
+    TRAINING_FLOPS,
     TRAINING,
 )
 #: So many cells of testers' tables a page has room for.
@@ -64,34 +74,43 @@ class ReportTable:
 
 def compared(groups: Sequence[Group], measure: Measure) -> ReportTable | None:
     """Means of one measure, a row for each panel and target, a column for each line; None where none was measured."""
-    if not any(measure.mean(one) for one in groups):
+    means = {(one.panel, one.target, one.line): measure.mean(one) for one in groups}
+    if not any(means.values()):
         return None
+    decimals = measure.decimals_of(list(means.values()))
     lines = sorted({one.line for one in groups}, key=lambda line: (line != DENSE, line.lower()))
-    by_place = {(one.panel, one.target, one.line): one for one in groups}
     places = dict.fromkeys((one.panel, one.target) for one in sorted(groups, key=lambda one: (one.panel, one.strength)))
     rows = []
     for panel, target in places:
         row = [Cell(panel), Cell(target, float(target[:-1]) if _is_ratio(target) else None)]
-        row += [_mean_cell(by_place.get((panel, target, line)), measure) for line in lines]
+        row += [_mean_cell(means.get((panel, target, line)), measure.factor, decimals) for line in lines]
         rows.append(row)
     return ReportTable(measure.name, measure.label, ["network", "compression", *lines], rows)
 
 
 def all_groups(groups: Sequence[Group]) -> ReportTable:
     """A row for each group, a column for each measure that there is."""
-    measures = [measure for measure in MEASURES if any(measure.mean(one) for one in groups)]
+    columns = {measure: [measure.mean(one) for one in groups] for measure in MEASURES}
+    measures = {measure: measure.decimals_of(means) for measure, means in columns.items() if any(means)}
     rows = []
-    for one in groups:
-        row = [Cell(one.panel), Cell(one.line), Cell(one.target, one.strength[0]), Cell(str(len(one.runs)))]
-        rows.append(row + [_mean_cell(one, measure) for measure in measures])
-    columns = ["network", "criterion", "compression", "runs", *(_titled(measure) for measure in measures)]
-    return ReportTable("groups", "mean ± standard deviation (number of runs)", columns, rows)
+    for number, one in enumerate(groups):
+        row = [Cell(one.panel), Cell(one.name), Cell(one.target, one.strength[0]), Cell(str(len(one.runs)))]
+        row += [_mean_cell(columns[measure][number], measure.factor, measures[measure]) for measure in measures]
+        rows.append(row)
+    heads = ["network", "criterion", "compression", "runs", *(_titled(measure) for measure in measures)]
+    return ReportTable("groups", "mean ± standard deviation (number of runs)", heads, rows)
 
 
 def layers(groups: Sequence[Group]) -> ReportTable:
     """The mean density of each layer of each group, in the order of the network."""
     rows = [
-        [Cell(one.panel), Cell(one.line), Cell(one.target, one.strength[0]), Cell(layer), _share(one, layer)]
+        [
+            Cell(one.panel),
+            Cell(one.name),
+            Cell(one.target, one.strength[0]),
+            Cell(layer),
+            _mean_cell(mean(run.densities.get(layer) for run in one.runs), 100, 3),
+        ]
         for one in groups
         for layer in one.runs[0].densities
     ]
@@ -147,14 +166,8 @@ def _titled(measure: Measure) -> str:
     return f"{measure.label}, {measure.name[9:].replace('_', ' ')}" if measure in SPEED_UP.values() else measure.label
 
 
-def _mean_cell(group: Group | None, measure: Measure) -> Cell:
-    found = measure.mean(group) if group else None
-    return Cell(found.shown(measure.form, measure.factor), found.value) if found else Cell("")
-
-
-def _share(group: Group, layer: str) -> Cell:
-    found = mean(run.densities.get(layer) for run in group.runs)
-    return Cell(found.shown("{:.3f}", 100), found.value) if found else Cell("")
+def _mean_cell(found: Mean | None, factor: float, decimals: int) -> Cell:
+    return Cell(found.shown(decimals, factor), found.value) if found else Cell("")
 
 
 def _number(value: float | None, factor: float, form: str) -> Cell:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import io
 import shlex
 import shutil
@@ -14,10 +13,16 @@ from pathlib import Path
 from secateur.config.settings import Settings
 from secateur.reports import groups as rules
 from secateur.reports.collect import collect
+from secateur.reports.conclusions import METHOD, conclude
 from secateur.reports.figures import draw
 from secateur.reports.groups import criteria_of, differences, group
 from secateur.reports.page import page
 from secateur.reports.panels import Picture, most_run
+<<<<<<< HEAD
+from secateur.reports.rank_figure import rank_pictures
+=======
+from secateur.reports.svg import as_file, svg
+>>>>>>> figures
 from secateur.reports.tables import COMPARED, ReportTable, all_groups, all_runs, compared, layers, of_testers
 from secateur.runs.failures import disk_reason, is_disk_error
 from secateur.runs.files import make_new_folder, write_atomically
@@ -26,8 +31,6 @@ from secateur.utils.text import csv_text, printable
 
 #: The flags that a report reads.
 READ = {"report", "results_dir", "run_name"}
-#: Of the pictures on the page, dots an inch.
-DPI = 100
 
 
 def report(settings: Settings, argv: Sequence[str]) -> list[str]:
@@ -46,28 +49,37 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
     `argv` is the command line that repeats it, without `python3 main.py`. Returns the lines to tell.
     """
     runs, problems = collect(places)
-    groups = group(runs)
+    everything = group(runs)
+    groups = [one for one in everything if not one.control]
+    if lost := sum(run.trained for run in runs) - sum(len(one.runs) for one in everything):
+        problems.append(f"{lost} controls of runs that are not there are in the table of runs alone")
     differing = differences(groups)
     with _folder_of_its_own(results_dir, run_name) as folder:
         shown, left_out = most_run(groups)
         tables = [table for measure in COMPARED if (table := compared(groups, measure))]
-        of_groups = [all_groups(groups), layers(groups)] if groups else []
+        of_groups = [all_groups(everything), layers(everything)] if everything else []
         of_runs = all_runs(runs)
         testers, more_tables = of_testers(runs)
-        for table in (*tables, *of_groups, of_runs):
+        sentences, compared_tables, ranked = conclude(everything, shown)
+        if sentences:
+            write_atomically(folder / "conclusions.txt", "".join(f"{line}\n" for line in (*sentences, "", METHOD)))
+        for table in (*compared_tables, *tables, *of_groups, of_runs):
             _write_csv(folder, table)
         counts = Counter("tests" if run.status == "finished" and not run.trained else run.status for run in runs)
         summary = f"{len(runs)} runs ({', '.join(f'{number} {status}' for status, number in counts.items())}), "
         summary += f"{len(groups)} groups of runs that differ in their seed alone"
         content = page(
             title="Report" + (f": {run_name}" if run_name else ""),
-            summary=f"{datetime.datetime.now():%Y-%m-%d %H:%M}. {summary}.",
+            summary=f"{summary}.",
             command=shlex.join(["python3", "main.py", *argv]),
             rule=(rules.__doc__ or "").partition("How groups are formed. ")[2],
             differences=differing,
             problems=problems,
+            conclusions=sentences,
+            method=METHOD,
+            evidence=compared_tables,
             tables=[table for measure in COMPARED if (table := compared(shown, measure))] if left_out else tables,
-            pictures=[_write_picture(folder, picture) for picture in draw(shown, problems)],
+            pictures=[_write_picture(folder, one) for one in (*rank_pictures(ranked), *draw(shown, problems))],
             left_out=left_out,
             groups=of_groups[:1],
             runs=of_runs,
@@ -82,6 +94,8 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
         lines.append(f"warning: {what} differs: {told}")
     lines += [f"warning: {problem}" for problem in problems]
     lines += [f"{run.status}: {run.folder}: {run.reason}" for run in runs if run.status in ("failed", "incomplete")]
+    if sentences:
+        lines.append(f"{len(sentences)} conclusions: {folder / 'conclusions.txt'}")
     return [printable(line) for line in (*lines, f"report: {folder / 'report.html'}")]
 
 
@@ -107,12 +121,11 @@ def _write_csv(folder: Path, table: ReportTable) -> None:
     write_atomically(folder / f"{table.name}.csv", csv_text([table.columns, *rows]))
 
 
-def _write_picture(folder: Path, picture: Picture) -> tuple[str, str, bytes]:
-    """Save a figure as PNG and PDF; returns its name, its caption and the PNG."""
-    png, pdf = io.BytesIO(), io.BytesIO()
-    picture.figure.savefig(png, dpi=DPI, format="png")
+def _write_picture(folder: Path, picture: Picture) -> tuple[str, str, str]:
+    """Save a figure as SVG and PDF; returns its name, its caption and the SVG for the page."""
+    inline, pdf = svg(picture.figure, picture.name), io.BytesIO()
     picture.figure.set_layout_engine("none")  # as it is laid out by now
-    picture.figure.savefig(pdf, format="pdf")
-    for ending, file in (("png", png), ("pdf", pdf)):
-        write_atomically(folder / f"{picture.name}.{ending}", file.getvalue())
-    return picture.name, picture.caption, png.getvalue()
+    picture.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    write_atomically(folder / f"{picture.name}.svg", as_file(inline))
+    write_atomically(folder / f"{picture.name}.pdf", pdf.getvalue())
+    return picture.name, picture.caption, inline

@@ -29,6 +29,22 @@ class RunOptions(Section):
         is_path=True,
         changes_numbers=False,
     )
+    control: str | None = option(
+        None,
+        "what this run is a control as, for reports; --controls says it",
+        choices=("same_parameters", "same_flops", "same_densities", "shuffled", "reinitialised"),
+        metavar="NAME",
+        changes_numbers=False,
+        only_training=True,
+    )
+    control_of: str | None = option(
+        None,
+        "and of which run: the eight digits that end the name of its folder",
+        pattern=(r"[0-9a-f]{8}", "eight hexadecimal digits"),
+        metavar="KEY",
+        changes_numbers=False,
+        only_training=True,
+    )
     smoke: bool = option(
         False,
         "try it out in seconds: a few images (synthetic where a data set is not there), epochs, runs of a grid",

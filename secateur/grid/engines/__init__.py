@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from secateur.grid.controls import waits_for
 from secateur.grid.outcome import Handle, Outcome
 from secateur.grid.trials import Grid, Trial
+from secateur.utils.errors import UserError
 
 
 class Engine(Protocol):
@@ -46,14 +47,20 @@ def engine_for(grid: Grid, main: Callable[[list[str]], int]) -> Engine:
 
 
 def run_all(trials: list[Trial], engine: Engine, jobs: int) -> Iterator[tuple[Trial, Outcome]]:
-    """Run every trial, at most `jobs` at a time; yield each as it ends. Closing this stops what still runs."""
-    waiting, running = deque(trials), []
+    """Run every trial, at most `jobs` at a time; yield each as it ends. Closing this stops what still runs.
+
+    One that is a control begins when the run that it needs the results of has ended.
+    """
+    waiting, running = list(trials), []
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                trial = waiting.popleft()
-                running.append((engine.start(trial), trial))
-            ended = engine.wait([handle for handle, _ in running])
+            while len(running) < jobs and (trial := _next(waiting, [other for _, other in running])):
+                waiting.remove(trial)
+                try:
+                    running.append((engine.start(trial), trial))
+                except UserError as error:  # of a control of a run that has failed
+                    yield trial, Outcome(2, f"error: {error}")
+            ended = engine.wait([handle for handle, _ in running]) if running else []
             for handle, outcome in ended:
                 position = next(number for number, (other, _) in enumerate(running) if other is handle)
                 yield running.pop(position)[1], outcome
@@ -62,3 +69,9 @@ def run_all(trials: list[Trial], engine: Engine, jobs: int) -> Iterator[tuple[Tr
             stack.callback(engine.close)
             if running:
                 engine.stop([handle for handle, _ in running])
+
+
+def _next(waiting: list[Trial], running: list[Trial]) -> Trial | None:
+    """The first trial that waits for no run still to end; None where there is none."""
+    keys = {trial.key for trial in (*waiting, *running)}
+    return next((trial for trial in waiting if waits_for(trial) not in keys), None)

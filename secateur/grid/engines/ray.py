@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secateur.config.places import CHECKOUT, home
+from secateur.grid.controls import flags_of_results, waits_for
 from secateur.grid.engines.command import run_command
 from secateur.grid.outcome import Outcome
+from secateur.grid.run_folders import folders_by_key
 from secateur.grid.trials import Grid, Trial
 from secateur.utils.errors import UserError, one_line
 
@@ -54,7 +56,8 @@ class Ray:
 
     def start(self, trial: Trial) -> ray.ObjectRef:
         """Hand the run to the cluster, which begins it when it has room."""
-        argv = [*trial.argv, "--run_name", trial.label, *self.data_dir]
+        own = flags_of_results(trial, folders_by_key(self.grid.folder) if waits_for(trial) else {})
+        argv = [*trial.argv, *own, "--run_name", trial.label, *self.data_dir]
         return self.task.options(name=trial.label).remote(argv, self.threads)
 
     def wait(self, running: list[ray.ObjectRef]) -> list[tuple[ray.ObjectRef, Outcome]]:

@@ -18,6 +18,17 @@ from secateur.grid.trials import Grid, Trial
 ROOT = Path(__file__).parents[3]
 
 
+class Named(str):
+    """A trial of this name that waits for no other."""
+
+    settings = {}
+    key = property(str)
+
+
+def named(letters):
+    return [Named(letter) for letter in letters]
+
+
 class Recorded:
     """An engine that runs nothing: what was begun last ends first."""
 
@@ -41,13 +52,13 @@ class Recorded:
 
 def test_at_most_so_many_run_at_a_time_and_each_is_told_once():
     engine = Recorded()
-    assert [trial for trial, _ in run_all(["a", "b", "c"], engine, 2)] == ["b", "c", "a"]
+    assert [trial for trial, _ in run_all(named("abc"), engine, 2)] == ["b", "c", "a"]
     assert engine.events == ["start a", "start b", "wait 2", "start c", "wait 2", "wait 1", "close"]
 
 
 def test_what_still_runs_is_stopped_when_nobody_waits_any_more():
     engine = Recorded()
-    with contextlib.closing(run_all(["a", "b", "c", "d"], engine, 3)) as outcomes:
+    with contextlib.closing(run_all(named("abcd"), engine, 3)) as outcomes:
         assert next(outcomes)[0] == "c"
     assert engine.events[-2:] == ["stop ['a', 'b']", "close"]
 
@@ -60,7 +71,7 @@ def test_an_engine_that_fails_to_start_one_stops_the_others():
 
     engine.wait = fail
     with pytest.raises(KeyboardInterrupt):
-        list(run_all(["a", "b"], engine, 2))
+        list(run_all(named("ab"), engine, 2))
     assert engine.events[-2:] == ["stop ['a', 'b']", "close"]
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from secateur.data.batches import Batches
 from secateur.data.data_set import Images
-from secateur.measuring.evaluation import evaluate
+from secateur.measuring.evaluation import among_guesses, evaluate
 from secateur.models.LeNet5 import LeNet5
 
 
@@ -35,6 +35,18 @@ def test_three_images_by_hand():
     # Image 1 is a tie, which goes to the first class.
     assert found.accuracy == pytest.approx(1 / 3)
     assert found.confusion.tolist() == [[1, 1], [1, 0]]
+
+
+def test_the_class_is_among_the_five_largest_logits_where_fewer_than_five_come_before_it():
+    falling = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    nan = float("nan")
+    rows = [falling, falling, [0.0] * 6, [0.0] * 6, [nan, 1.0, 1.0, 1.0, 1.0, 1.0], [nan] * 6]
+    logits, targets = torch.tensor(rows), torch.tensor([4, 5, 4, 5, 4, 0])
+    # Equal logits go by position; what is no number stands before all others, and is never right.
+    assert among_guesses(logits, targets).tolist() == [True, False, True, False, True, False]
+    found = evaluate(Given(), lambda logits, targets: logits[0, 0], cut(logits[:4], targets[:4], [3, 1]), 6)
+    assert found.top5_accuracy == 2 / 4
+    assert evaluate(Given(), functional.cross_entropy, [(logits[:, :5], targets % 5)], 5).top5_accuracy is None
 
 
 @settings(deadline=None, max_examples=30)
