@@ -132,7 +132,8 @@ class TensorBoard(Configurable):
             self.writer.add_scalar(f"sparsity/{name}", 1 - density, epoch)
         if not self.disable_weightplot and len(run.masks.kept) <= MOST_MASKS:
             for name, kept in run.masks.kept.items():
-                self.writer.add_image(f"kept/{name}", small_map(kept.float(), MASK_SIZE), epoch, dataformats="HW")
+                shares = small_map(kept.float(), MASK_SIZE)
+                self.writer.add_image(f"kept/{name}", shares / shares.max().clamp(min=1e-9), epoch, dataformats="HW")
         if self.disable_histograms:
             return
         for name, weight in run.masks.weights.items():

@@ -18,11 +18,8 @@ from secateur.reports.figures import draw
 from secateur.reports.groups import criteria_of, differences, group
 from secateur.reports.page import page
 from secateur.reports.panels import Picture, most_run
-<<<<<<< HEAD
 from secateur.reports.rank_figure import rank_pictures
-=======
 from secateur.reports.svg import as_file, svg
->>>>>>> figures
 from secateur.reports.tables import COMPARED, ReportTable, all_groups, all_runs, compared, layers, of_testers
 from secateur.runs.failures import disk_reason, is_disk_error
 from secateur.runs.files import make_new_folder, write_atomically
