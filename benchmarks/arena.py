@@ -2,7 +2,7 @@
 
     python3 benchmarks/arena.py
 
-docs/arena/text.md is the page without what comes from the runs; `$arena_mnist` stands there for the results of that
+docs/arena/page.txt is the page without what comes from the runs; `$arena_mnist` stands there for the results of that
 grid. After the grids have run, `python3 benchmarks/arena_archive.py gitignored/results` packs them anew.
 """
 
@@ -30,7 +30,7 @@ from secateur.reports.svg import as_file, svg
 from secateur.reports.tables import ReportTable, all_groups, all_runs
 from secateur.utils.text import csv_text
 
-PAGE, TEXT = ROOT / "docs" / "arena.md", ROOT / "docs" / "arena" / "text.md"
+PAGE, TEXT = ROOT / "docs" / "arena.md", ROOT / "docs" / "arena" / "page.txt"
 #: Of the figures of a report, those on the page; the others a report shows.
 FIGURES = ("accuracy_by_compression", "accuracy_by_flops")
 

@@ -213,19 +213,6 @@ def test_the_example_of_the_readme_runs(tmp_path):
     assert done.stdout.count("pruned to") == 7
 
 
-def test_the_calls_of_the_readme_run():
-    block = next(block.partition("```")[0] for block in README.split("```python\n")[1:] if "secateur.prune" in block)
-    torch.manual_seed(0)
-    layers = [torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3), torch.nn.Flatten()]
-    network = torch.nn.Sequential(*layers, torch.nn.Linear(128, 10))
-    images = torch.rand(16, 1, 8, 8)
-    loader = [(images, torch.arange(16) % 10)]
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    names = {"network": network, "images": images, "loader": loader, "optimizer": optimizer}
-    exec(compile(block, "README.md", "exec"), {**names, "functional": torch.nn.functional})
-    assert int((network[2].weight != 0).sum()) == round(0.02 * network[2].weight.numel())
-
-
 def test_a_limit_without_a_criterion_is_noticed(run):
     _, out, _, folder = run(f"--model LeNet300 --pruning_limit 0.9 --epochs 0 --N 64 {QUICK}")
     assert "--pruning_limit has no effect with EmptyCrit" in out

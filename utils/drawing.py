@@ -51,7 +51,7 @@ def curves(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Pa
     """Loss, accuracy and sparsity over the epochs."""
     from secateur.utils.axes import uncover
 
-    figure = new_figure(12, 3.6)
+    figure = new_figure(10, 3.3)
     loss, accuracy, sparsity = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in rows]
 

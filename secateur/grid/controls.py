@@ -78,7 +78,7 @@ def _of_one(settings: Settings, reading: Reading, dense: Settings) -> Iterator[S
     # Nothing trains new weights after training, and gates of a trainer are of the weights that it has trained.
     own_trainer = "train_scheme" in reading.components["prune_criterion"].implies
     senseless |= {"reinitialised"} if own_trainer or reading.value("prune_moment") == "after" else set()
-    names = {"control_of": (Trial(settings, {}).key,)}
+    names = {"control_of": (f"_{Trial(settings, {}).key}",)}  # which no program takes for a number
     narrower, outer = {"prune_criterion": (NARROWER,)}, {"outer_layer_pruning": ()}
     found = {
         "same_parameters": dense | narrower,
@@ -118,7 +118,7 @@ def flags_of_results(trial: Trial, folders: dict[str, list[Path]]) -> list[str]:
     (kind,), (key,) = (trial.settings.get(flag, ("",)) for flag in ("control", "control_of"))
     if kind not in OF_RESULTS:
         return []
-    results = next(filter(None, map(_results, reversed(folders.get(key, [])))), None)
+    results = next(filter(None, map(_results, reversed(folders.get(key[1:], [])))), None)
     if results is None:
         raise UserError(f"--control_of {key}: the run that this one is a control of has not finished")
     try:
@@ -137,7 +137,7 @@ def flags_of_results(trial: Trial, folders: dict[str, list[Path]]) -> list[str]:
 def waits_for(trial: Trial) -> str | None:
     """The key of the run that must have ended before this one begins; None where there is none."""
     kind = trial.settings.get("control", ("",))[0]
-    return trial.settings["control_of"][0] if kind in OF_RESULTS else None
+    return trial.settings["control_of"][0][1:] if kind in OF_RESULTS else None
 
 
 def _results(folder: Path) -> dict[str, Any] | None:

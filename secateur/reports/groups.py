@@ -138,7 +138,7 @@ def group(runs: Sequence[RunRecord]) -> list[Group]:
 
 def _controls(groups: Iterable[Group], trained: Sequence[RunRecord]) -> list[Group]:
     """The controls among the runs, as groups beside those that they are of."""
-    controlled = {key: one for one in groups for run in one.runs if (key := key_of(run.folder))}
+    controlled = {f"_{key}": one for one in groups for run in one.runs if (key := key_of(run.folder))}
     found: dict[tuple[int, str], Group] = {}
     for run in trained:
         control, of = run.settings.get("control"), controlled.get(run.settings.get("control_of"))

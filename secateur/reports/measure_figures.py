@@ -110,7 +110,7 @@ def pareto(groups: Sequence[Group], styles: dict[str, dict]) -> Figure | None:
             (mark,) = axes.plot(across, up, **styles[one.line] | {"linestyle": "none"})
             named.setdefault(one.line, mark)
         front = pareto_front([(across, up) for _, across, up in points])
-        axes.plot(*zip(*front, strict=True), color=GREY, zorder=0, drawstyle="steps-pre")
+        axes.plot(*zip(*front, strict=True), color=GREY, alpha=0.6, zorder=0, drawstyle="steps-pre")
         axes.axvline(1, color="black", linestyle=":", linewidth=1)
         axes.set(xlabel="times as fast as the dense network", ylabel=ACCURACY.label, title=plain(title))
         axes.title.set_fontsize(10)

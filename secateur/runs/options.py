@@ -39,9 +39,9 @@ class RunOptions(Section):
     )
     control_of: str | None = option(
         None,
-        "and of which run: the eight digits that end the name of its folder",
-        pattern=(r"[0-9a-f]{8}", "eight hexadecimal digits"),
-        metavar="KEY",
+        "and of which run of a grid: how the name of its folder ends",
+        pattern=(r"_[0-9a-f]{8}", "the end of a folder's name, as _0123abcd"),
+        metavar="_KEY",
         changes_numbers=False,
         only_training=True,
     )

@@ -38,11 +38,11 @@ def test_each_run_that_prunes_has_a_control_of_each_kind_and_all_share_the_dense
         words
         for number, limit in (("0", "0.9"), ("1", "0.5"))
         for words in (
-            f"{base} Narrower --control same_parameters --control_of {number}",
-            f"{base} Narrower --control same_flops --control_of {number}",
-            f"{base} UnstructuredRandom --outer_layer_pruning --control same_densities --control_of {number}",
-            f"{again} {limit} --epochs 3 --shuffle_masks --control shuffled --control_of {number}",
-            f"{again} {limit} --epochs 3 --reinitialise --control reinitialised --control_of {number}",
+            f"{base} Narrower --control same_parameters --control_of _{number}",
+            f"{base} Narrower --control same_flops --control_of _{number}",
+            f"{base} UnstructuredRandom --outer_layer_pruning --control same_densities --control_of _{number}",
+            f"{again} {limit} --epochs 3 --shuffle_masks --control shuffled --control_of _{number}",
+            f"{again} {limit} --epochs 3 --reinitialise --control reinitialised --control_of _{number}",
         )
     ]
     assert len(grid(command).trials) == 4 + 10  # a dense network is there
@@ -101,7 +101,7 @@ def controlled(tmp_path):
 
 
 def control(kind, key):
-    return Trial({"control": (kind,), "control_of": (key,)}, {})
+    return Trial({"control": (kind,), "control_of": (f"_{key}",)}, {})
 
 
 def test_controls_take_after_what_the_run_has_left(controlled, tmp_path):
@@ -126,7 +126,7 @@ def test_controls_take_after_what_the_run_has_left(controlled, tmp_path):
 @pytest.mark.parametrize("results", [None, {"interrupted": True}, {"layer_densities": [1]}, {}])
 def test_a_control_of_what_has_not_finished_is_one_line(controlled, tmp_path, results):
     key = controlled(results) if results is not None else "0123abcd"
-    with pytest.raises(UserError, match="--control_of 0123abcd: "):
+    with pytest.raises(UserError, match="--control_of _0123abcd: "):
         flags_of_results(control("same_densities", key), folders_by_key(tmp_path))
 
 
@@ -137,7 +137,7 @@ class Ending:
         self.begun = []
 
     def start(self, trial):
-        if trial.settings.get("control_of") == ("failed",):
+        if trial.settings.get("control_of") == ("_failed",):
             raise UserError("it has not finished")
         self.begun.append(trial)
         return trial
@@ -152,7 +152,7 @@ class Ending:
 def test_a_control_begins_when_its_run_has_ended_and_others_go_before():
     first, second = (Trial({"seed": (seed,)}, {}) for seed in "12")
     waiting, free = control("same_flops", first.key), control("shuffled", first.key)
-    lost = Trial({"control": ("same_flops",), "control_of": ("failed",)}, {})
+    lost = Trial({"control": ("same_flops",), "control_of": ("_failed",)}, {})
     engine = Ending()
     outcomes = list(run_all([first, waiting, free, lost, second], engine, 2))
     assert engine.begun == [first, free, waiting, second]

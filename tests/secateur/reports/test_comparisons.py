@@ -174,11 +174,11 @@ def test_controls_stand_beside_the_run_that_they_are_of(grouped, make_run_folder
         folder = make_run_folder("SNIP", seed, accuracy)
         key = f"0000000{seed}"
         folder.rename(f"{folder}_{key}")
-        of = {"control_of": key}
+        of = {"control_of": f"_{key}"}
         make_run_folder("UnstructuredRandom", seed, accuracy - 0.1 * seed, control="same_densities", **of)
         sizes = {"parameters_kept": 55, "flops_effective": 1_000_000}
         make_run_folder("Narrower", seed, 0.75, sizes, control="same_parameters", learning_rate=3, **of)
-    make_run_folder("Narrower", 1, 0.1, control="same_flops", control_of="ffffffff")
+    make_run_folder("Narrower", 1, 0.1, control="same_flops", control_of="_ffffffff")
     runs, _ = collect([tmp_path])
     groups = group(runs)
     assert [(one.name, one.target, len(one.runs)) for one in groups] == [

@@ -11,16 +11,14 @@ from secateur.utils.errors import UserError
 
 def network_of_two_in_four():
     network = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
-    secateur.prune(
-        network, "Magnitude", pattern="2:4", sparsity=0.5, outer_layer_pruning=True, example=torch.zeros(1, 128)
-    )
+    secateur.prune(network, "Magnitude", pattern="2:4", outer_layer_pruning=True, example=torch.zeros(1, 128))
     return network
 
 
 def test_two_of_four_is_of_neighbours_in_a_row():
     row = [1.0, 0.0, 0.0, 2.0]
-    assert is_two_of_four(torch.tensor([row + [0.0, 0.0, 0.0, 3.0], row + row]))
-    assert not is_two_of_four(torch.tensor([[0.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 4.0], [1.0, 2.0, 3.0, 0.0] + row]))
+    assert is_two_of_four(torch.tensor([[*row, 0.0, 0.0, 0.0, 3.0], row * 2]))
+    assert not is_two_of_four(torch.tensor([[0.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 4.0], [1.0, 2.0, 3.0, 0.0, *row]]))
     assert not is_two_of_four(torch.zeros(2, 6))
 
 
