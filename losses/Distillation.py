@@ -55,7 +55,7 @@ class Distillation(CrossEntropy):
             reduction="batchmean",
             log_target=True,
         )
-        return (1 - weight) * self(logits, targets) + weight * temperature**2 * divergence
+        return (1 - weight) * super().in_training(inputs, logits, targets) + weight * temperature**2 * divergence
 
 
 def _teacher(run: str, image: Tensor, logits: Tensor) -> nn.Module:

@@ -14,15 +14,18 @@ from secateur.measuring.flops import TRAINING_FACTOR
 from secateur.measuring.sparsity import epoch_figures, training_results
 from secateur.parallel import collectives
 from secateur.parallel.batch_norm import joint_batch_norm
-from secateur.parallel.collectives import LostProcessError, fork_rng, size, sum_over_processes, sync_rng
+from secateur.parallel.collectives import LostProcessError, fork_rng, size, sum_gradients, sync_rng
 from secateur.pruning.plan import PruningStep
 from secateur.runs.compact import save_compact
 from secateur.runs.run import Run
 from secateur.training.best import BestNetwork
+from secateur.training.growing_images import growing_images
+from secateur.training.lookahead import Lookahead
 from secateur.training.means import RunningMeans, check_numbers
 from secateur.training.optimizers import build_optimizer, build_schedule, clip_norm, decays_weights
 from secateur.training.options import TrainingOptions
 from secateur.training.resumable import Resumable
+from secateur.training.rewinding import check_rewinding
 from secateur.utils.errors import UserError
 
 #: The losses of the running epoch are looked through for NaN so often; each look waits for the device.
@@ -50,10 +53,15 @@ class DefaultTrainer(TrainingOptions, Resumable):
         self.pruner.optimizer, self.pruner.on_rewind = self.optimizer, self.begin_schedule
         self.pruner.on_step = self.pruned
         self.begin_schedule()
-        self._check()
+        if self.pruner.rewinds:
+            check_rewinding(self.pruner)
+        if isinstance(self.optimizer, torch.optim.LBFGS) and run.machine.precision == "fp16":
+            raise UserError("--optimizer LBFGS evaluates a step several times, which --precision fp16 cannot scale")
         self.forward = torch.compile(self.network) if run.machine.compile else run.executed
         self.means = RunningMeans()
         self.best = BestNetwork(self) if self.keep_best else None
+        self.slow = Lookahead(self.optimizer, self.lookahead) if self.lookahead else None
+        self.growing = growing_images(self) if self.train_sizes else None
         #: Which fraction of the batch at hand this process has.
         self.fraction = 1.0
         #: Epochs finished.
@@ -65,17 +73,6 @@ class DefaultTrainer(TrainingOptions, Resumable):
         self.training_flops = self.flops = 0
         self.seconds = {"pruning": 0.0, "training": 0.0}
         self.started = self.checked = time.perf_counter()
-
-    def _check(self) -> None:
-        pruner = self.pruner
-        first = min(pruner.pruning_steps, default=None)
-        if pruner.rewinds and first is not None and pruner.rewind_step > first:
-            epoch = first // len(self.data.train)
-            raise UserError(
-                f"--rewind_to {pruner.rewind_to} is after the first pruning step, which comes at epoch {epoch}"
-            )
-        if isinstance(self.optimizer, torch.optim.LBFGS) and self.run.machine.precision == "fp16":
-            raise UserError("--optimizer LBFGS evaluates a step several times, which --precision fp16 cannot scale")
 
     def train(self) -> dict[str, object]:
         """Train and prune to the end; returns what goes to results.json.
@@ -130,7 +127,15 @@ class DefaultTrainer(TrainingOptions, Resumable):
         if is_due:
             fork_rng(self.run.options.seed, f"step {self.pruner.step}")
             self.evaluation = None
-            self.flops = self.run.flops.effective(self.run.sparsity().densities)
+            self.count_flops()
+            if self.slow:
+                self.slow.restart()
+
+    def count_flops(self) -> None:
+        """Take in what an image of this epoch costs."""
+        self.flops = self.run.flops.effective(self.run.sparsity().densities)
+        if self.growing:
+            self.flops = round(self.growing.cost(self.epoch) * self.flops)
 
     def pruned(self, step: PruningStep) -> None:
         """Take in what a pruning step did."""
@@ -145,10 +150,12 @@ class DefaultTrainer(TrainingOptions, Resumable):
         self.network.train()
         self.evaluation = None
         start = time.perf_counter()
-        self.flops = self.run.flops.effective(self.run.sparsity().densities)
+        self.count_flops()
         fork_rng(self.run.options.seed, f"epoch {self.epoch}")
         sizes = self.data.train.sizes
         for number, (inputs, targets) in enumerate(self.data.train.shared().epoch(self.epoch)):
+            if self.growing:
+                inputs = self.growing.resized(inputs, self.epoch)
             if self.run.machine.channels_last:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
             if number and self.pruner.step in self.pruner.pruning_steps:
@@ -167,6 +174,10 @@ class DefaultTrainer(TrainingOptions, Resumable):
             if self.out_of_time():
                 self.cut_short = number + 1 < len(sizes)
                 break
+        if self.slow:
+            self.slow.meet()
+            self.masks.apply_to_weights()
+            self.slow.restart()
         self.means.join()
         check_numbers(self)
         collectives.check_same_weights(self.network)
@@ -183,7 +194,7 @@ class DefaultTrainer(TrainingOptions, Resumable):
                 loss, logits = self.compute_loss(inputs, targets)
             loss = loss if self.fraction == 1 else self.fraction * loss
             self.run.precision.scaler.scale(loss).backward()
-            loss = self.sum_over_processes(loss)
+            loss = sum_gradients(self.optimizer, loss)
             self.run.precision.scaler.unscale_(self.optimizer)
             self.adjust_gradients()
             seen.append((loss, logits))
@@ -205,18 +216,6 @@ class DefaultTrainer(TrainingOptions, Resumable):
             loss = self.loss.in_training(inputs, logits, targets)
         penalty = self.loss.penalty()
         return (loss if penalty is None else loss + penalty), logits
-
-    def sum_over_processes(self, loss: Tensor) -> Tensor:
-        """Give all processes the gradients of the whole batch; each has those of its fraction of the loss, a scalar.
-
-        Returns the loss of the whole batch.
-        """
-        if size() == 1:
-            return loss
-        whole = loss.detach().clone()
-        parameters = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        sum_over_processes([*(weight.grad for weight in parameters if weight.grad is not None), whole])
-        return whole
 
     def adjust_gradients(self) -> None:
         """Show the criterion the dense gradients; weight decay where the optimizer has none; masks, clipping, noise."""

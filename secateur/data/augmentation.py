@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from secateur.utils.seeds import seeded_generator
+
 
 class Augmentation(Protocol):
     """Changes a batch of images (N, C, H, W) of any type, drawing from `generator` (of the CPU)."""
@@ -24,11 +26,23 @@ class HorizontalFlip:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return the images, some of them mirrored."""
-        number = len(images)
-        mirrored = torch.rand(number, generator=generator) < self.probability
-        # To mirror all and choose whole images is several times faster than to write some of them back.
-        chosen = torch.arange(number) + number * mirrored
-        return torch.cat([images, images.flip(3)]).index_select(0, chosen.to(images.device))
+        return mirror(images, torch.rand(len(images), generator=generator) < self.probability)
+
+
+def mirrored_in_turn(number: int, epoch: int, seed: int) -> Tensor:
+    """Which of so many images are mirrored in an epoch, bool (N,): each of them in every other one.
+
+    Which half is in epoch 0 is drawn from the seed (Jordan, 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU",
+    section 3.6, alternating flip).
+    """
+    return (torch.rand(number, generator=seeded_generator(seed, "alternating flip")) < 0.5) ^ bool(epoch % 2)
+
+
+def mirror(images: Tensor, which: Tensor) -> Tensor:
+    """Images (N, C, H, W), those mirrored that are True in `which`, bool (N,) of the CPU."""
+    # To mirror all and choose whole images is several times faster than to write some of them back.
+    chosen = torch.arange(len(images)) + len(images) * which
+    return torch.cat([images, images.flip(3)]).index_select(0, chosen.to(images.device))
 
 
 @dataclass(frozen=True)

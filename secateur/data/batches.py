@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from secateur.data.augmentation import Augmentation
+from secateur.data.augmentation import Augmentation, mirror, mirrored_in_turn
 from secateur.data.data_set import Images
 from secateur.data.streaming import StreamedImages
 from secateur.parallel.collectives import part, size
@@ -35,11 +35,14 @@ class Batches:
         std: Sequence[float],
         augmentation: Sequence[Augmentation] = (),
         seed: int = 0,
+        alternating_flip: bool = False,
     ) -> None:
         self.images = images
         self.batch_size = batch_size
         self.augmentation = augmentation
         self.seed = seed
+        #: Whether each image is mirrored in every other epoch.
+        self.alternating_flip = alternating_flip
         device = images.labels.device
         # (pixel / 255 - mean) / std as one multiplication and one addition
         std_tensor = torch.tensor(std, dtype=torch.float32, device=device)
@@ -60,12 +63,15 @@ class Batches:
         generator = seeded_generator(self.seed, f"epoch {number}")
         order = torch.randperm(len(self.images), generator=generator)
         own = self._own()
+        mirrored = mirrored_in_turn(len(order), number, self.seed)[order] if self.alternating_flip else None
         for whole, mine, (pixels, labels) in zip(self._spans(), own, self.images.batches(own, order), strict=True):
             before, after = mine[0] - whole[0], whole[1] - mine[1]
             if before or after:  # the others of the batch, which are not here, draw their random numbers too
                 pixels = functional.pad(pixels, (0, 0, 0, 0, 0, 0, before, after))
             for augment in self.augmentation:
                 pixels = augment(pixels, generator)
+            if mirrored is not None:
+                pixels = mirror(pixels, mirrored[slice(*whole)])
             yield self.normalise(pixels[before : len(pixels) - after]), labels
 
     def shared(self) -> Batches:

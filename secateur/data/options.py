@@ -53,7 +53,7 @@ class DataOptions(Section):
     )
     N: int | None = option(
         None,
-        "train on the first N training images only",
+        "train on the first N training images only; where they lie class by class, on the first of each",
         low=1,
         smoke=2,
         suggested_for="num_samples n_samples max_samples train_size train_samples subset limit_train_batches",
@@ -69,6 +69,9 @@ class DataOptions(Section):
         False,
         "validate on held-out training images, a tenth or --num_valid, and do not use the test set",
         suggested_for="validate validation val holdout",
+    )
+    alternating_flip: bool = option(
+        False, "mirror a training image in every other epoch instead of at random, of data sets that mirror"
     )
     random_shuffle_labels: bool = option(
         False,

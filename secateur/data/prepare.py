@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zlib
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from secateur.config.smoke import BATCH_SIZE, IMAGES, SYNTHETIC
+from secateur.data.augmentation import HorizontalFlip
 from secateur.data.batches import Batches
 from secateur.data.data_set import DataSet, Images, check_labels
 from secateur.data.options import DataOptions
@@ -86,7 +88,12 @@ def prepare_data(
     if options.N:
         if len(train) < options.N:
             raise UserError(f"--N {options.N}: the data set has {len(train)} training images only")
-        train = train.subset(torch.arange(options.N))
+        train = train.subset(_first(train.labels, options.N))
+    if options.alternating_flip:
+        kept = [one for one in augmentation if not isinstance(one, HorizontalFlip)]
+        if len(kept) == len(augmentation):
+            raise UserError(f"--alternating_flip: {type(data_set).__name__} mirrors no images: leave it out")
+        augmentation = kept
     parts = {"train": train, "test": test}
     if options.tuning or validates:
         parts["train"], parts["validation"] = _split(train, options)
@@ -107,12 +114,23 @@ def prepare_data(
     return Data(
         input_shape=train.shape,
         num_classes=num_classes,
-        train=Batches(train.to(device), batch_size, mean, std, augmentation, seed),
+        train=Batches(train.to(device), batch_size, mean, std, augmentation, seed, options.alternating_flip),
         held_out=held_out[held_out_name],
         held_out_name=held_out_name,
         validation=held_out.get("validation"),
         notices=notices,
     )
+
+
+def _first(labels: Tensor, number: int) -> Tensor:
+    """The positions of the first images; where they lie class by class, as in folders, of each class its share."""
+    labels = labels.cpu()
+    if (labels.diff() < 0).any():
+        return torch.arange(number)
+    sizes = labels.unique_consecutive(return_counts=True)[1].tolist()
+    starts = itertools.accumulate(sizes, initial=0)
+    counts = _shares(sizes, number)
+    return torch.cat([torch.arange(start, start + count) for start, count in zip(starts, counts, strict=False)])
 
 
 def _loaded_or_synthetic(

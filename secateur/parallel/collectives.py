@@ -67,6 +67,19 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
     _as_one(tensors, dist.all_reduce)
 
 
+def sum_gradients(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+    """Give all processes the gradients of the whole batch; each has those of its fraction of the loss, a scalar.
+
+    Returns the loss of the whole batch.
+    """
+    if size() == 1:
+        return loss
+    whole = loss.detach().clone()
+    parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
+    sum_over_processes([*(weight.grad for weight in parameters if weight.grad is not None), whole])
+    return whole
+
+
 def broadcast_tensors(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by that of the first process."""
     _as_one(tensors, lambda joined: dist.broadcast(joined, 0))

@@ -15,6 +15,8 @@ from secateur.utils.errors import UserError, nearest
 
 #: SGD in the papers of the field means SGD with this momentum.
 MOMENTUM = 0.9
+#: SGD that looks ahead along its momentum (Sutskever et al., 2013, "On the importance of initialization and momentum").
+NESTEROV = "nesterov"
 #: These make their step as one operation over all weights, on CPUs as well.
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
@@ -22,12 +24,14 @@ FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 def build_optimizer(
     name: str, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Build ADAM, SGD (momentum 0.9), RMSPROP, or any class of torch.optim; case does not matter.
+    """Build ADAM, SGD (momentum 0.9), NESTEROV (SGD with Nesterov's), RMSPROP, or any class of torch.optim.
+
+    Case does not matter.
 
     Raises `UserError` for a name that is none, and for an optimizer that cannot train this kind of network.
     """
     kind = _kind(name)
-    options = _options(kind, learning_rate, weight_decay)
+    options = _options(name, kind, learning_rate, weight_decay)
     parameters = list(parameters)
     if kind in FUSED and all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
         options["fused"] = True
@@ -41,7 +45,7 @@ def build_optimizer(
 def check_optimizer(name: str) -> None:
     """Raise `UserError` for a name that is none, and for an optimizer that asks for gradients of another kind."""
     kind = _kind(name)
-    _try_out(kind, _options(kind, 1e-3, 0.0))
+    _try_out(kind, _options(name, kind, 1e-3, 0.0))
 
 
 def _kind(name: str) -> type[torch.optim.Optimizer]:
@@ -50,6 +54,7 @@ def _kind(name: str) -> type[torch.optim.Optimizer]:
         for key, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
     }
+    known[NESTEROV] = torch.optim.SGD
     kind = known.get(name.lower())
     if kind is None:
         names = [value.__name__ for value in known.values()]
@@ -57,12 +62,14 @@ def _kind(name: str) -> type[torch.optim.Optimizer]:
     return kind
 
 
-def _options(kind: type[torch.optim.Optimizer], learning_rate: float, weight_decay: float) -> dict[str, Any]:
+def _options(name: str, kind: type[torch.optim.Optimizer], learning_rate: float, weight_decay: float) -> dict[str, Any]:
     options: dict[str, Any] = {"lr": learning_rate}
     if "weight_decay" in inspect.signature(kind).parameters:
         options["weight_decay"] = weight_decay
     if kind is torch.optim.SGD:
         options["momentum"] = MOMENTUM
+    if name.lower() == NESTEROV:
+        options["nesterov"] = True
     return options
 
 

@@ -29,7 +29,7 @@ class TrainingOptions(Configurable):
     )
     optimizer_name: str = option(
         "ADAM",
-        "ADAM, SGD (momentum 0.9), RMSPROP or any class of torch.optim",
+        "ADAM, SGD (momentum 0.9), NESTEROV (SGD with Nesterov's momentum), RMSPROP or any class of torch.optim",
         flag="optimizer",
         metavar="NAME",
         check="secateur.training.optimizers:check_optimizer",
@@ -47,7 +47,7 @@ class TrainingOptions(Configurable):
     )
     lr_schedule: str = option(
         "constant",
-        "constant, cosine, onecycle or steps:60,120x0.1; any class in lr_schedules/ or of a plugin",
+        "constant, cosine, onecycle, linear:0.2 or steps:60,120x0.1; any class in lr_schedules/ or of a plugin",
         names="lr_schedules",
         pattern=FREE_TEXT,
         metavar="SCHEDULE",
@@ -69,6 +69,18 @@ class TrainingOptions(Configurable):
         suggested_for="clip clip_grad clip_grad_norm max_grad_norm gradient_clipping max_norm",
     )
     grad_noise: float = option(0.0, "standard deviation of the noise that is added to gradients", low=0, metavar="STD")
+    lookahead: int = option(
+        0, "let slow weights follow half of the way after so many steps, and go on from there; 0: none", low=0
+    )
+    train_sizes: list[int] | None = option(
+        None,
+        "height and width of training images in equal parts of the epochs, as 16 24 32 (default: their own)",
+        low=4,
+        high=4096,
+        metavar="PIXELS",
+        words="+",
+        suggested_for="progressive_sizes progressive_resizing",
+    )
     max_training_minutes: float = option(
         0.0,
         "stop after so many minutes of training; 0: no limit",

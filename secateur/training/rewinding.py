@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from secateur.training.optimizers import prune_optimizer_state
 from secateur.training.state_checks import check_like, check_names, check_shapes
+from secateur.utils.errors import UserError
 from secateur.utils.stateful import load_own
+
+if TYPE_CHECKING:
+    from secateur.pruning.pruner import Pruner
+
+
+def check_rewinding(pruner: Pruner) -> None:
+    """Raise `UserError` where a pruner that rewinds would go back to a step after its first pruning step."""
+    first = min(pruner.pruning_steps, default=None)
+    if first is not None and pruner.rewind_step > first:
+        epoch = first // pruner.timeline.batches
+        raise UserError(f"--rewind_to {pruner.rewind_to} is after the first pruning step, which comes at epoch {epoch}")
 
 
 class Snapshot:

@@ -34,3 +34,12 @@ def test_a_weight_at_zero_has_gradient_zero_not_nan():
     penalty = CrossEntropy(MASKS, lp_reg=1).penalty()
     gradient = torch.autograd.grad(penalty, MASKS.weights["b"])[0]
     assert gradient.tolist() == [[0.0]]
+
+
+def test_training_smooths_the_target_and_nothing_else_does():
+    loss = CrossEntropy(MASKS, label_smoothing=0.2)
+    logits, targets = torch.tensor([[math.log(3), 0.0]]), torch.tensor([0])
+    # 0.8 + 0.1 on the class, which has 3/4, and 0.1 on the other, which has 1/4
+    expected = -0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4)
+    assert float(loss.in_training(None, logits, targets)) == pytest.approx(expected)
+    assert float(loss(logits, targets)) == pytest.approx(-math.log(3 / 4))

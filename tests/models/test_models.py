@@ -19,7 +19,7 @@ from tests.models.networks import FOLDER, NAMES, build, make_narrow
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 40, 40), (2, 20, 36)]
 #: Those that are quick enough to compute on all of them.
 LIGHT = {"AlexNet", "AlexNet_s", "Conv6", "ConvOnly", "LeNet300", "LeNet5", "LogisticRegression", "MLP5", "ResNet18"}
-LIGHT |= {"MobileNetV2", "ResNet20", "SqueezeNet_bypass", "ViT_tiny"}
+LIGHT |= {"LeNet5_BN", "MobileNetV2", "ResNet20", "SqueezeNet_bypass", "ViT_tiny"}
 
 
 @pytest.mark.parametrize(

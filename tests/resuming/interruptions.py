@@ -16,7 +16,8 @@ CHANNELS = "--model LeNet5 --pruning_limit 0.5 --snip_steps 1"
 RUNS = {
     "before": (f"{WEIGHTS} --prune_criterion SNIP --grad_noise 0.01 --epochs 4", (0, 9)),
     "dense": ("--model MLP5 --hidden_dim 16 --optimizer SGD --epochs 4 --tuning --eval_freq 0 --keep_best", (2, 12)),
-    "rounds": (f"{WEIGHTS} --prune_criterion IMP --snip_steps 2 --enable_rewinding --rewind_to 1 --epochs 5", (4, 10)),
+    "rounds": (f"{WEIGHTS} --prune_criterion IMP --snip_steps 2 --enable_rewinding --rewind_to 1 --epochs 5 "
+               "--lookahead 3", (4, 10)),
     "rewound to the start": (f"{WEIGHTS} --pruner IMP --snip_steps 2 --rewind_weights_only --enable_rewinding "
                              "--epochs 4", (6,)),
     "multishot": (f"{WEIGHTS} --pruner mag --experiment multishot --pre_epochs 1 --snip_steps 3 --epochs 2", (5, 13)),
@@ -29,7 +30,7 @@ RUNS = {
     "threshold": (f"{WEIGHTS} --hoyer_square --hoyer_threshold 0.02 --prune_delay 1 --epochs 3", (6, 10)),
     "drawn anew": (f"{WEIGHTS} --pruner mag --prune_moment during --prune_delay 2 --reinitialise --shuffle_masks "
                    "--epochs 4", (9,)),
-    "channels": (f"{CHANNELS} --pruner SNAPitDuring --epochs 5 --optimizer SGD --track_weights", (6, 13)),
+    "channels": (f"{CHANNELS} --pruner SNAPitDuring --epochs 5 --optimizer SGD --track_weights --lookahead 3", (6, 13)),
     "channels, rewound": (f"{CHANNELS} --pruner SNAP --prune_moment rounds --enable_rewinding --rewind_to 1 "
                           "--prune_schedule linear --snip_steps 2 --epochs 4 --channels_last", (6, 10)),
     "channels by a threshold": (f"{CHANNELS} --group_hoyer_square --hoyer_threshold 0.05 --prune_delay 1 --epochs 3",
@@ -40,6 +41,8 @@ RUNS = {
     "Tick-Tock": ("--model MLP5 --hidden_dim 16 --train_scheme TickTock --pruning_limit 0.5 --snip_steps 3 "
                   "--tick_epochs 1 --tock_epochs 1 --epochs 7", (6, 10, 24)),
     "LBFGS": ("--model LogisticRegression --optimizer LBFGS --learning_rate 0.1 --epochs 3", (5,)),
+    "fast": ("--model ResNet20 --pruner mag --prune_moment during --prune_delay 1 --optimizer NESTEROV --lookahead 3 "
+             "--train_sizes 4 8 --label_smoothing 0.1 --epochs 3", (6,)),
     "scaled": (f"{WEIGHTS} --pruner mag --precision fp16 --epochs 3", (5,)),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from secateur.data.augmentation import HorizontalFlip, RandomCrop, RandomResizedCrop
+from secateur.data.augmentation import HorizontalFlip, RandomCrop, RandomResizedCrop, mirror, mirrored_in_turn
 
 
 def generator(seed=0):
@@ -28,6 +28,17 @@ def test_flip_with_probability_one_mirrors_every_row():
 def test_flip_with_probability_zero_changes_nothing():
     images = numbered(50, 2, 3, 4)
     assert torch.equal(HorizontalFlip(0.0)(images, generator()), images)
+
+
+def test_each_image_is_mirrored_in_every_other_epoch():
+    which = [mirrored_in_turn(1000, epoch, seed=3) for epoch in range(-1, 3)]
+    assert torch.equal(which[0], ~which[1])
+    assert torch.equal(which[1], ~which[2])
+    assert torch.equal(which[1], which[3])
+    assert not torch.equal(which[1], mirrored_in_turn(1000, 0, seed=4))
+    assert 420 < int(which[1].sum()) < 580  # five standard deviations: 5 * sqrt(1000 / 4) = 79
+    images = torch.tensor([[[[1, 2]]], [[[3, 4]]]], dtype=torch.uint8)
+    assert mirror(images, torch.tensor([True, False])).flatten().tolist() == [2, 1, 3, 4]
 
 
 def test_flip_mirrors_an_image_whole_or_not_at_all_and_as_often_as_it_says():

@@ -187,3 +187,16 @@ def test_a_subset_has_its_images_alone_normalised_as_before():
 def test_the_sizes_of_whole_batches_are_told():
     assert plain(9, 4).sizes == [4, 5]
     assert plain(10, 4).sizes == [4, 4, 2]
+
+
+def test_with_alternating_flip_two_epochs_show_each_image_both_ways():
+    pixels = torch.arange(24, dtype=torch.uint8).view(12, 1, 1, 2)
+    batches = Batches(Images(pixels, torch.arange(12)), 5, [0.0], [1 / 255], alternating_flip=True)
+    seen = []
+    for epoch in range(3):
+        inputs, labels = (torch.cat(parts) for parts in zip(*batches.epoch(epoch), strict=True))
+        seen.append(inputs[labels.argsort()].flatten(1).round().int().tolist())
+    for number, (first, second, third) in enumerate(zip(*seen, strict=True)):
+        assert first == second[::-1] == third
+        assert sorted(first) == [2 * number, 2 * number + 1]
+    assert 0 < sum(first[0] > first[1] for first in seen[0]) < 12

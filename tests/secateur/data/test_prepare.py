@@ -210,3 +210,30 @@ def test_a_data_set_knows_the_device_that_it_is_for():
     data_set, device = Coloured(), torch.device("cpu:0")
     prepare_data(data_set, DataOptions(data_dir=Path("unused")), device, seed=SEED)
     assert data_set.device == device
+
+
+class ByClass(Coloured):
+    """The same numbers of images, class by class, as folders hold them."""
+
+    def load(self, folder):
+        train, test = super().load(folder)
+        return train.subset(train.labels.argsort(stable=True)), test
+
+
+def test_the_first_images_are_of_every_class_where_they_lie_class_by_class():
+    data = prepare_data(ByClass(), DataOptions(N=20), CPU, seed=SEED)
+    # a fifth of 40, 20, 33 and 7: 8, 4, 6.6 and 1.4, of which 6.6 is rounded up
+    assert data.train.images.labels.bincount().tolist() == [8, 4, 7, 1]
+    whole = prepare_data(ByClass(), DataOptions(), CPU, seed=SEED).train.images
+    assert which(data.train.images)[:8].tolist() == which(whole)[:8].tolist()
+    assert which(data.train.images)[8:12].tolist() == which(whole)[40:44].tolist()
+    mixed = prepared(N=20).train.images
+    assert which(mixed).tolist() == list(range(20))
+
+
+def test_images_are_mirrored_in_turn_instead_of_at_random():
+    data = prepared(alternating_flip=True)
+    assert data.train.alternating_flip
+    assert list(data.train.augmentation) == []
+    with pytest.raises(UserError, match="--alternating_flip: Grey mirrors no images"):
+        prepare_data(Grey(), DataOptions(alternating_flip=True), CPU, seed=SEED)

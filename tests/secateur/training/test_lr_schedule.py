@@ -34,6 +34,15 @@ def test_steps_multiply_at_their_epochs():
     assert rates("steps:1,3x0.1") == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_linear_rises_over_its_share_and_falls_to_zero():
+    # 8 steps, the peak at step 2: up by thirds, then 6/6, 5/6, ... of the way that is left
+    assert rates("linear:0.25") == pytest.approx([1 / 3, 2 / 3, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert rates("linear") == pytest.approx([1 - step / 8 for step in range(8)])
+    for share in ("1", "1.5", "-0.1", "x"):
+        with pytest.raises(UserError, match="SHARE"):
+            rates(f"linear:{share}")
+
+
 def test_cosine_falls_to_zero_by_half_a_wave():
     expected = [(1 + torch.cos(torch.tensor(torch.pi * step / 8)).item()) / 2 for step in range(8)]
     assert rates("cosine") == pytest.approx(expected)

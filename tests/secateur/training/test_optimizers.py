@@ -30,6 +30,16 @@ def test_sgd_has_momentum():
     assert build_optimizer("SGD", weights(), 0.1, 0).param_groups[0]["momentum"] == 0.9
 
 
+def test_nesterov_steps_along_the_momentum_that_comes():
+    weight = nn.Parameter(torch.tensor([1.0]))
+    optimizer = build_optimizer("Nesterov", [weight], 0.1, 0)
+    for _ in range(2):
+        weight.grad = torch.ones(1)
+        optimizer.step()
+    # v = 1, then 0.9 + 1; each step is 0.1 * (1 + 0.9 v): 0.19, then 0.271
+    assert weight.item() == pytest.approx(1 - 0.19 - 0.271)
+
+
 def test_gradients_together_are_no_longer_than_the_norm_and_shorter_ones_stay():
     gradients = [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])]
     clip_norm(gradients, 10)
