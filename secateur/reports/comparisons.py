@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-from secateur.reports.blocks import Scope, dense_of, difference, is_dense, scopes
+from secateur.reports.blocks import Scope, accuracy_of, dense_of, difference, is_dense, scopes
 from secateur.reports.groups import Group, Mean, mean
 from secateur.reports.inference import (
     LEVEL,
@@ -19,7 +19,6 @@ from secateur.reports.inference import (
     signed_rank,
     smallest_signed_rank,
 )
-from secateur.reports.measures import ACCURACY
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Collapse:
     @cached_property
     def first_below(self) -> int | None:
         """The number of the first point whose mean accuracy is below the threshold; None where none is."""
-        means = (ACCURACY.mean(one) for one in self.points)
+        means = (accuracy_of(one) for one in self.points)
         return next((number for number, one in enumerate(means) if one and one.value < self.threshold), None)
 
     @property
@@ -124,12 +123,12 @@ def against_dense(groups: Sequence[Group]) -> list[AgainstDense]:
     """Compare every group in which something was pruned with the dense network of the same seeds."""
     found = []
     for panel in dict.fromkeys(one.panel for one in groups):
-        pruned = [one for one in groups if one.panel == panel and not is_dense(one) and ACCURACY.mean(one)]
+        pruned = [one for one in groups if one.panel == panel and not is_dense(one) and accuracy_of(one)]
         denses = [dense_of(one, groups) for one in pruned]
         differences = [dense and difference(one, dense) for one, dense in zip(pruned, denses, strict=True)]
         corrected = holm([one and paired_t(one) for one in differences])
         found += [
-            AgainstDense(one, ACCURACY.mean(one), differences[number], corrected[number])
+            AgainstDense(one, accuracy_of(one), differences[number], corrected[number])
             for number, one in enumerate(pruned)
         ]
     return found
@@ -180,16 +179,20 @@ def rankings(groups: Sequence[Group]) -> list[Ranking]:
 
 
 def collapses(groups: Sequence[Group]) -> list[Collapse]:
-    """Say of every line where it collapses, if its dense network and the number of classes are known."""
+    """Say of every line where it collapses, if the number of classes is known, and its dense network does not guess.
+
+    One that has diverged has nothing to lose: it must be right twice as often as guessing.
+    """
     found = []
     for panel, line in dict.fromkeys((one.panel, one.line) for one in groups if not is_dense(one)):
         points = sorted((one for one in groups if (one.panel, one.line) == (panel, line)), key=lambda one: one.strength)
         pruned = [one for one in points if not is_dense(one)]
         dense = dense_of(pruned[0], groups)
-        accuracy = dense and ACCURACY.mean(dense)
+        accuracy = dense and accuracy_of(dense)
         classes = {run.classes for one in (*pruned, dense) if one for run in one.runs if run.classes}
-        if accuracy and len(classes) == 1:
-            found.append(Collapse(panel, line, accuracy, (accuracy.value + 1 / classes.pop()) / 2, pruned))
+        guessing = 1 / classes.pop() if len(classes) == 1 else 1.0
+        if accuracy and accuracy.value > 2 * guessing:
+            found.append(Collapse(panel, line, accuracy, (accuracy.value + guessing) / 2, pruned))
     return found
 
 
