@@ -6,20 +6,23 @@
 Each network is measured in a process of its own, with random weights and random statistics of norms, on small images.
 Half of the channels of each group go (in `errors` also a quarter, and nine tenths), and the outputs in float64 are
 compared with those of the network that has them at zero; where a norm takes its statistics over channels, over those
-that are left. The half is trained for one step, saved, loaded into a fresh network, and exported. timm and
-torch-pruning are used where they are installed.
+that are left. The half is trained for one step, saved, loaded into a fresh network, and exported. Seconds are CPU time
+of one thread, once both programs are warm. timm and torch-pruning are used where they are installed.
 """
 
 import argparse
 import copy
 import json
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -33,43 +36,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import secateur
-import secateur.utils.torchvision_import  # before timm, which imports torchvision itself
+from benchmarks.zoo_networks import CLASSES, build, names, parameters_of, scatter
 from benchmarks.zoo_page import page
 from secateur.channels.coupling import Coupling
 from secateur.channels.folding import make_plain
 from secateur.channels.groups import outputs_of
-from secateur.channels.surgery import Surgery, zero_channels
-from secateur.pruning.layers import outputs_first, prunable_layers
+from secateur.channels.surgery import Held, Surgery, zero_channels
+from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
 from secateur.pruning.plan import remember
-from secateur.runs.model_zoos import timm_network, torchvision_network
 from secateur.utils.errors import one_line
 
-#: One of each of 40 families of timm.
-TIMM = [
-    "beit_base_patch16_224", "cait_xxs24_224", "coat_lite_tiny", "convit_tiny", "convmixer_768_32", "convnext_atto",
-    "convnextv2_atto", "crossvit_9_240", "cspresnet50", "deit3_small_patch16_224", "deit_tiny_patch16_224",
-    "densenet121", "dla34", "dm_nfnet_f0", "dpn48b", "edgenext_xx_small", "efficientformer_l1", "efficientnet_b0",
-    "eva02_tiny_patch14_224", "fastvit_t8", "fbnetc_100", "ghostnet_050", "hardcorenas_a", "hrnet_w18_small",
-    "inception_v4", "levit_128s", "mixer_s32_224", "mixnet_s", "mobilenetv3_small_050", "mobilenetv4_conv_small_050",
-    "mobilevit_xxs", "mvitv2_tiny", "nf_regnet_b0", "poolformer_s12", "pvt_v2_b0", "regnetx_002", "repvgg_a0",
-    "res2net50_14w_8s", "resmlp_12_224", "resnest14d", "resnetv2_50", "rexnet_100", "selecsls42", "seresnet50",
-    "skresnet18", "swin_tiny_patch4_window7_224", "tinynet_e", "vgg11_bn", "vit_tiny_patch16_224", "volo_d1_224",
-    "xception41", "xcit_nano_12_p16_224",
-]  # fmt: skip
-#: The sides of images, by what a name begins with; the first that fits.
-SIDES = {
-    "inception": 96,
-    "vit_h_14": 56,
-    "vit_": 64,
-    "swin": 64,
-    "maxvit": 224,
-    "alexnet": 80,
-    "efficientformer": 224,
-    "levit": 224,
-}
-CLASSES, FRACTIONS = 10, (0.25, 0.5, 0.9)
+FRACTIONS = (0.25, 0.5, 0.9)
 #: More parameters than this are not measured, in millions: they take some 30 bytes each.
-MOST = 130
+MOST = 150
+#: Both programs are warm once they have seen this network.
+WARM = "torchvision:mobilenet_v3_small"
 
 
 def main() -> None:
@@ -80,34 +61,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no further network after this time")
     parser.add_argument("--timeout", type=float, default=170, help="for one network, in seconds (default: %(default)s)")
     parser.add_argument("--page", type=Path, help="write the page of what has been measured here")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        sys.stdout.write(json.dumps(measure(arguments.one)) + "\n")
-        return
     rows = read(arguments.results)
     if arguments.page:
-        arguments.page.write_text(page(rows), encoding="utf-8")
+        arguments.page.write_text(page(rows, names()), encoding="utf-8")
         return
-    start = time.perf_counter()
+    start = time.monotonic()
+    warm_up()
     waiting = [name for name in arguments.names or names() if name not in rows]
-    while waiting and time.perf_counter() - start < arguments.seconds:
+    while waiting and time.monotonic() - start < arguments.seconds:
         row = measured_apart(waiting.pop(0), arguments.timeout)
         with arguments.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
     sys.stdout.write(f"{len(waiting)} networks are left\n")
-
-
-def names() -> list[str]:
-    """All classifiers of torchvision, and what there is of the families of timm."""
-    from secateur.utils.torchvision_import import torchvision
-
-    found = [f"torchvision:{name}" for name in torchvision.models.list_models(module=torchvision.models)]
-    try:
-        import timm
-    except ImportError:
-        return found
-    return found + [f"timm:{name}" for name in TIMM if name in timm.list_models()]
 
 
 def read(path: Path) -> dict[str, dict]:
@@ -117,84 +83,109 @@ def read(path: Path) -> dict[str, dict]:
 
 
 def measured_apart(name: str, timeout: float) -> dict:
-    """Measure a network in a process of its own; where that fails, why."""
-    command = [sys.executable, __file__, "--results", os.devnull, "--one", name]
+    """Measure a network in a process of its own, which has all imports; where that fails, why."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=report, args=(name, sender))
+    process.start()
+    sender.close()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-        return json.loads(done.stdout.splitlines()[-1])
-    except subprocess.TimeoutExpired:
-        return {"network": name, "failed": f"took more than {timeout:.0f} s"}
-    except (IndexError, ValueError):
-        return {"network": name, "failed": (done.stderr.strip().splitlines() or ["killed"])[-1][:200]}
+        return receiver.recv() if receiver.poll(timeout) else failed(name, f"took more than {timeout:.0f} s")
+    except EOFError:
+        return failed(name, "its process was killed")
+    finally:
+        process.kill()
+        process.join()
 
 
-def build(name: str) -> tuple[nn.Module, Tensor]:
-    """Return a network, the same at each call, and an image."""
-    zoo, _, own = name.partition(":")
-    side = next((side for start, side in SIDES.items() if own.startswith(start)), 64)
-    torch.manual_seed(0)
-    if zoo == "torchvision":
-        network = torchvision_network(own, (3, side, side), CLASSES)
-    else:
-        import timm
-
-        facts = timm.get_pretrained_cfg(own)
-        side = facts.input_size[1] if facts.fixed_input_size else side
-        network = timm_network(own, (3, side, side), CLASSES)
-    return network.eval(), torch.rand(1, 3, side, side)
+def report(name: str, sender: Connection) -> None:
+    """Send what there is to say of a network, or why there is nothing."""
+    try:
+        sender.send(measure(name))
+    except Exception as why:  # in any way: that is what is to be found out
+        sender.send(failed(name, f"{type(why).__name__}: {one_line(why)[:200]}"))
 
 
-@torch.no_grad()
-def scatter(network: nn.Module) -> None:
-    """Give norms, and all that is one number at first, numbers as after some training."""
-    generator = torch.Generator().manual_seed(1)
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
-            low = -0.5 if name.endswith(("bias", "running_mean")) else 0.5
-            tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
+def failed(name: str, why: str) -> dict:
+    """The row of a network that could not be measured."""
+    return {"network": name, "failed": why}
+
+
+def warm_up() -> None:
+    """Trace a small network with both programs: the first is slower than others."""
+    torch.set_num_threads(1)
+    Coupling(*build(WARM)).groups()
+    if pruning := torch_pruning():
+        step(pruning, *build(WARM))
 
 
 def measure(name: str) -> dict:
     """Return what there is to say of a network."""
-    torch.set_num_threads(1)
+    millions = parameters_of(name) / 1e6
+    if millions > MOST:
+        return failed(name, f"{millions:.0f} million parameters, too large to be measured in 4 GB")
     network, image = build(name)
-    size = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-    row = {"network": name, "side": image.shape[-1], "millions": round(size, 1)}
-    if size > MOST:
-        return row | {"failed": f"{size:.0f} million parameters, too large to be measured here"}
+    row = {"network": name, "date": time.strftime("%Y-%m-%d"), "side": image.shape[-1], "millions": round(millions, 1)}
+    row |= with_torch_pruning(name)
     scatter(network)
     make_plain(network)
-    start = time.perf_counter()
+    start = time.process_time()
     Coupling(network, image).groups()
-    row["traced"] = round(time.perf_counter() - start, 2)
-    start = time.perf_counter()
+    row["traced"] = round(time.process_time() - start, 2)
+    start = time.process_time()
     surgery = Surgery(network, image)
-    row["tried"] = round(time.perf_counter() - start - row["traced"], 2)
+    row["tried"] = round(time.process_time() - start - row["traced"], 2)
     layers = prunable_layers(network)
+    before = {layer: len(outputs_first(module)) for layer, module in layers.items()}
     free = outputs_of(group for group in surgery.groups.values() if len(group.units) > 1)
-    row["outputs"] = sum(len(outputs_first(layer)) for layer in layers.values()) - CLASSES
+    row["outputs"] = sum(before.values()) - CLASSES
     row["free"] = sum(free.values())
     fixed = surgery.fixed
     row |= {"layers": len(layers), "whole": sum(held.outputs == held.of for held in fixed.values())}
     row["fixed"] = {layer: str(held) for layer, held in list(fixed.items())[:4]}
     removals = {fraction: removals_of(surgery, fraction) for fraction in FRACTIONS}
     row["errors"] = [error(network, surgery, image, cuts) for cuts in removals.values()]
-    start = time.perf_counter()
+    start = time.process_time()
     broken = surgery.breaches(removals[0.5])
-    row["checked"], row["broken"] = round(time.perf_counter() - start, 2), broken
+    row["checked"], row["broken"] = round(time.process_time() - start, 2), broken
     left = [cut for cut in removals[0.5] if cut[0] not in broken]
-    start = time.perf_counter()
+    start = time.process_time()
     surgery.remove(left)
-    row["removed"] = round(time.perf_counter() - start, 2)
+    row["removed"] = round(time.process_time() - start, 2)
+    lost = {layer for layer, module in layers.items() if len(outputs_first(module)) < before[layer]}
+    last = execution_order(network, image)[-1]
+    blocks = blocks_of([layer for layer in layers if layer != last])
+    whole = {block: sorted(own) for block, own in blocks.items() if not lost & own}
+    row |= {"blocks": len(blocks), "lossless": {block: reason(own, fixed) for block, own in whole.items()}}
     remember(network, [left], {}, image)
     for key, check in (("step", trains), ("loaded", loads), ("exported", exports)):
         try:
             row[key] = check(network, image, name)
-        except Exception as why:  # in any way: that is what is to be found out
+        except Exception as why:  # see above
             row[key] = f"{type(why).__name__}: {one_line(why)[:120]}"
-    row |= with_torch_pruning(name)
     row["gigabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)
     return row
+
+
+def blocks_of(layers: list[str]) -> dict[str, set[str]]:
+    """The layers by block: by the name of the innermost module that holds two of them or more."""
+    holding = Counter(above for layer in layers for above in modules_above(layer))
+    blocks: dict[str, set[str]] = {}
+    for layer in layers:
+        own = next((above for above in modules_above(layer) if holding[above] > 1), "")
+        blocks.setdefault(own, set()).add(layer)
+    return blocks
+
+
+def reason(layers: list[str], fixed: dict[str, Held]) -> str:
+    """Why layers lose nothing, of the first that says so."""
+    return next((f"{layer}: {fixed[layer].reason}" for layer in layers if layer in fixed), f"{layers[0]}: no reason")
+
+
+def modules_above(layer: str) -> list[str]:
+    """The names of the modules that hold a layer, the innermost first."""
+    parts = layer.split(".")
+    return [".".join(parts[:number]) for number in reversed(range(len(parts)))]
 
 
 def removals_of(surgery: Surgery, fraction: float) -> list[tuple[str, list[int]]]:
@@ -215,8 +206,9 @@ def error(network: nn.Module, surgery: Surgery, image: Tensor, removals: list[tu
     for root, channels in removals:
         zero_channels(exact, surgery.groups[root], torch.tensor(channels))
     expected = exact(images)
+    del exact
     exact = copy.deepcopy(network).double()
-    Surgery(exact, image.double(), surgery.groups).remove(removals)
+    surgery.remove(removals, exact)
     return float((exact(images) - expected).abs().max() / expected.abs().max())
 
 
@@ -250,22 +242,15 @@ def exports(network: nn.Module, image: Tensor, _name: str) -> str:
 
 def with_torch_pruning(name: str) -> dict:
     """Return which outputs Torch-Pruning can remove half of, and the seconds it takes, where it is installed."""
-    try:
-        import torch_pruning
-    except ImportError:
+    if not (pruning := torch_pruning()):
         return {}
     network, image = build(name)
     scatter(network)
     before = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
-    last = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    start = time.perf_counter()
+    start = time.process_time()
     try:
-        importance = torch_pruning.importance.GroupMagnitudeImportance(p=1)
-        pruner = torch_pruning.pruner.BasePruner(
-            network, image, importance=importance, pruning_ratio=0.5, ignored_layers=[last]
-        )
-        pruner.step()
-        seconds = round(time.perf_counter() - start, 2)
+        step(pruning, network, image)
+        seconds = round(time.process_time() - start, 2)
         with torch.no_grad():
             network(image)
     except Exception as why:  # see above
@@ -273,6 +258,23 @@ def with_torch_pruning(name: str) -> dict:
     after = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
     free = sum(before[layer] for layer in before if after.get(layer, before[layer]) < before[layer])
     return {"their_free": free, "their_seconds": seconds}
+
+
+def torch_pruning() -> ModuleType | None:
+    """Torch-Pruning, where it is installed."""
+    try:
+        import torch_pruning
+    except ImportError:
+        return None
+    return torch_pruning
+
+
+def step(pruning: ModuleType, network: nn.Module, image: Tensor) -> None:
+    """Trace a network with Torch-Pruning, and remove half of its channels by their size."""
+    last = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    importance = pruning.importance.GroupMagnitudeImportance(p=1)
+    pruner = pruning.pruner.BasePruner(network, image, importance=importance, pruning_ratio=0.5, ignored_layers=[last])
+    pruner.step()
 
 
 if __name__ == "__main__":

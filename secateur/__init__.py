@@ -20,7 +20,7 @@ if CHECKOUT is not None:
 from secateur.config.option import Section, option
 from secateur.utils.errors import UserError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Where each name lives.
 HOMES = {
@@ -60,10 +60,13 @@ HOMES = {
     "measure": "secateur.api.measuring",
     "names": "secateur.api.laboratory",
     "prune": "secateur.api.pruning",
+    "remove_blocks": "secateur.channels.blocks",
     "repair": "secateur.api.pruning",
     "report": "secateur.api.laboratory",
+    "residual_blocks": "secateur.channels.blocks",
     "run": "secateur.api.laboratory",
     "save": "secateur.api.checkpoints",
+    "semi_structured": "secateur.sparse.semi_structured",
 }
 
 __all__ = ["Section", "UserError", "option", *HOMES]

@@ -70,11 +70,12 @@ class Speed(DefaultTester):
                     }
                 )
         shape = "x".join(map(str, run.data.input_shape))
-        threads = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
+        count = torch.get_num_threads()
+        threads = f", {count} thread{'s' if count > 1 else ''}" if run.device.type == "cpu" else ""
         title = f"speed on {run.device}{threads}, {run.machine.precision}, images of {shape}"
         run.hooks.table_created(run=run, table=Table("speed", title, rows, FORMS))
         speed(rows, set(dense), title, run.folder.output / "speed.png")
-        return {**results, "threads": torch.get_num_threads(), "speed": rows}
+        return {**results, "threads": count, "speed": rows}
 
 
 def network_flops(run: Run) -> int:

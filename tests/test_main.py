@@ -139,7 +139,18 @@ def test_questions_are_answered_without_importing_torch(command):
     assert "Traceback" not in answer.stderr
 
 
-def test_the_list_shows_every_component(run, capsys):
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_list_fits_a_narrow_terminal_also_through_a_pipe(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    cli.main(["--list", "criterions"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert [line for line in lines if line.startswith("UnstructuredRandom  Prunes weights at random")]
+    assert not [line for line in lines if "…" in line]
+
+
+def test_the_list_shows_every_component(run, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     cli.main(["--list"])
     out = capsys.readouterr().out
     for path in [*ROOT.glob("criterions/*.py"), *ROOT.glob("models/*.py"), *ROOT.glob("data_sets/*.py")]:
@@ -200,19 +211,6 @@ def test_the_example_of_the_readme_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("pruned to") == 7
-
-
-def test_the_calls_of_the_readme_run():
-    block = next(block.partition("```")[0] for block in README.split("```python\n")[1:] if "secateur.prune" in block)
-    torch.manual_seed(0)
-    layers = [torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3), torch.nn.Flatten()]
-    network = torch.nn.Sequential(*layers, torch.nn.Linear(128, 10))
-    images = torch.rand(16, 1, 8, 8)
-    loader = [(images, torch.arange(16) % 10)]
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    names = {"network": network, "images": images, "loader": loader, "optimizer": optimizer}
-    exec(compile(block, "README.md", "exec"), {**names, "functional": torch.nn.functional})
-    assert int((network[2].weight != 0).sum()) == round(0.02 * network[2].weight.numel())
 
 
 def test_a_limit_without_a_criterion_is_noticed(run):

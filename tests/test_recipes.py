@@ -47,7 +47,9 @@ def test_a_recipe_says_what_it_repeats_what_it_needs_and_what_differs(recipe):
     assert "\n# Data: " in text
     assert "\n# What differs: " in text
     assert tomllib.loads(recipe.read_text(encoding="utf-8"))["common"]["run_name"] == recipe.stem
-    assert re.search(rf"\| `{recipe.stem}` \|.*\| *(\d+) \|", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert re.search(
+        rf"\| `{recipe.stem}` \|.*\| *(\d+) \|", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    )
 
 
 @of_each

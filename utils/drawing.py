@@ -1,4 +1,4 @@
-"""Pictures made to be read: labelled axes, units, colours that the colour-blind can tell apart (Okabe & Ito)."""
+"""Pictures made to be read: labelled axes, units, colours that the colour-blind can tell apart (after Okabe & Ito)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#BBBBBB"
-#: Colours and markers of things drawn side by side, as networks; yellow, which white swallows, is left out.
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+BLUE, ORANGE, GREY = "#0069B0", "#C08A00", "#BBBBBB"
+#: Colours and markers of things drawn side by side, as networks: those of Okabe & Ito without yellow, darker or lighter
+#: where that is needed for a contrast of 2.8 with white and with the dark page of a report. Black becomes its text's.
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#C23B00", "#4A9FE0", "#000000")
 MARKERS = "osD^vPX*"
 #: A weight map is not drawn larger than this; larger weights are averaged down to it.
 MAP_SIZE = 256
@@ -41,12 +42,16 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches."""
     from matplotlib.figure import Figure  # here, because a run begins sooner without it
 
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.07, h_pad=0.07)  # inches between panels
+    return figure
 
 
 def curves(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Path) -> None:
     """Loss, accuracy and sparsity over the epochs."""
-    figure = new_figure(12, 3.6)
+    from secateur.utils.axes import uncover
+
+    figure = new_figure(10, 3.3)
     loss, accuracy, sparsity = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in rows]
 
@@ -65,6 +70,7 @@ def curves(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Pa
     draw(sparsity, "node_sparsity", "nodes", ORANGE, 100)
     sparsity.set(xlabel="epoch", ylabel="pruned [%]", title="sparsity", ylim=(-3, 103))
     for axes in (loss, accuracy, sparsity):
+        uncover(axes)
         axes.legend()
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -96,6 +102,8 @@ def confusion(counts: Tensor, title: str, path: Path) -> None:
 
 def score_histograms(steps: Sequence[ScoreHistogram], criterion: str, path: Path, most: int = 12) -> None:
     """The scores at each pruning step (at `most` of them, evenly spaced), kept and pruned."""
+    from secateur.utils.axes import label_outside, legend_below, log_ticks
+
     if len(steps) > most:
         steps = [steps[round(number * (len(steps) - 1) / (most - 1))] for number in range(most)]
     columns = min(len(steps), 4)
@@ -106,21 +114,22 @@ def score_histograms(steps: Sequence[ScoreHistogram], criterion: str, path: Path
         axes.stairs(step.pruned, step.edges, fill=True, color=ORANGE, alpha=0.8, label="pruned")
         axes.stairs(step.kept, step.edges, fill=True, color=BLUE, alpha=0.8, label="kept")
         axes.set_yscale("log")
-        axes.set_title(step.title, fontsize=9)
-        if step.at_zero:
-            axes.text(0.02, 0.02, f"+ {step.at_zero:,} at 0", transform=axes.transAxes, fontsize=8)
+        zeros = f"\nwithout {step.at_zero:,} of score 0" if step.at_zero else ""
+        axes.set_title(step.title + zeros, fontsize=9)
     for axes in panels[len(steps) :]:
         axes.axis("off")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
+    log_ticks(panels[0].yaxis)
     unit = " and ".join(dict.fromkeys(step.unit for step in steps))
     figure.suptitle(f"{criterion}: scores of the prunable {unit}")
-    figure.supxlabel(steps[-1].scale)
-    figure.supylabel(unit)
+    label_outside(panels[: len(steps)], columns, steps[-1].scale, unit)
+    legend_below(figure, *panels[0].get_legend_handles_labels())
     figure.savefig(path, dpi=120)
 
 
 def layers_left(sizes: dict[str, int], nonzero: dict[str, int], title: str, path: Path) -> None:
     """What is left of each layer, in weights and in per cent."""
+    from secateur.utils.axes import legend_below, log_ticks
+
     figure = new_figure(8, 0.8 + 0.28 * max(len(sizes), 3))
     axes = figure.subplots()
     positions = range(len(sizes))
@@ -132,7 +141,8 @@ def layers_left(sizes: dict[str, int], nonzero: dict[str, int], title: str, path
     for position, (name, size) in zip(positions, sizes.items(), strict=True):
         axes.annotate(f" {100 * nonzero[name] / size:.3g}%", (size, position), va="center", fontsize=8)
     axes.set(xlabel="weights", title=f"{title}: weights of each layer", xlim=(1, max(sizes.values()) * 6))
-    figure.legend(loc="outside lower center", ncols=2)
+    log_ticks(axes.xaxis)
+    legend_below(figure, *axes.get_legend_handles_labels())
     figure.savefig(path, dpi=120)
 
 
@@ -141,19 +151,12 @@ def line_style(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 5}
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """One legend for all panels, below them, in as many columns as the labels leave room for."""
-    handles, names = axes.get_legend_handles_labels()
-    room = int(10 * figure.get_figwidth() // (8 + max(map(len, names))))  # at ten characters an inch
-    figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(room, len(names))))
-
-
-def small_map(weight: Tensor) -> Tensor:
-    """A weight as a picture, outputs down, inputs (with their kernel) across, averaged down to at most MAP_SIZE."""
+def small_map(weight: Tensor, most: int = MAP_SIZE) -> Tensor:
+    """A weight as a picture, outputs down, inputs (with their kernel) across, averaged down to at most that size."""
     import torch  # here, because reports draw without it
 
     matrix = weight.flatten(1)
-    size = tuple(min(extent, MAP_SIZE) for extent in matrix.shape)
+    size = tuple(min(extent, most) for extent in matrix.shape)
     return torch.nn.functional.adaptive_avg_pool2d(matrix[None], size)[0].cpu()
 
 

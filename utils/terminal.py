@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -31,6 +32,32 @@ class Terminal(Console):
     def on_broken_pipe(self) -> NoReturn:
         """Let main.py answer, instead of ending the program with status 1."""
         raise BrokenPipeError
+
+
+def width_of_terminal(otherwise: int) -> int:
+    """The columns of the terminal that somebody sits at, also where the output goes through a pipe (`| less`)."""
+    with contextlib.suppress(KeyError, ValueError):
+        return max(int(os.environ["COLUMNS"]), 20)
+    for stream in (1, 2, 0):
+        with contextlib.suppress(OSError):
+            return os.get_terminal_size(stream).columns or otherwise
+    return otherwise
+
+
+def first_that_fits(lines: Sequence[str], width: int) -> str:
+    """The first line that is no wider; the last where all are."""
+    return next((line for line in lines if len(line) <= width), lines[-1])
+
+
+def those_that_fit(parts: Sequence[str], width: int, between: str = " · ") -> str:
+    """As many of the parts, the first ones, as a line of this width has room for."""
+    shown = ""
+    for part in parts:
+        longer = f"{shown}{between}{part}" if shown else part
+        if len(longer) > width:
+            break
+        shown = longer
+    return shown
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from secateur.channels.groups import Group, Members, find_groups
 from secateur.channels.labels import NONE
+from secateur.channels.scales import factors
 from secateur.channels.sizes import set_attribute
 from secateur.channels.tracing import COUNTING, Operation, tensors_of, trace
 from secateur.pruning.layers import COMPUTED, IGNORED, prunable_layers
@@ -42,6 +43,11 @@ class Coupling:
         self._tensors = {name: [*map(self._classes.of, axes)] for name, axes in traced.tensors.items()}
         self._reads, self.makes, self._counts = numbers(traced.reads), numbers(traced.makes), numbers(traced.counts)
         self._averages = numbers(traced.averages)
+        self._scaled = [
+            (self._classes.of(labels), makers)
+            for labels, makers in zip(traced.scaled, traced.makers, strict=True)
+            if labels is not None
+        ]
         layers, self._members = prunable_layers(network), Members(self._classes)
         for name, labels in self.makes.items():
             if name in layers:
@@ -111,9 +117,12 @@ class Coupling:
             axes = zip(kept.get(name, ()), self._tensors.get(name, ()), strict=True)
             if any(len(left) == 0 < len(labels) for left, labels in axes):
                 raise IndexError(f"the last channels of {name} would go")
+        scales = factors((len(labels), len(_staying(labels, gone)), makers) for labels, makers in self._scaled)
         for name, axes in kept.items():
             tensor = tensors[name]
             tensor.grad = None
+            if name in scales:
+                tensor.data = (tensor.data * scales[name].view(-1, *[1] * (tensor.dim() - 1)).to(tensor)).detach()
             if all(len(left) == size for left, size in zip(axes, tensor.shape, strict=True)):
                 continue
             if name in kept_in_state:

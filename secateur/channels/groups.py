@@ -216,8 +216,9 @@ def find_groups(members: Members, free: Tensor, known: Container[str] = ()) -> t
     The root is the layer that most of the classes have channels of, with the fewest channels, the last of several; of
     layers that are `known` as roots, if one is there.
     """
+    there = free.tolist()
     classes = {
-        name: [number for number in dict.fromkeys(vector.tolist()) if number >= 0 and free[number]]
+        name: [number for number in dict.fromkeys(vector.tolist()) if number >= 0 and there[number]]
         for name, vector in members.roots().items()
     }
     widths = {name: len(members.outputs[layer_of(name)]) for name in classes}
@@ -253,8 +254,8 @@ def _connected(classes: dict[str, list[Hashable]]) -> list[list[str]]:
         return name
 
     for name, numbers in classes.items():
-        for number in numbers:
-            one, other = first(of_class.setdefault(number, name)), first(name)
+        for before in dict.fromkeys([of_class.setdefault(number, name) for number in numbers]):
+            one, other = first(before), first(name)
             if one != other:
                 leader[other] = one
     gathered: dict[str, list[str]] = {}

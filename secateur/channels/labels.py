@@ -25,8 +25,8 @@ class Labels:
 
     def __init__(self) -> None:
         self.count = 0
-        self._pairs: list[tuple[Tensor, Tensor]] = []
-        self._held: list[tuple[Tensor, str]] = []
+        #: Labels (n,) that go with others (n,), or stay where those are `NONE`, for a reason: in the order of telling.
+        self._told: list[tuple[Tensor, Tensor, str]] = []
         #: Labels (n,), and the parts (k, n) that they are composed of.
         self._composed: list[tuple[Tensor, Tensor]] = []
         #: Labels of dimensions that have to be of one size.
@@ -39,15 +39,12 @@ class Labels:
 
     def couple(self, labels: Tensor, others: Tensor, reason: str) -> None:
         """Let labels (C,) go with others (C,), or stay, for this reason, where the others are `NONE`."""
-        if labels is others:
-            return
-        self._held += [(labels[others == NONE], reason), (others[labels == NONE], reason)]
-        differ = (labels != others) & (labels != NONE) & (others != NONE)
-        self._pairs.append((labels[differ], others[differ]))
+        if labels is not others:
+            self._told.append((labels, others, reason))
 
     def hold(self, labels: Tensor, reason: str) -> None:
         """Let labels stay."""
-        self._held.append((labels, reason))
+        self._told.append((labels, torch.full_like(labels, NONE), reason))
 
     def merge(self, parts: list[Tensor]) -> Tensor:
         """Return labels (n,) that are composed of those in the same place of each part, (n,)."""
@@ -87,15 +84,17 @@ class Labels:
                 continue
             classes = Classes(number, parts)
             if not self._size_alike(classes):
-                classes.hold(self._held)
+                classes.hold(self._told)
                 return classes
 
     def _connected(self) -> Tensor:
         """The class of each label, the smallest label in it, (count,)."""
         smallest = torch.arange(self.count)
-        if not self._pairs:
+        if not self._told:
             return smallest
-        one, other = (torch.cat(ends) for ends in zip(*self._pairs, strict=True))
+        one, other = (torch.cat(ends) for ends in list(zip(*self._told, strict=True))[:2])
+        differ = (one != other) & (one != NONE) & (other != NONE)
+        one, other = one[differ], other[differ]
         while True:
             lower = torch.minimum(smallest[one], smallest[other])
             found = smallest.clone()
@@ -205,12 +204,18 @@ class Classes:
             return (len(labels), [sorted(rows[0].tolist())])
         return (len(labels), sorted(row.unique().tolist() for row in rows))
 
-    def hold(self, held: list[tuple[Tensor, str]]) -> None:
-        """Let classes stay, and their parts, each for the first reason."""
-        for labels, reason in held:
-            numbers = self.of(labels)
-            for number in self.parts_of(numbers[numbers != NONE]).unique().tolist():
-                self.held.setdefault(number, reason)
+    def hold(self, told: list[tuple[Tensor, Tensor, str]]) -> None:
+        """Let classes stay that have a label beside `NONE`, and their parts, each for the first reason."""
+        if not told:
+            return
+        (one, other), number = (torch.cat(ends) for ends in list(zip(*told, strict=True))[:2]), len(told)
+        entry = torch.arange(number).repeat_interleave(torch.tensor([len(labels) for labels, _, _ in told]))
+        alone = torch.where(one == NONE, other, one).masked_fill((one != NONE) & (other != NONE), NONE)
+        parts = self.parts[:, self._number[alone[alone != NONE]]]
+        entry = entry[alone != NONE].expand(parts.shape)
+        first = torch.full((self.count,), number).scatter_reduce_(0, parts[parts != NONE], entry[parts != NONE], "amin")
+        held = (first < number).nonzero().flatten()
+        self.held |= {where: told[which][2] for where, which in zip(held.tolist(), first[held].tolist(), strict=True)}
 
 
 def _numbers(table: Tensor, labels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from secateur.channels.labels import NONE
+from secateur.channels.scales import scaled_queries
 
 if TYPE_CHECKING:
     from secateur.channels.tracing import Trace
@@ -107,8 +108,8 @@ class Sizes(TorchFunctionMode):
             return Shape(_counted(args[0], dim) for dim in range(args[0].dim()))
         if name == "size":
             return _counted(args[0], kwargs.get("dim", args[-1]) % args[0].dim())
-        if name == "scaled_dot_product_attention" and kwargs.get("scale") is None and len(args) < 7:
-            self.trace.hold(args[0], [-1], SCALED)
+        if (queries := scaled_queries(name, args, kwargs)) is not None:
+            self.trace.scaled.append(self.trace.known(queries)[-1])
         if name == "layer_norm" and len(args) > 1:
             self._count(args[1], args[0].dim() - len(args[1]), args[0])
         if name in DIVIDING and isinstance(args[0], Tensor):

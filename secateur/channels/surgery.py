@@ -227,16 +227,27 @@ def _difference(found: object, expected: object) -> float:
 def replay(network: nn.Module, example: Tensor, history: Iterable[Iterable[Removal]]) -> None:
     """Repeat all cuts of a `history` on a network that is as it was before the first of them.
 
-    Where the layers of a cut are not there it is made of plain layers first, see `secateur.channels.folding`. Raises
-    `ValueError` where a layer or a channel is not there then.
+    What is named without channels is a whole block. Where the layers of a cut are not there it is made of plain layers
+    first, see `secateur.channels.folding`. Raises `ValueError` where a layer or a channel is not there then.
     """
-    for cuts in history:
+    for step in history:
+        cuts = [(root, channels) for root, channels in step if channels]
         if {layer_of(root) for root, _ in cuts} - prunable_layers(network).keys():
             make_plain(network)
         try:
-            Coupling(network, example).cut(network, cuts)
+            take_out(network, [block for block, channels in step if not channels])
+            if cuts:
+                Coupling(network, example).cut(network, cuts)
         except CANNOT as error:
             raise ValueError(f"{type(error).__name__}: {one_line(error)}") from error
+
+
+def take_out(network: nn.Module, blocks: Iterable[str]) -> None:
+    """Put modules that hand on what they read in the place of blocks. Raises `AttributeError` where there is none."""
+    for name in blocks:
+        network.get_submodule(name)
+        parent, _, own = name.rpartition(".")
+        setattr(network.get_submodule(parent), own, nn.Identity())
 
 
 @torch.no_grad()

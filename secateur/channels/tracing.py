@@ -21,7 +21,8 @@ from torch.utils._pytree import tree_flatten
 
 from secateur.channels.labels import MEET, NONE, Labels
 from secateur.channels.operations import follow, give_up, operation_name
-from secateur.channels.sizes import Attribute, Sizes, attributes_counted
+from secateur.channels.scales import Makers, makers_of_queries
+from secateur.channels.sizes import SCALED, Attribute, Sizes, attributes_counted
 from secateur.utils.modes import evaluation_mode
 
 #: The labels along each dimension of a tensor; None where channels are not counted there.
@@ -60,6 +61,9 @@ class Trace(TorchDispatchMode):
         self.averages: dict[str, Tensor] = {}
         #: What attributes of modules count.
         self.counts: dict[Attribute, Tensor] = {}
+        #: The labels of the width of queries that attention is scaled by, and what would scale them, of each in turn.
+        self.scaled: list[Tensor | None] = []
+        self.makers: list[Makers] = []
         #: By the id of a convolution's weight: the labels of the channels that it reads.
         self.image_channels: dict[int, Tensor | None] = {}
         #: The sizes of what a tensor is about to be seen as, if the network gives them.
@@ -186,6 +190,19 @@ class Trace(TorchDispatchMode):
             if inputs is not None:
                 self.reads[name] = inputs
 
+    def scale(self, network: nn.Module, example: Tensor) -> None:
+        """Find what would scale queries once they are narrower; where that is not found their width stays."""
+        if self.scaled:
+            try:
+                self.makers = makers_of_queries(network, example)
+            except RuntimeError:  # it takes no gradients
+                self.makers = []
+        if len(self.makers) < len(self.scaled):
+            self.makers = [{}] * len(self.scaled)
+        for labels, makers in zip(self.scaled, self.makers, strict=True):
+            if labels is not None and not makers:
+                self.labels.hold(labels, SCALED)
+
     @contextlib.contextmanager
     def watching(self, network: nn.Module) -> Iterator[None]:
         """Note what the modules of a network read and put out, while it runs."""
@@ -223,6 +240,7 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
             outputs = network(example)
             found.read_weights(network)
         sizes.hold_scaled()
+        found.scale(network, example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     for output in tree_flatten(outputs)[0]:

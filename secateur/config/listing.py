@@ -6,7 +6,10 @@ from rich.text import Text
 from secateur.config.kinds import KINDS
 from secateur.config.registry import ZOOS, Registry
 from secateur.utils.errors import UserError, nearest
-from secateur.utils.terminal import Terminal
+from secateur.utils.terminal import Terminal, width_of_terminal
+
+#: On a narrower terminal a component's place has no column, and stands beside what it is where it is not the usual one.
+NARROW = 110
 
 
 def print_components(registry: Registry, kind: str) -> None:
@@ -14,18 +17,23 @@ def print_components(registry: Registry, kind: str) -> None:
     kind = kind.replace("-", "_")
     if kind != "all" and kind not in KINDS:
         raise UserError(f"--list {kind}: there is no such kind{nearest(kind, KINDS)}")
-    console = Terminal(width=160)
+    console = Terminal(width=width_of_terminal(otherwise=160))
+    narrow = console.width < NARROW
     for shown in KINDS if kind == "all" else [kind]:
         table = Table(title=shown, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False)
         table.add_column("name", style="cyan", no_wrap=True)
         table.add_column("what it is")
-        table.add_column("from", style="dim")
+        if not narrow:
+            table.add_column("from", style="dim")
         for component in registry.components(shown):
             aliases = f" (also: {', '.join(component.aliases)})" if component.aliases else ""
             summary = component.source.summary if component.source else ""
-            table.add_row(component.name, Text(summary + aliases), component.origin)
+            elsewhere = component.origin != f"{shown}/{component.name}.py"
+            summary += aliases + (f" (from: {component.origin})" if narrow and elsewhere else "")
+            table.add_row(component.name, Text(summary), *([] if narrow else [component.origin]))
         if shown == "models":
             for zoo in ZOOS:
-                table.add_row(f"{zoo}:NAME", f"any classification network of {zoo}", f"package {zoo}")
+                row = f"{zoo}:NAME", f"any classification network of {zoo}", f"package {zoo}"
+                table.add_row(*row[: len(table.columns)])
         console.print(table)
         console.print()

@@ -7,13 +7,12 @@ import time
 from typing import Any
 
 from rich import box
-from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
 from secateur.hooks import hookimpl
 from secateur.measuring.evaluation import Evaluation
 from secateur.measuring.sparsity import shown_left, shown_share
+from secateur.observers.live import LiveBars, TerminalLog
 from secateur.pruning.plan import PruningStep
 from secateur.pruning.selection import count_true
 from secateur.runs.log import StreamLog, escape_commands
@@ -45,8 +44,7 @@ class Console:
 
     def __init__(self) -> None:
         self.terminal = Terminal(width=120)
-        self.progress: Progress | None = None
-        self.task: TaskID | None = None
+        self.live: LiveBars | None = None
         self.sparsity = 0.0
         self.held_out = ""
         self.steps, self.told = 0, 0.0
@@ -54,10 +52,7 @@ class Console:
     @hookimpl(tryfirst=True)
     def run_started(self, run: Run) -> None:
         """Say what will be done, and open the live line."""
-        if self.terminal.is_terminal:
-            handler = RichHandler(console=self.terminal, show_time=False, show_level=False, show_path=False)
-        else:
-            handler = StreamLog(sys.stdout)
+        handler = TerminalLog(self.terminal) if self.terminal.is_terminal else StreamLog(sys.stdout)
         handler.addFilter(escape_commands)
         run.log.addHandler(handler)
         spec = run.model_spec
@@ -82,7 +77,9 @@ class Console:
                 f"{type(run.criterion).__name__}, {pruning}; {_counted(epochs, 'epoch')}, seed {run.options.seed}"
             )
             if self.terminal.is_terminal and epochs:
-                self._open(epochs * len(run.data.train))
+                self.live = LiveBars(self.terminal, epochs * len(run.data.train), steps)
+                if run.plan.pruning_steps.get(0):
+                    self.live.prune(0)
         self.looked = self.started = time.perf_counter()
         self.samples = 0
 
@@ -97,45 +94,40 @@ class Console:
         self.steps, self.sparsity = state["Console"], run.sparsity().weight_sparsity
         epoch = run.resumed["epoch"]
         self.samples = epoch * len(run.data.train.images)
-        if self.progress is not None:
-            self.progress.update(self.task, completed=epoch * len(run.data.train))
+        if self.live is not None:
+            self.live.train(epoch * len(run.data.train), epoch)
         run.log.info(f"goes on after {_counted(epoch, 'epoch')} of {run.plan.epochs}")
-
-    def _open(self, batches: int) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=self.terminal,
-        )
-        self.task = self.progress.add_task("training", total=batches, figures="")
-        self.progress.start()
 
     @hookimpl
     def batch_finished(self, run: Run, epoch: int, batch: int, batches: int, means: RunningMeans) -> None:
-        """Renew the live line, twice a second at the most."""
+        """Renew the live line, twice a second at the most, and where pruning comes next."""
+        if self.live is None:
+            return
+        prunes = epoch * batches + batch + 1 in run.plan.pruning_steps
         now = time.perf_counter()
-        if self.progress is None or now - self.looked < SECONDS_BETWEEN_LOOKS:
+        if now - self.looked < SECONDS_BETWEEN_LOOKS and not prunes:
             return
         samples = epoch * len(run.data.train.images) + means.samples
-        speed = (samples - self.samples) / (now - self.looked)
+        speed = (samples - self.samples) / max(now - self.looked, 1e-9)
         self.looked, self.samples = now, samples
         seen = means.read()
-        self.progress.update(
-            self.task,
-            completed=epoch * batches + batch + 1,
-            description=f"epoch {epoch + 1}",
-            figures=f"loss {seen['loss']:.4f} · accuracy {seen['accuracy']:.1%}{self.held_out} · "
-            f"sparsity {shown_share(self.sparsity, '%')} · {speed:,.0f} samples/s",
-        )
+        figures = [
+            f"loss {seen['loss']:.4f}",
+            f"accuracy {seen['accuracy']:.1%}{self.held_out}",
+            f"sparsity {shown_share(self.sparsity, '%')}",
+            f"{speed:,.0f} samples/s",
+        ]
+        self.live.train(epoch * batches + batch + 1, epoch + 1, figures)
+        if prunes:
+            self.live.prune(self.steps)
 
     @hookimpl
     def pruned(self, run: Run, step: PruningStep) -> None:
         """Say what went, and warn of layers that have nothing left."""
         self.sparsity = run.sparsity().weight_sparsity
         self.steps += 1
+        if self.live is not None:
+            self.live.prune(self.steps)
         now, planned = time.perf_counter(), sum(map(len, run.plan.pruning_steps.values()))
         if planned <= MANY_STEPS or self.steps == planned or now - self.told > SECONDS_BETWEEN_STEPS:
             self.told = now
@@ -156,18 +148,24 @@ class Console:
 
     @hookimpl
     def epoch_finished(self, run: Run, figures: dict[str, float]) -> None:
-        """One line an epoch."""
-        if self.progress is not None:
-            self.progress.update(self.task, completed=figures["epoch"] * len(run.data.train))
-        parts = [f"epoch {figures['epoch']:>3}"]
-        parts += [
-            f"{name} loss {figures[f'{name}_loss']:.4f} accuracy {figures[f'{name}_accuracy']:.2%}"
+        """One line an epoch, which a narrow terminal has without what fits least."""
+        if self.live is not None:
+            self.live.train(figures["epoch"] * len(run.data.train), figures["epoch"])
+        names = [
+            name
             for name in dict.fromkeys(("train", "validation", run.data.held_out_name))
             if figures.get(f"{name}_accuracy") is not None
         ]
-        parts.append(f"sparsity {shown_share(figures['weight_sparsity'], '%')}")
-        parts.append(f"{figures['samples_per_second']:,.0f} samples/s")
-        run.log.info(" · ".join(parts))
+        short = [f"{name} accuracy {figures[f'{name}_accuracy']:.2%}" for name in names]
+        whole = [
+            one.replace(name, f"{name} loss {figures[f'{name}_loss']:.4f}", 1)
+            for name, one in zip(names, short, strict=True)
+        ]
+        sparsity = f"sparsity {shown_share(figures['weight_sparsity'], '%')}"
+        speed = f"{figures['samples_per_second']:,.0f} samples/s"
+        forms = [[*whole, sparsity, speed], [*whole, sparsity], [*short, sparsity, speed], [*short, sparsity], short]
+        line, *shorter = [" · ".join([f"epoch {figures['epoch']:>3}", *form]) for form in (*forms, short[-1:])]
+        run.log.info(line, extra={"shorter": shorter})
 
     @hookimpl
     def table_created(self, run: Run, table: Table) -> None:
@@ -185,6 +183,8 @@ class Console:
         """The closing table."""
         self._close()
         table = RichTable(title=f"{results['model']} on {results['data_set']}", title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
         for key, label, form in CLOSING:
             if results.get(key) is not None:
                 table.add_row(label, form.format(results[key]))
@@ -215,8 +215,8 @@ class Console:
         run.log.error(f"the run stopped early; what it computed is in {run.folder.path}")
 
     def _close(self) -> None:
-        if self.progress is not None:
-            self.progress.stop()
+        if self.live is not None:
+            self.live.close()
 
 
 def _what_is_left(step: PruningStep) -> str:

@@ -42,7 +42,9 @@ class Pictures(Configurable):
         False, "no picture of the scores at each pruning step", changes_numbers=False, only_training=True, smoke=True
     )
     disable_confusion: bool = option(False, "no picture of the confusion matrix", changes_numbers=False, smoke=True)
-    disable_weightplot: bool = option(False, "no picture of the weights", changes_numbers=False, smoke=True)
+    disable_weightplot: bool = option(
+        False, "no picture of the weights, and none of the masks in TensorBoard", changes_numbers=False, smoke=True
+    )
     disable_netplot: bool = option(
         False,
         "no picture of what is left of each layer, and no network graph in TensorBoard",

@@ -2,21 +2,32 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from secateur.config.option import Configurable, option
+from secateur.config.settings import Settings
 from secateur.hooks import hookimpl
 from secateur.runs.run import Run
+from secateur.utils.drawing import small_map
 from secateur.utils.modes import evaluation_mode
 
 HISTOGRAM_BINS = 64
+#: A picture of a mask has no more pixels a side; of more layers none is drawn.
+MASK_SIZE, MOST_MASKS = 64, 40
+#: Columns of the table of hyperparameters, beside the flags that were typed: settings, and results.
+ALWAYS = ("model", "data_set", "prune_criterion", "pruning_limit", "epochs", "batch_size", "learning_rate", "seed")
+RESULTS = ("test_accuracy", "validation_accuracy", "test_loss", "weight_sparsity", "node_sparsity", "flops_effective")
 
 
 class TensorBoard(Configurable):
-    """Scalars an epoch; weight histograms and per-layer sparsity whenever they have jumped; the network's graph."""
+    """Scalars an epoch; sparsity, weights and mask of each layer whenever they have jumped; the network's graph.
+
+    At the end the settings with the results, for the tab HPARAMS, and the pictures of output/.
+    """
 
     title = "pictures and statistics"
 
@@ -26,6 +37,9 @@ class TensorBoard(Configurable):
         "no picture of what is left of each layer, and no network graph in TensorBoard",
         changes_numbers=False,
         smoke=True,
+    )
+    disable_weightplot: bool = option(
+        False, "no picture of the weights, and none of the masks in TensorBoard", changes_numbers=False, smoke=True
     )
 
     def __init__(self, **options: Any) -> None:
@@ -61,12 +75,16 @@ class TensorBoard(Configurable):
         """Remember to write the weights after the epoch: an event is often one of several in a row."""
         self.pruned_since = True
 
-    @hookimpl
+    @hookimpl(trylast=True)
     def run_finished(self, run: Run, results: dict[str, object]) -> None:
-        """Write the final weights and close the file."""
+        """Write the final weights, the settings and, as all are drawn by now, the pictures; close the file."""
 
         def finish() -> None:
-            self._weights(run, results.get("epochs", 0))
+            epochs = results.get("epochs", 0)
+            self._weights(run, epochs)
+            self._settings(run.settings, results)
+            for path in sorted(run.folder.output.glob("*.png")):
+                self._picture(path, epochs)
             self.writer.close()
 
         self._write(run, finish)
@@ -112,6 +130,10 @@ class TensorBoard(Configurable):
     def _weights(self, run: Run, epoch: int) -> None:
         for name, density in run.sparsity().densities.items():
             self.writer.add_scalar(f"sparsity/{name}", 1 - density, epoch)
+        if not self.disable_weightplot and len(run.masks.kept) <= MOST_MASKS:
+            for name, kept in run.masks.kept.items():
+                shares = small_map(kept.float(), MASK_SIZE)
+                self.writer.add_image(f"kept/{name}", shares / shares.max().clamp(min=1e-9), epoch, dataformats="HW")
         if self.disable_histograms:
             return
         for name, weight in run.masks.weights.items():
@@ -131,3 +153,30 @@ class TensorBoard(Configurable):
                 bucket_counts=counts.tolist(),
                 global_step=epoch,
             )
+
+    def _settings(self, settings: Settings, results: dict[str, object]) -> None:
+        """A row of the table of hyperparameters: what was typed, and what came of it."""
+        from torch.utils.tensorboard.summary import hparams
+
+        typed = [
+            flag
+            for flag in sorted(settings.given)
+            if settings.declared[flag].option.changes_numbers and not settings.declared[flag].option.is_path
+        ]
+        values = {flag: settings[flag] for flag in dict.fromkeys((*ALWAYS, *typed)) if flag in settings.values}
+        plain = {flag: one if isinstance(one, bool | int | float | str) else str(one) for flag, one in values.items()}
+        found = {f"results/{name}": results[name] for name in RESULTS if results.get(name) is not None}
+        for summary in hparams(plain, found):
+            self.writer.file_writer.add_summary(summary)
+        for name, value in found.items():
+            self.writer.add_scalar(name, value, results.get("epochs", 0))
+
+    def _picture(self, path: Path, epoch: int) -> None:
+        """A PNG file, as it is."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        png = path.read_bytes()
+        width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # of its header
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        value = Summary.Value(tag=f"output/{path.stem}", image=image)
+        self.writer.file_writer.add_summary(Summary(value=[value]), epoch)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from secateur.reports.groups import Group
 from secateur.reports.layer_figures import layer_densities, weight_histograms
-from secateur.reports.measure_figures import measure_lines, pareto
+from secateur.reports.measure_figures import beyond_error, measure_lines, pareto
 from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, TESTING
 from secateur.reports.panels import Picture, line_names
 from secateur.reports.training_figures import training_curves
@@ -31,7 +31,7 @@ def draw(groups: Sequence[Group], problems: list[str]) -> Iterator[Picture]:
         (FLOPS, ACCURACY, "Accuracy by FLOPs; a layer counts by its weights that are not zero."),
     ]
     for x, y, caption in against:
-        if figure := measure_lines(groups, x, y, styles):
+        if figure := measure_lines(beyond_error(groups, y) if y is TESTING else groups, x, y, styles):
             spread = " Points are means over the seeds, bars one standard deviation."
             yield Picture(f"{y.name}_by_{x.name}", caption + spread, figure)
     if figure := pareto(groups, styles):

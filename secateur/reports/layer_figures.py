@@ -14,13 +14,16 @@ from secateur.reports.groups import DENSE, Group, mean
 from secateur.reports.panels import (
     MOST_COLUMNS,
     MOST_LAYERS,
+    MOST_SIDE_BY_SIDE,
     Picture,
     add_legend,
+    add_title,
     panel_grid,
     plain,
     spaced,
     targets_of,
 )
+from secateur.utils.axes import label_outside, log_ticks, uncover
 from secateur.utils.errors import one_line
 from secateur.utils.text import printable
 
@@ -43,12 +46,14 @@ def layer_densities(panel: str, groups: Sequence[Group], styles: dict[str, dict]
                     (drawn,) = axes.plot(*zip(*points, strict=True), **styles[one.line])
                     named.setdefault(one.line, drawn)
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.set(title=plain(target), ylabel="weights kept [%]", xlim=(-0.4, len(layers) - 0.6))
+        axes.set(ylabel="weights kept [%]", xlim=(-0.4, len(layers) - 0.6))
+        axes.set_title(plain(target), fontsize=10)
         places = spaced(range(len(layers)), MOST_LAYERS)
         axes.set_xticks(places, [plain(layers[place]) for place in places], rotation=60, ha="right", fontsize=7)
         axes.grid(alpha=0.3)
-    figure.suptitle(plain(panel), fontsize=11)
+        log_ticks(axes.yaxis)
+        uncover(axes)
+    add_title(figure, panel)
     add_legend(figure, named)
     return figure
 
@@ -81,10 +86,11 @@ def weight_histograms(
             )
         axes.set_title(plain(layer), fontsize=9)
         axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(bottom=0)
+        log_ticks(axes.yaxis)
         axes.grid(alpha=0.3)
-    figure.supxlabel("weight, those of zero left out", fontsize=9)
-    figure.supylabel("weights", fontsize=9)
-    figure.suptitle(plain(f"{panel}, {target}"), fontsize=11)
+    label_outside(all_axes, MOST_SIDE_BY_SIDE, "weight that is not zero", "weights")
+    add_title(figure, f"{panel}, {target}")
     add_legend(figure, named)
     seeds = sorted({str(run.settings.get("seed")) for _, run in by_target[target]})
     caption = f"{panel}: the weights that are kept of each layer at {target}, of one run of each line (seed"

@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator
 from secateur.reports.groups import DENSE, Group, pareto_front
 from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, NODES, SPEED_UP, Measure
 from secateur.reports.panels import add_legend, by_error, line_names, logarithmic, panel_grid, plain
+from secateur.utils.axes import name_points, uncover
 from secateur.utils.drawing import GREY
 
 
@@ -53,10 +54,27 @@ def measure_lines(groups: Sequence[Group], x: Measure, y: Measure, styles: dict[
             by_error(axes, [point[1] for point in seen])
         else:
             logarithmic(axes.yaxis, [point[1] for point in seen])
+        uncover(axes)
         if x is COMPRESSION:
             _sparsity_above(axes)
     add_legend(figure, named)
     return figure
+
+
+def beyond_error(groups: Sequence[Group], measure: Measure) -> list[Group]:
+    """The groups of those panels in which a measure differs by more than twice its largest standard deviation.
+
+    Where less lies between its largest and its smallest mean, or no group has two seeds, a figure would show noise.
+    """
+    kept = []
+    for panel in dict.fromkeys(one.panel for one in groups):
+        own = [one for one in groups if one.panel == panel]
+        means = [found for one in own if (found := measure.mean(one)) is not None]
+        errors = [found.deviation for found in means if found.deviation is not None]
+        values = [found.value for found in means]
+        if errors and max(values) - min(values) > 2 * max(errors):
+            kept += own
+    return kept
 
 
 def _sparsity_above(axes: Axes) -> None:
@@ -90,14 +108,15 @@ def pareto(groups: Sequence[Group], styles: dict[str, dict]) -> Figure | None:
     for axes, (title, points) in zip(all_axes, drawn, strict=True):
         for one, across, up in points:
             (mark,) = axes.plot(across, up, **styles[one.line] | {"linestyle": "none"})
-            axes.annotate(plain(one.target), (across, up), xytext=(4, 4), textcoords="offset points", fontsize=7)
             named.setdefault(one.line, mark)
         front = pareto_front([(across, up) for _, across, up in points])
-        axes.plot(*zip(*front, strict=True), color=GREY, zorder=0, drawstyle="steps-pre")
+        axes.plot(*zip(*front, strict=True), color=GREY, alpha=0.6, zorder=0, drawstyle="steps-pre")
         axes.axvline(1, color="black", linestyle=":", linewidth=1)
         axes.set(xlabel="times as fast as the dense network", ylabel=ACCURACY.label, title=plain(title))
         axes.title.set_fontsize(10)
         axes.grid(alpha=0.3)
+        axes.margins(x=0.1)  # room for names
         by_error(axes, [up for _, _, up in points])
+        name_points(axes, [(across, up) for _, across, up in points], [plain(one.target) for one, _, _ in points])
     add_legend(figure, named)
     return figure

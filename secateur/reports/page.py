@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Sequence
 from html import escape
@@ -32,7 +31,7 @@ def page(
     method: str,
     evidence: Sequence[ReportTable],
     tables: Sequence[ReportTable],
-    pictures: Sequence[tuple[str, str, bytes]],
+    pictures: Sequence[tuple[str, str, str]],
     left_out: str,
     groups: Sequence[ReportTable],
     runs: ReportTable,
@@ -40,7 +39,7 @@ def page(
     more_tables: int,
     place: Path,
 ) -> str:
-    """Fill the template. `pictures` are (name, caption, PNG); links are relative to the folder `place`.
+    """Fill the template. `pictures` are (name, caption, SVG); links are relative to the folder `place`.
 
     `evidence` are the tables that the sentences of `conclusions` come from, by the `method` that a paragraph describes.
     `left_out` says of which groups there are no figures, "" where there are of all.
@@ -111,15 +110,19 @@ def _conclusions(sentences: Sequence[str], method: str, tables: Sequence[ReportT
 def _repeat(command: str) -> str:
     """The command that makes the page again; folded where it is long, as of many folders."""
     code = f"<code>{_text(command)}</code>"
-    return f"Repeat: {code}" if len(command) < 200 else f"<details><summary>Repeat</summary>{code}</details>"
+    return f"Repeat: {code}" if len(command) < 200 else _folded_command(command)
 
 
-def _figure(name: str, caption: str, png: bytes, command: str) -> str:
-    data = base64.b64encode(png).decode()
+def _folded_command(command: str) -> str:
+    return f"<details><summary>Repeat</summary><code>{_text(command)}</code></details>"
+
+
+def _figure(name: str, caption: str, svg: str, command: str) -> str:
+    labelled = svg.replace("<svg ", f'<svg aria-label="{_text(caption)}" ', 1)
     return (
-        f'<figure id="{_text(name)}"><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-        f'<figcaption>{_text(caption)} Files: <a href="{name}.png">PNG</a>, <a href="{name}.pdf">PDF</a>.'
-        f'<div class="faint">{_repeat(command)}</div></figcaption></figure>'
+        f'<figure id="{_text(name)}"><div class="wide">{labelled}</div>'
+        f'<figcaption>{_text(caption)} Files: <a href="{name}.svg">SVG</a>, <a href="{name}.pdf">PDF</a>.'
+        f'<div class="faint">{_folded_command(command)}</div></figcaption></figure>'
     )
 
 

@@ -1,4 +1,4 @@
-"""What the figures of a report have in common: panels, axes, and one legend beside them."""
+"""What the figures of a report have in common: panels, axes, and one legend below them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator
 
 from secateur.reports.groups import DENSE, Group
+from secateur.utils.axes import TickText, legend_below, log_ticks
 from secateur.utils.drawing import new_figure
+from secateur.utils.text import printable
 
 #: More panels side by side, or layers in one figure, nobody can read: evenly spaced ones are drawn then.
 MOST_COLUMNS, MOST_LAYERS = 6, 24
+MOST_SIDE_BY_SIDE = 4
 #: Of more panels and lines those of the most runs are drawn, and shown side by side on the page.
 MOST_PANELS, MOST_LINES = 12, 24
 #: An axis is logarithmic where its largest value is so many times its smallest.
@@ -65,7 +68,7 @@ def most_run(groups: Sequence[Group]) -> tuple[list[Group], str]:
 
 def plain(name: str) -> str:
     """A name as a figure shows it: between two dollars it would be read as a formula."""
-    return name.replace("$", r"\$")
+    return printable(name).replace("$", r"\$")
 
 
 def spaced(things: Sequence[Any], most: int) -> list[Any]:
@@ -75,15 +78,20 @@ def spaced(things: Sequence[Any], most: int) -> list[Any]:
     return [things[round(number * (len(things) - 1) / (most - 1))] for number in range(most)]
 
 
-def panel_grid(number: int, width: float, height: float, most: int = 4) -> tuple[Figure, list[Axes]]:
+def panel_grid(number: int, width: float, height: float, most: int = MOST_SIDE_BY_SIDE) -> tuple[Figure, list[Axes]]:
     """A figure of so many panels, at most `most` side by side, each of this width and height in inches."""
     columns = min(number, most)
     rows = math.ceil(number / columns)
-    figure = new_figure(max(width * columns + 1.5, 8), height * rows + 0.8)
+    figure = new_figure(width * columns, height * rows + 0.2)
     panels = list(figure.subplots(rows, columns, squeeze=False).flatten())
     for axes in panels[number:]:
         axes.axis("off")
     return figure, panels[:number]
+
+
+def add_title(figure: Figure, title: str) -> None:
+    """A title at the left, where a page that is narrower than the figure begins."""
+    figure.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
 
 
 def by_error(axes: Axes, values: Sequence[float]) -> None:
@@ -108,17 +116,15 @@ def logarithmic(axis: Any, values: Sequence[float], suffix: str = "") -> None:
     """Let an axis be logarithmic where its values are positive and span a decade."""
     if min(values) > 0 and max(values) >= DECADES * min(values):
         axis._set_axes_scale("log")
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter("{x:,g}" + suffix)
+        log_ticks(axis, suffix)
+    else:
+        axis.set_major_formatter(TickText(suffix))
 
 
 def add_legend(figure: Figure, named: dict[str, Any]) -> None:
-    """One legend beside all panels, whichever of them a line is in."""
+    """One legend below all panels, whichever of them a line is in."""
     lines = sorted(named, key=lambda line: (line != DENSE, line.lower()))
-    figure.legend(
-        [named[line] for line in lines], [plain(line) for line in lines], loc="outside right upper", fontsize=9
-    )
+    legend_below(figure, [named[line] for line in lines], [plain(line) for line in lines], "left")
 
 
 def targets_of(groups: Sequence[Group]) -> list[str]:

@@ -10,11 +10,11 @@ from matplotlib.ticker import MaxNLocator
 
 from secateur.reports.comparisons import Ranking
 from secateur.reports.inference import Ranks
-from secateur.reports.panels import Picture, plain
+from secateur.reports.panels import Picture, add_title, plain
 from secateur.utils.drawing import BLUE, new_figure
 
 #: Inches from one name, or bar, to the next; what stands above the names; and the width.
-ROW, BAR, ABOVE, WIDTH = 0.24, 0.1, 0.75, 8
+ROW, BAR, ABOVE, WIDTH = 0.24, 0.1, 0.75, 6.5
 
 
 def rank_pictures(found: Sequence[Ranking]) -> Iterator[Picture]:
@@ -70,5 +70,5 @@ def rank_diagram(title: str, ranks: Ranks) -> Figure:
     for number, alike in enumerate(sets, start=1):
         ends = [ranks.mean[alike[0]], ranks.mean[alike[-1]]]
         axes.plot(ends, [-BAR * number] * 2, color=BLUE, linewidth=3, solid_capstyle="butt")
-    figure.suptitle(plain(title), fontsize=11)
+    add_title(figure, title)
     return figure

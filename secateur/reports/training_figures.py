@@ -8,13 +8,23 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from secateur.reports.groups import DENSE, Group, mean
-from secateur.reports.panels import MOST_COLUMNS, add_legend, by_error, logarithmic, plain, spaced, targets_of
+from secateur.reports.panels import (
+    MOST_COLUMNS,
+    add_legend,
+    add_title,
+    by_error,
+    logarithmic,
+    plain,
+    spaced,
+    targets_of,
+)
+from secateur.utils.axes import uncover
 from secateur.utils.drawing import new_figure
 
 
 def training_curves(panel: str, groups: Sequence[Group], styles: dict[str, dict]) -> Figure | None:
     """Loss and accuracy over the epochs: a column for each target, a line for each of the groups'."""
-    there = [one for one in groups if any(run.epochs for run in one.runs)]
+    there = [one for one in groups if any(len(run.epochs) > 1 for run in one.runs)]
     if not there:
         return None
     columns = {name for one in there for run in one.runs for row in run.epochs for name in row}
@@ -23,7 +33,7 @@ def training_curves(panel: str, groups: Sequence[Group], styles: dict[str, dict]
     targets = spaced(targets_of(there), MOST_COLUMNS)
     if not rows:
         return None
-    figure = new_figure(max(3.1 * len(targets), 5) + 1.8, 2.5 * len(rows) + 0.6)
+    figure = new_figure(max(3.1 * len(targets), 5), 2.5 * len(rows) + 0.4)
     panels = figure.subplots(len(rows), len(targets), squeeze=False, sharex="col", sharey="row")
     named: dict[str, Any] = {}
     for down, name in enumerate(rows):
@@ -41,7 +51,8 @@ def training_curves(panel: str, groups: Sequence[Group], styles: dict[str, dict]
                         named.setdefault(one.line, drawn)
                         seen += values
             axes.grid(alpha=0.3)
-            axes.set(title=plain(target) if not down else "", xlabel="epoch" if down == len(rows) - 1 else "")
+            axes.set_title("" if down else plain(target), fontsize=10)
+            axes.set_xlabel("epoch" if down == len(rows) - 1 else "")
             axes.xaxis.get_major_locator().set_params(integer=True)
         panels[down, 0].set_ylabel(name.replace("_", " ") + (" [%]" if factor == 100 else ""))
         if factor == 100:
@@ -49,7 +60,9 @@ def training_curves(panel: str, groups: Sequence[Group], styles: dict[str, dict]
                 by_error(axes, seen)
         else:
             logarithmic(panels[down, 0].yaxis, seen)
-    figure.suptitle(plain(panel), fontsize=11)
+        for axes in panels[down]:
+            uncover(axes)
+    add_title(figure, panel)
     add_legend(figure, named)
     return figure
 

@@ -19,6 +19,7 @@ from secateur.reports.groups import criteria_of, differences, group
 from secateur.reports.page import page
 from secateur.reports.panels import Picture, most_run
 from secateur.reports.rank_figure import rank_pictures
+from secateur.reports.svg import as_file, svg
 from secateur.reports.tables import COMPARED, ReportTable, all_groups, all_runs, compared, layers, of_testers
 from secateur.runs.failures import disk_reason, is_disk_error
 from secateur.runs.files import make_new_folder, write_atomically
@@ -27,8 +28,6 @@ from secateur.utils.text import csv_text, printable
 
 #: The flags that a report reads.
 READ = {"report", "results_dir", "run_name"}
-#: Of the pictures on the page, dots an inch.
-DPI = 100
 
 
 def report(settings: Settings, argv: Sequence[str]) -> list[str]:
@@ -119,12 +118,11 @@ def _write_csv(folder: Path, table: ReportTable) -> None:
     write_atomically(folder / f"{table.name}.csv", csv_text([table.columns, *rows]))
 
 
-def _write_picture(folder: Path, picture: Picture) -> tuple[str, str, bytes]:
-    """Save a figure as PNG and PDF; returns its name, its caption and the PNG."""
-    png, pdf = io.BytesIO(), io.BytesIO()
-    picture.figure.savefig(png, dpi=DPI, format="png")
+def _write_picture(folder: Path, picture: Picture) -> tuple[str, str, str]:
+    """Save a figure as SVG and PDF; returns its name, its caption and the SVG for the page."""
+    inline, pdf = svg(picture.figure, picture.name), io.BytesIO()
     picture.figure.set_layout_engine("none")  # as it is laid out by now
-    picture.figure.savefig(pdf, format="pdf")
-    for ending, file in (("png", png), ("pdf", pdf)):
-        write_atomically(folder / f"{picture.name}.{ending}", file.getvalue())
-    return picture.name, picture.caption, png.getvalue()
+    picture.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    write_atomically(folder / f"{picture.name}.svg", as_file(inline))
+    write_atomically(folder / f"{picture.name}.pdf", pdf.getvalue())
+    return picture.name, picture.caption, inline

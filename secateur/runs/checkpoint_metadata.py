@@ -15,6 +15,8 @@ from secateur.utils.errors import UserError, nearest, one_line
 FORMAT = 1
 #: What the name of a run folder begins with.
 DATE = re.compile(r"\d{4}-\d\d-\d\d_\d\d\.\d\d\.\d\d(\.\d+)?_?")
+#: The key of a run, with which a grid ends its name.
+KEY = re.compile(r"_[0-9a-f]{8}$")
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,32 @@ def _are_removals(value: Any) -> bool:
 
 
 def labels(checkpoints: list[Checkpoint]) -> list[str]:
-    """Return a short name for each checkpoint: its run's without the date, with as much more as tells them apart."""
+    """Return a short name for each checkpoint: its run's without the date, with as much more as tells them apart.
+
+    The key of a grid's run, and what the names of all begin or end with, are left out where the rest tells them apart.
+    """
     folders = [checkpoint.path.parent.parent.name for checkpoint in checkpoints]
     short = [DATE.sub("", folder) or folder for folder in folders]
+    shortest = _without_common_ends([KEY.sub("", name) or name for name in short])
     with_model, full = (
         [f"{name}/{checkpoint.path.name}" for name, checkpoint in zip(names, checkpoints, strict=True)]
         for names in (short, folders)
     )
-    for names in (short, with_model, folders, full):
+    for names in (shortest, short, with_model, folders, full):
         if len(set(names)) == len(names):
             return names
     return [f"{name} {number}" for number, name in enumerate(full, start=1)]
+
+
+def _without_common_ends(names: list[str]) -> list[str]:
+    """The names without words between _ that all begin or end with; as they are where nothing would be left of one."""
+    words = [name.split("_") for name in names]
+    for _ in range(2):  # from the start; then, turned round, from the end; and turned back
+        shared = next((place for place, column in enumerate(zip(*words, strict=False)) if len(set(column)) > 1), None)
+        if shared is None:
+            return names
+        words = [one[shared:][::-1] for one in words]
+    return ["_".join(one) for one in words]
 
 
 def beside(path: Path, ending: str) -> Path:

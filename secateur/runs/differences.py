@@ -22,7 +22,7 @@ from secateur.utils.errors import one_line
 #: Of environment.json, what decides numbers.
 COMPARED = (
     *("python", "packages", "plugins", "plugin_code", "device", "device_name", "threads", "processes"),
-    *("cpu_capability", "accelerator", "onednn_products", "variables", "checkpoint"),
+    *("cpu_capability", "accelerator", "onednn_products", "variables", "checkpoint", "networks"),
 )
 
 

@@ -24,6 +24,7 @@ from secateur.config.settings import Settings
 from secateur.config.source import module_path
 from secateur.hooks import plugin_packages, plugin_versions
 from secateur.parallel.collectives import size
+from secateur.runs.checkpoint_metadata import find_checkpoint
 from secateur.runs.files import checksum_of, make_new_folder, write_atomically, write_checksummed
 from secateur.utils.errors import UserError
 
@@ -146,6 +147,7 @@ def beginning(run: Run, hooks: pluggy.PluginManager) -> dict[str, Any]:
     if run.checkpointing.eval:
         return facts
     facts["checkpoint"] = _checkpoint(run.settings)
+    facts["networks"] = _networks(run.settings)
     facts["data"] = run.data.fingerprints()
     return facts
 
@@ -219,6 +221,16 @@ def _checkpoint(settings: Settings) -> str | None:
         return checksum_of(settings.external_weights)
     checkpoint = settings.checkpoint
     return str(checkpoint.metadata.get("crc32")) if checkpoint else None
+
+
+def _networks(settings: Settings) -> dict[str, str | None]:
+    """The checksum of the finished network of each run that an option names, by its flag."""
+    found = {}
+    for flag, one in settings.declared.items():
+        if one.option.is_run and (folder := settings[flag]):
+            path = Path(folder)
+            found[f"the network of --{flag}"] = str(find_checkpoint(path.parent, path.name, None).metadata.get("crc32"))
+    return found
 
 
 def _plugin_code(settings: Settings, hooks: pluggy.PluginManager) -> dict[str, str | None]:

@@ -18,6 +18,8 @@ def notices_of(run: Run, data_set: DataSet) -> list[str]:
         notices.append(f"--data_set {typed}: {data_set.namesake}")
     if not run.checkpointing.eval and run.plan.pruning_steps and (line := told(run.pruner.left_out)):
         notices.append(line)
+    if run.machine.execution != "dense" and run.device.type != "cpu":
+        notices.append(f"--execution {run.machine.execution} skips zeros on CPUs alone: on {run.device} it is dense")
     if warning := run.precision.warning():
         notices.append(warning)
     return notices

@@ -26,10 +26,17 @@ def _aligned(length: int) -> int:
     return -(-held.data_ptr() // WIDE) * WIDE
 
 
+#: Vector operations that take less time than it takes to wake another thread.
+_LITTLE = 1 << 16
+
+
 def _run_blocks(walk: Walk, blocks: int, bands: int, parts: int, **fields: Any) -> None:
     tasks = blocks * bands * parts
-    scratch = _aligned(min(number_of_threads(), tasks) * walk.scratch_bytes)
-    run(convolve, walk.job.filled(tasks=tasks, bands=bands, parts=parts, scratch=scratch, **fields))
+    job = walk.job
+    work = blocks * (len(walk.places) * job.out_height * job.out_width + job.channels * job.height * job.width)
+    threads = 1 if work < _LITTLE else min(number_of_threads(), tasks)
+    scratch = _aligned(threads * walk.scratch_bytes)
+    run(convolve, job.filled(tasks=tasks, bands=bands, parts=parts, scratch=scratch, **fields), threads)
 
 
 def _strides(tensor: Tensor, names: tuple[str, ...]) -> dict[str, int]:

@@ -39,10 +39,10 @@ def on_all_threads(kernel: Any, address: int, threads: int) -> None:
         list(_pool(threads).map(kernel.ctypes, [address] * threads))
 
 
-def run(kernel: Any, job: Job) -> None:
-    """Run a kernel for one job, whose tasks the threads share."""
+def run(kernel: Any, job: Job, threads: int | None = None) -> None:
+    """Run a kernel for one job, whose tasks the threads share: torch's, or so many."""
     job.here = ctypes.addressof(job)
-    on_all_threads(compiled(kernel), job.here, min(number_of_threads(), job.tasks))
+    on_all_threads(compiled(kernel), job.here, min(threads or number_of_threads(), job.tasks))
 
 
 def run_jobs(kernel: Any, jobs: ctypes.Array) -> None:

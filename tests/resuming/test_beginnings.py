@@ -190,14 +190,18 @@ def test_a_component_of_ones_own(run, stopped, tmp_path):
     assert_refused(run, folder, "losses/Halved.py is not what it was when the run began, from line 6 on")
 
 
-def test_the_network_that_training_starts_from(run, stopped):
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [("--checkpoint_name", "checkpoint"), ("--loss Distillation --teacher", "the network of --teacher")],
+)
+def test_the_networks_that_training_starts_from_and_learns_from(run, stopped, flags, what):
     first = run(f"--model LogisticRegression --epochs 1 --N 64 {SMALL}").folder
-    folder = stopped(f"{SHORT} --checkpoint_name {first.name}")
+    folder = stopped(f"{SHORT} {flags} {first.name}")
     path = first / "models" / "LogisticRegression_finished.json"
     other = run(f"--model LogisticRegression --epochs 1 --seed 1 --N 64 {SMALL}").folder
     for ending in (".json", ".safetensors"):
         path.with_suffix(ending).write_bytes((other / "models" / path.name).with_suffix(ending).read_bytes())
-    assert_refused(run, folder, "the run has begun with checkpoint ")
+    assert_refused(run, folder, f"the run has begun with {what} ")
 
 
 def test_the_flag_is_for_runs_that_go_on(run):

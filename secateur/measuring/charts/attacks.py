@@ -11,6 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from secateur.utils.axes import legend_below, uncover
 from secateur.utils.drawing import GREY, line_style, new_figure
 
 #: One a network.
@@ -25,7 +26,7 @@ def robustness(rows: Sequence[dict[str, Any]], noise: set[str], title: str, path
     attacks = list(dict.fromkeys(row["attack"] for row in rows))
     if not rows:
         return
-    figure = new_figure(4.6 * len(norms) + 2.4, 4.2)
+    figure = new_figure(max(4.6 * len(norms), 6), 4.2)
     panels = figure.subplots(1, len(norms), sharey=True, squeeze=False)[0]
     for axes, norm in zip(panels, norms, strict=True):
         for number, attack in enumerate(attacks):
@@ -43,8 +44,10 @@ def robustness(rows: Sequence[dict[str, Any]], noise: set[str], title: str, path
         unit = "values" if norm == "L0" else "of pixels in [0, 1]"
         axes.set(xlabel=f"epsilon, {norm} norm {unit}", title=norm, ylim=(-3, 103))
         axes.grid(alpha=0.3)
+        uncover(axes)
     panels[0].set_ylabel("robust accuracy [%]")
-    figure.legend(loc="outside right upper", fontsize=8)
+    named = {name: line for axes in panels for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    legend_below(figure, list(named.values()), list(named))
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
 

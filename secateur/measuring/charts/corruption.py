@@ -9,7 +9,8 @@ from torch import Tensor
 
 from secateur.data.corruption_strengths import LEVELS, STRENGTHS
 from secateur.data.corruptions import corrupt
-from secateur.utils.drawing import legend_below, line_style, new_figure
+from secateur.utils.axes import legend_below, uncover
+from secateur.utils.drawing import line_style, new_figure
 from secateur.utils.seeds import seeded_generator
 
 
@@ -18,7 +19,7 @@ def curves(clean: dict[str, float], found: dict[str, dict[str, list[float]]], ti
     names = list(next(iter(found.values())))
     columns = min(len(names), 4)
     rows = math.ceil(len(names) / columns)
-    figure = new_figure(max(3 * columns, 5), 2.6 * rows + 1)
+    figure = new_figure(max(3 * columns, 5), 2.6 * rows + 0.7)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
     for axes, name in zip(panels, names, strict=False):
         for number, (label, levels_of) in enumerate(found.items()):
@@ -28,11 +29,12 @@ def curves(clean: dict[str, float], found: dict[str, dict[str, list[float]]], ti
         axes.set(xlabel="level", ylim=(-3, 103))
         axes.set_xticks((0, *LEVELS))
         axes.grid(alpha=0.3)
+        uncover(axes)
     for axes in panels[::columns]:
         axes.set_ylabel("accuracy [%]")
     for axes in panels[len(names) :]:
         axes.axis("off")
-    legend_below(figure, panels[0])
+    legend_below(figure, *panels[0].get_legend_handles_labels())
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from secateur.measuring.layers import WeightHistogram
+from secateur.utils.axes import label_outside, legend_below, log_ticks, uncover
 from secateur.utils.drawing import line_style, new_figure
 
 #: Sparsities that the axis names, in per cent.
@@ -22,7 +23,7 @@ def layer_sparsity(kept: dict[str, dict[str, float]], title: str, path: Path) ->
     least = min((share for shares in kept.values() for share in shares.values() if share), default=1.0)
     lost = any(share == 0 for shares in kept.values() for share in shares.values())
     top = min(least, 0.5) / 2
-    figure = new_figure(max(0.42 * len(layers), 6) + 2.5, 4.8)
+    figure = new_figure(max(0.42 * len(layers), 6) + 1, 4.8)
     axes = figure.subplots()
     for number, (label, shares) in enumerate(kept.items()):
         points = [(layers.index(layer), max(share, top)) for layer, share in shares.items()]
@@ -36,8 +37,9 @@ def layer_sparsity(kept: dict[str, dict[str, float]], title: str, path: Path) ->
     axes.set_xticks(range(len(layers)), layers, rotation=90 if len(layers) > 6 else 0, fontsize=8)
     axes.set(xlabel="layer", ylabel="sparsity [%]")
     axes.grid(alpha=0.3)
+    uncover(axes)
     if len(kept) > 1:
-        figure.legend(loc="outside right upper", fontsize=8)
+        legend_below(figure, *axes.get_legend_handles_labels())
     figure.suptitle(f"{title}: sparsity of each layer")
     figure.savefig(path, dpi=120)
 
@@ -45,34 +47,30 @@ def layer_sparsity(kept: dict[str, dict[str, float]], title: str, path: Path) ->
 def weights_of_layers(histograms: dict[str, WeightHistogram], title: str, path: Path) -> None:
     """How the weights of each layer are spread: a panel for each, a line for each network in it.
 
-    Zeros, which would tower above all else, are left out and counted.
+    Zeros, which would tower above all else, are left out, and counted in the order of the lines.
     """
     labels = list(dict.fromkeys(label for histogram in histograms.values() for label in histogram.counts))
     styles = {label: line_style(number)["color"] for number, label in enumerate(labels)}
     columns = min(len(histograms), 4)
     rows = math.ceil(len(histograms) / columns)
-    figure = new_figure(max(3.2 * columns, 5) + 2, 2.5 * rows + 0.8)
+    figure = new_figure(max(3.2 * columns, 7), 2.7 * rows + 0.5)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     drawn = {}
     for axes, (name, histogram) in zip(panels, histograms.items(), strict=False):
-        for place, (label, counts) in enumerate(histogram.counts.items()):
+        for label, counts in histogram.counts.items():
             alone = {"fill": True} if len(labels) == 1 else {}
             drawn[label] = axes.stairs(counts, histogram.edges, color=styles[label], **alone)
-            note = f"{histogram.gone[label]:,} left out"
-            axes.annotate(
-                note, (0.98, 0.97), (0, -8 * place), xycoords="axes fraction", textcoords="offset points",
-                ha="right", va="top", fontsize=6, color=styles[label],
-            )  # fmt: skip
         axes.set_yscale("symlog", linthresh=1, linscale=0.4)
         axes.set_ylim(bottom=0)
-        axes.set_title(name, fontsize=9)
+        gone = ", ".join(f"{histogram.gone[label]:,}" for label in histogram.counts)
+        axes.set_title(f"{name}\nleft out: {gone}", fontsize=8)
+        log_ticks(axes.yaxis)
         axes.tick_params(labelsize=7)
         axes.locator_params(axis="x", nbins=5)
     for axes in panels[len(histograms) :]:
         axes.axis("off")
     if len(labels) > 1:
-        figure.legend(drawn.values(), drawn, loc="outside right upper", fontsize=8)
+        legend_below(figure, list(drawn.values()), list(drawn))
     figure.suptitle(f"{title}: weights of each layer, without those that are zero or removed")
-    figure.supxlabel("weight")
-    figure.supylabel("weights")
+    label_outside(panels[: len(histograms)], columns, "weight", "weights")
     figure.savefig(path, dpi=120)

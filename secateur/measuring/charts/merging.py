@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from secateur.utils.axes import legend_below, uncover
 from secateur.utils.drawing import line_style, new_figure
 
 
@@ -15,7 +16,7 @@ def accuracies(rows: Sequence[dict[str, Any]], ways: Sequence[str], title: str, 
     The first of them is the network as it was, the same at every ratio.
     """
     criteria = list(dict.fromkeys(row["criterion"] for row in rows))
-    figure = new_figure(3.6 * len(criteria) + 2.2, 3.8)
+    figure = new_figure(max(3.6 * len(criteria), 6), 3.8)
     panels = figure.subplots(1, len(criteria), sharey=True, squeeze=False)[0]
     original, *others = ways
     for axes, criterion in zip(panels, criteria, strict=True):
@@ -26,7 +27,8 @@ def accuracies(rows: Sequence[dict[str, Any]], ways: Sequence[str], title: str, 
             axes.plot(*zip(*points, strict=True), **line_style(number), label=way.replace("_", " "))
         axes.set(title=criterion, xlabel="channels removed [%]")
         axes.grid(alpha=0.3)
+        uncover(axes)
     panels[0].set_ylabel("accuracy [%]")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
+    legend_below(figure, *panels[0].get_legend_handles_labels())
     figure.suptitle(title)
     figure.savefig(path, dpi=120)

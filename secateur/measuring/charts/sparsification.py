@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.animation import PillowWriter
 from torch import Tensor
 
+from secateur.utils.axes import label_outside, legend_below, uncover
 from secateur.utils.drawing import BLUE, GREY, line_style, new_figure
 
 #: At most so many layers are animated, evenly spaced; bars of a histogram; pictures a second.
@@ -34,7 +35,8 @@ def accuracy_and_loss(rows: Sequence[dict[str, float]], held_out: str, title: st
             axes.plot(*zip(*sorted(points), strict=True), **line_style(number), label=f"{unit}s")
         axes.set(xlabel="pruned, without training [%]", ylabel=label)
         axes.grid(alpha=0.3)
-        axes.legend()
+        uncover(axes)
+    legend_below(figure, *axes.get_legend_handles_labels())
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
 
@@ -51,7 +53,8 @@ def methods(rows: Sequence[dict[str, Any]], held_out: str, title: str, path: Pat
             axes.plot(*zip(*points, strict=True), **line_style(number) | {"linestyle": style}, label=label)
     axes.set(xlabel="pruned, without training [%]", ylabel=f"{held_out} accuracy [%]")
     axes.grid(alpha=0.3)
-    axes.legend()
+    uncover(axes)
+    legend_below(figure, *axes.get_legend_handles_labels())
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=120)
 
@@ -70,7 +73,7 @@ def distributions(
     edges = {name: np.linspace(0, float(norms[name].max()) or 1, BINS + 1) for name in names}
     columns = min(len(names), 4)
     rows = math.ceil(len(names) / columns)
-    figure = new_figure(max(3.2 * columns, 5) + 1, 2.4 * rows + 1)
+    figure = new_figure(max(3.2 * columns, 6), 2.6 * rows + 0.7)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     bars = {}
     for axes, name in zip(panels, names, strict=False):
@@ -80,9 +83,8 @@ def distributions(
         axes.set(xlim=(0, edges[name][-1]), ylim=(0, 1.05 * dense.max() or 1))
     for axes in panels[len(names) :]:
         axes.axis("off")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-    figure.supxlabel(NORMS[unit])
-    figure.supylabel(f"{unit}s")
+    label_outside(panels[: len(names)], columns, NORMS[unit], f"{unit}s")
+    legend_below(figure, *panels[0].get_legend_handles_labels())
     writer = PillowWriter(fps=PER_SECOND)
     with writer.saving(figure, path, dpi=100):
         for sparsity, kept in steps.items():

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
-from secateur.utils.drawing import legend_below, line_style, new_figure
+from secateur.utils.axes import legend_below, log_ticks, uncover
+from secateur.utils.drawing import line_style, new_figure
 
 PANELS = {
     "batch_ms": "time of a batch [ms]",
@@ -35,10 +36,10 @@ def speed(rows: Sequence[dict[str, Any]], dense: set[str], title: str, path: Pat
         axes.grid(alpha=0.3)
     for axes in panels[:2]:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:,g}")
-        axes.yaxis.set_minor_locator(NullLocator())
+        log_ticks(axes.yaxis)
     panels[2].set_ylim(bottom=0)
-    legend_below(figure, panels[0])
+    for axes in panels:
+        uncover(axes)
+    legend_below(figure, *panels[0].get_legend_handles_labels())
     figure.suptitle(title)
     figure.savefig(path, dpi=120)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from secateur.utils.axes import legend_below, name_points
 from secateur.utils.drawing import BLUE, ORANGE, new_figure
 
 
@@ -29,12 +30,12 @@ def tradeoff(rows: Sequence[dict[str, Any]], first: str, held_out: str, title: s
         axes.plot(
             *zip(*points(others), strict=True), color=ORANGE, marker="s", linestyle="none", label="dense networks"
         )
-    for row in [*others, *(row for row in line if row["asked"] is None)]:
-        place = (row["latency_ms"], 100 * row["accuracy"])
-        axes.annotate(row["network"], place, xytext=(5, 5), textcoords="offset points", fontsize=8)
     axes.set(xlabel="latency of a batch [ms]", ylabel=f"{held_out} accuracy [%]")
     axes.margins(x=0.12)  # room for names
     axes.grid(alpha=0.3)
-    axes.legend()
+    named = [*others, *(row for row in line if row["asked"] is None)]
+    places = [(row["latency_ms"], 100 * row["accuracy"]) for row in named]
+    name_points(axes, places, [row["network"] for row in named])
+    legend_below(figure, *axes.get_legend_handles_labels())
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=120)

@@ -218,9 +218,11 @@ def options_of_components():
         yield from (f"--{name}" for one in component.declared() for name in names_of(one.option))
 
 
-def test_every_flag_of_the_readme_exists():
+def test_every_flag_of_the_readme_and_of_the_pages_exists():
     known = {*flags(), *options_of_components(), "--guard"}  # of the example
-    for command in re.findall(r"^python3? main\.py(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE):
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages if page.stem != "other_programs")
+    for command in re.findall(r"^python3? main\.py(.*)$", text, re.MULTILINE):
         for flag in re.findall(r"--([a-z0-9_-]+)", command.partition("#")[0]):
             assert f"--{flag.replace('-', '_')}" in known, command
 

@@ -36,7 +36,7 @@ panel 'L0': 'epsilon, L0 norm values' by ''
   x symlog 0=0 3=3
   y linear (-3 103)
   line few, dense -D: (0 90) (3 40)
-legend in 1: pgd, dense, pgd, pruned, noise, dense, few, dense
+legend in 4: pgd, dense, pgd, pruned, noise, dense, few, dense
 """
     assert shown(attacks.robustness, rows, {"noise"}, "LeNet5") == wanted
     assert "  line pgd -o: (0 90) (0.007843 50)\n" in shown(attacks.robustness, rows[:1], set(), "")
@@ -69,7 +69,7 @@ def test_reliability():
     found = Calibration([0, 1, 3], [0, 0.5, 0.9], [0, 1, 2 / 3], 0.1, 0.2)
     wanted = """\
 title: LeNet5
-panel 'dense': '' by 'accuracy [%]'
+panel 'dense\\nECE 30.00%, MCE 50.00%': '' by 'accuracy [%]'
   x linear (0 100)
   y linear (0 100)
   line calibrated --None: (0 0) (100 100)
@@ -77,7 +77,6 @@ panel 'dense': '' by 'accuracy [%]'
   bar at (66.67 0): (33.33 66.67)
   bar at (33.33 100): (33.33 -50)
   bar at (66.67 66.67): (33.33 23.33)
-  text (0.04 0.96): 'ECE 30.00%\\nMCE 50.00%'
 panel '': 'confidence [%]' by 'images'
   x linear (0 100)
   y log (0.5 8)
@@ -88,10 +87,11 @@ legend in 1: calibrated, accuracy, gap to the confidence
 """
     assert shown(calibration.reliability, {"dense": found}, "LeNet5") == wanted
     lines = shown(calibration.reliability, dict.fromkeys("abcde", found), "LeNet5").splitlines()
+    errors = "ECE 30.00%, MCE 50.00%"
     assert [line for line in lines if line.startswith("panel")] == [
-        "panel 'a': '' by 'accuracy [%]'", *(f"panel '{name}': '' by ''" for name in "bcd"),
+        rf"panel 'a\n{errors}': '' by 'accuracy [%]'", *(rf"panel '{name}\n{errors}': '' by ''" for name in "bcd"),
         "panel '': 'confidence [%]' by 'images'", *["panel '': 'confidence [%]' by ''"] * 3,
-        "panel 'e': '' by 'accuracy [%]'", *["panel left empty"] * 3,
+        rf"panel 'e\n{errors}': '' by 'accuracy [%]'", *["panel left empty"] * 3,
         "panel '': 'confidence [%]' by 'images'", *["panel left empty"] * 3,
     ]  # fmt: skip
 
@@ -120,7 +120,7 @@ panel '': 'layer' by 'sparsity [%]'
   y log (1.15 0.0045) 1=0 0.5=50 0.2=80 0.1=90 0.05=95 0.02=98 0.01=99 0.005=100
   line a -o: (0 0.5) (1 0.01)
   line b -s: (0 0.25) (2 0.005)
-legend in 1: a, b
+legend in 2: a, b
 """
     assert shown(layers.layer_sparsity, kept, "LeNet5") == wanted
     wanted = """\
@@ -142,19 +142,14 @@ def test_weights_of_each_layer_and_how_many_are_gone():
     said = shown(layers.weights_of_layers, histograms, "LeNet5")
     wanted = """\
 title: LeNet5: weights of each layer, without those that are zero or removed
-below: weight
-left: weights
-panel 'x': '' by ''
+panel 'x\\nleft out: 3,000, 4': 'weight' by 'weights'
   y symlog (0 2.179)
   stairs : (1 2) between (-1 0 1)
   stairs : (0 1) between (-1 0 1)
-  text (0 0): '3,000 left out'
-  text (0 -8): '4 left out'
-panel 'y': '' by ''
+panel 'y\\nleft out: 0': 'weight' by ''
   y symlog (0 5.703)
   stairs : (5) between (0 1)
-  text (0 0): '0 left out'
-legend in 1: a, b
+legend in 2: a, b
 """
     assert said == wanted
     said = shown(layers.weights_of_layers, dict.fromkeys("abcde", histograms["y"]), "LeNet5")
@@ -236,7 +231,7 @@ panel 'l2': 'channels removed [%]' by ''
   line original :None: (0 90) (1 90)
   line pruned -o: (50 10)
   line merged well -s: (50 60)
-legend in 1: original, pruned, merged well
+legend in 3: original, pruned, merged well
 """
     assert shown(merging.accuracies, rows, ("original", "pruned", "merged_well"), "LeNet5") == wanted
 
@@ -252,6 +247,7 @@ panel '': 'pruned, without training [%]' by 'test accuracy [%]'
 panel '': 'pruned, without training [%]' by 'test loss'
   line weights -o: (25 1) (50 1)
   line units -s: (25 1.5) (50 2)
+legend in 2: weights, units
 """
     assert shown(sparsification.accuracy_and_loss, rows, "test", "LeNet5") == wanted
 

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from rich.progress import Progress
+from rich.text import Text
 
 from secateur.observers import console
 from secateur.observers.console import Console
+from secateur.observers.live import LiveBars, TerminalLog
 from secateur.pruning.plan import PruningStep
 from secateur.utils.tables import Table
+from secateur.utils.terminal import Terminal, first_that_fits, those_that_fit
 
 
 @pytest.fixture
@@ -114,28 +116,32 @@ def test_an_epoch_has_a_line(run, caplog):
 def test_the_live_line_is_renewed_twice_a_second(run, clock):
     told = Console()
     told.run_started(run)
-    assert told.progress is None  # no terminal
+    assert told.live is None  # no terminal
     told.terminal.file, told.terminal._force_terminal = io.StringIO(), True
+    run.plan.pruning_steps = {0: [0.5], 13: [0.9]}
     told.run_started(run)
-    assert isinstance(told.progress, Progress)
-    (task,) = told.progress.tasks
+    task, pruning = told.live.progress.tasks
     assert (task.total, task.completed) == (40, 0)
+    assert (pruning.visible, pruning.total, pruning.fields["figures"]) == (True, 2, "step 1 of 2")
     told.evaluated(run, SimpleNamespace(accuracy=0.5))
     told.pruned(run, step())
+    assert (pruning.completed, pruning.fields["figures"]) == (1, "step 2 of 2")
     means = SimpleNamespace(samples=300, read=lambda: {"loss": 1.5, "accuracy": 0.25})
     clock.seconds += 0.4
-    told.batch_finished(run, 1, 2, 10, means)
+    told.batch_finished(run, 1, 1, 10, means)
     assert task.completed == 0
     clock.seconds += 0.1
-    told.batch_finished(run, 1, 2, 10, means)
-    assert (task.completed, task.description) == (13, "epoch 2")
+    told.batch_finished(run, 1, 1, 10, means)
+    assert (task.completed, task.description, pruning.visible) == (12, "epoch 2", False)
     # 1,300 samples in half a second
     figures = "loss 1.5000 · accuracy 25.0% (test 50.0%) · sparsity 50.00% · 2,600 samples/s"
     assert task.fields["figures"] == figures
+    told.batch_finished(run, 1, 2, 10, means)  # what comes next, whenever it is, is pruning
+    assert (task.completed, pruning.visible) == (13, True)
     told.epoch_finished(run, {"epoch": 2, "weight_sparsity": 0.5, "samples_per_second": 1.0})
     assert task.completed == 20
     told.run_failed(run, BrokenPipeError())
-    assert not told.progress.live.is_started
+    assert not told.live.progress.live.is_started
 
 
 def test_a_resumed_run_goes_on_where_it_was(run, caplog, clock):
@@ -144,12 +150,12 @@ def test_a_resumed_run_goes_on_where_it_was(run, caplog, clock):
     told.on_save_state(state := {})
     again = Console()
     again.run_started(run)
-    again._open(40)
+    again.live = LiveBars(again.terminal, 40, 2)
     caplog.clear()
     again.run_resumed(run, state)
-    again.progress.stop()
+    again.live.close()
     assert caplog.messages == ["goes on after 1 epoch of 4"]
-    assert (again.steps, again.sparsity, again.samples, again.progress.tasks[0].completed) == (1, 0.5, 1000, 10)
+    assert (again.steps, again.sparsity, again.samples, again.live.progress.tasks[0].completed) == (1, 0.5, 1000, 10)
 
 
 def test_a_run_that_fails_says_where_the_rest_lies_unless_nobody_reads_it(run, caplog):
@@ -196,3 +202,58 @@ def test_the_closing_table(run, capsys):
         ("latency", "2.00 of 5.00 ms for 1 image (2.5 x), 4.00 of 4.00 ms for 64 images (1.0 x)"),
     }  # fmt: skip
     assert "latency" not in closing(run, capsys, latency_ms_batch_1=2.0)[1]
+
+
+def on_terminal(width):
+    terminal = Terminal(width=width)
+    terminal.file, terminal._force_terminal, terminal.width = io.StringIO(), True, width
+    return terminal
+
+
+WHOLE = "epoch  12 · train loss 0.5000 accuracy 25.00% · test loss 1.0000 accuracy 12.50% · sparsity 50.00%"
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (120, f"{WHOLE} · 12,346 samples/s"),
+        (100, WHOLE),
+        (80, "epoch  12 · train accuracy 25.00% · test accuracy 12.50% · sparsity 50.00%"),
+        (60, "epoch  12 · train accuracy 25.00% · test accuracy 12.50%"),
+        (40, "epoch  12 · test accuracy 12.50%"),
+    ],
+)
+def test_an_epoch_has_one_line_on_any_terminal(run, width, line):
+    handler = TerminalLog(terminal := on_terminal(width))
+    run.log.addHandler(handler)
+    figures = {"epoch": 12, "train_loss": 0.5, "train_accuracy": 0.25, "test_loss": 1.0, "test_accuracy": 0.125}
+    Console().epoch_finished(run, figures | {"weight_sparsity": 0.5, "samples_per_second": 12345.6})
+    shown = [one.rstrip() for one in Text.from_ansi(terminal.file.getvalue()).plain.splitlines()]
+    assert shown == [line]
+
+
+@pytest.mark.parametrize(
+    ("width", "figures"), [(80, "loss 1.5000 · accuracy 25.0% (test 50.0%)"), (60, "loss 1.5000"), (40, "")]
+)
+def test_the_bar_keeps_its_time_left_on_any_terminal(width, figures):
+    bars = LiveBars(terminal := on_terminal(width), 1000, 1)
+    parts = ["loss 1.5000", "accuracy 25.0% (test 50.0%)", "sparsity 50.00%", "2,600 samples/s"]
+    bars.train(10, 12, parts)
+    assert bars.progress.tasks[0].fields["figures"] == figures
+    bars.prune(0)
+    assert bars.progress.tasks[1].total is None  # of one step nobody knows when it ends
+    bars.progress.stop()
+    terminal.file = io.StringIO()
+    terminal.print(bars.progress.get_renderable())
+    training, pruning = Text.from_ansi(terminal.file.getvalue()).plain.splitlines()
+    assert training.startswith("epoch 12 ")
+    assert figures in training
+    assert training.rstrip().endswith("0:00 so far")
+    assert pruning.startswith("pruning ")
+    bars.prune(1)
+    assert (bars.progress.tasks[1].total, bars.progress.tasks[1].completed) == (1, 1)
+
+
+def test_what_fits():
+    assert [those_that_fit(["ab", "cd"], width) for width in (1, 2, 6, 7)] == ["", "ab", "ab", "ab · cd"]
+    assert [first_that_fits(["abc", "ab", "abcd"], width) for width in (3, 2, 1)] == ["abc", "ab", "abcd"]

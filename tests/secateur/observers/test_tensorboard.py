@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
 from secateur.observers import tensorboard
 from secateur.observers.tensorboard import TensorBoard
+from secateur.utils.drawing import new_figure
 
 
 class Writer:
@@ -16,13 +18,21 @@ class Writer:
 
     def __init__(self, folder, purge_step=None):
         self.opened = (folder, purge_step)
-        self.scalars, self.histograms, self.graphs, self.closed = [], [], [], False
+        self.scalars, self.histograms, self.graphs, self.images, self.closed = [], [], [], [], False
+        self.summaries, self.file_writer = [], self
 
     def add_scalar(self, name, value, step):
         self.scalars.append((name, value, step))
 
     def add_histogram_raw(self, tag, **figures):
         self.histograms.append({"tag": tag, **figures})
+
+    def add_image(self, name, picture, step, dataformats):
+        assert dataformats == "HW"
+        self.images.append((name, picture.tolist(), step))
+
+    def add_summary(self, summary, step=None):
+        self.summaries.append((summary.value[0], step))
 
     def add_graph(self, network, example):
         assert not network.training
@@ -33,12 +43,26 @@ class Writer:
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(monkeypatch, tmp_path):
     monkeypatch.setattr(tensorboard, "SummaryWriter", Writer)
+    declared = {
+        flag: SimpleNamespace(option=SimpleNamespace(changes_numbers=numbers, is_path=flag == "data_dir"))
+        for flag, numbers in (("seed", True), ("input_dim", True), ("data_dir", True), ("run_name", False))
+    }
+    values = {"model": "LeNet5", "seed": 3, "input_dim": [1, 8, 8], "data_dir": "d", "run_name": "n", "epochs": 9}
+
+    class Settings(SimpleNamespace):
+        def __getitem__(self, flag):
+            return self.values[flag]
+
     return SimpleNamespace(
-        resumed=None, settings=SimpleNamespace(resume=None), folder=SimpleNamespace(progress="progress"),
+        resumed=None, settings=Settings(resume=None, values=values, declared=declared, given=frozenset(declared)),
+        folder=SimpleNamespace(progress="progress", output=tmp_path),
         sparsity=lambda: SimpleNamespace(densities={"a": 0.5}), network=nn.Linear(1, 1), example=torch.zeros(1, 1),
-        masks=SimpleNamespace(weights={"a": torch.tensor([[-1.0, 0.0], [0.0, 3.0]])}), model_name="LeNet5",
+        masks=SimpleNamespace(
+            weights={"a": torch.tensor([[-1.0, 0.0], [0.0, 3.0]])}, kept={"a": torch.tensor([[True, False]])}
+        ),
+        model_name="LeNet5",
         log=logging.Logger("test"),
     )  # fmt: skip
 
@@ -60,6 +84,26 @@ def test_weights_are_written_at_first_after_epochs_with_pruning_and_at_the_end(r
         ("train_loss", 0.25, 3), ("sparsity/a", 0.5, 3),
     ]  # fmt: skip
     assert [one["global_step"] for one in observer.writer.histograms] == [0, 2, 3]
+    assert observer.writer.images == [("kept/a", [[1, 0]], epoch) for epoch in (0, 2, 3)]
+
+
+def test_at_the_end_come_settings_results_and_pictures(run, tmp_path):
+    new_figure(2, 1).savefig(tmp_path / "curves.png", dpi=50)
+    observer = TensorBoard(disable_weightplot=True)
+    observer.run_started(run)
+    observer.run_finished(run, {"epochs": 3, "test_accuracy": 0.5, "seconds": 7})
+    assert observer.writer.images == []
+    assert ("results/test_accuracy", 0.5, 3) in observer.writer.scalars
+    *settings, (picture, step) = observer.writer.summaries
+    assert [(value.tag, at) for value, at in settings] == [
+        (f"_hparams_/{name}", None) for name in ("experiment", "session_start_info", "session_end_info")
+    ]
+    typed = HParamsPluginData.FromString(settings[1][0].metadata.plugin_data.content).session_start_info.hparams
+    found = {name: value.string_value or value.number_value for name, value in typed.items()}
+    # What was typed and changes numbers, and no place; and what every table has.
+    assert found == {"model": "LeNet5", "epochs": 9, "seed": 3, "input_dim": "[1, 8, 8]"}
+    assert (picture.tag, step, picture.image.width, picture.image.height) == ("output/curves", 3, 100, 50)
+    assert picture.image.encoded_image_string == (tmp_path / "curves.png").read_bytes()
 
 
 def test_a_histogram_by_hand(run):

@@ -30,7 +30,7 @@ panel '': 'epoch' by 'train accuracy [%]'
 panel '': 'epoch' by ''
   line _child0 -o: (1 20) (2 40)
   line _child1 -o: (1 20) (2 40)
-legend in 1: EmptyCrit, CNIP, SNIP
+legend in 3: EmptyCrit, CNIP, SNIP
 """
     assert described(training_curves("LeNet5 $", groups, STYLES)) == wanted.splitlines()
 
@@ -47,7 +47,7 @@ panel '20x': '' by 'weights kept [%]'
   x linear (-0.4 1.4) 0=first 1=last
   y log
   line _child0 -o: (0 5) (1 5)
-legend in 1: CNIP, SNIP
+legend in 2: CNIP, SNIP
 """
     assert described(layer_densities("LeNet5 $", groups, STYLES)) == wanted.splitlines()
 
@@ -62,7 +62,7 @@ panel 'LeNet300 on DIGITS': 'compression: dense weights for each that is kept' b
   line _nolegend_ None_: (10 45.86) (20 40)
   line _nolegend_ None_: (10 74.14) (20 40)
   beside it: 'weights pruned' by ''
-legend in 1: EmptyCrit, CNIP, SNIP
+legend in 3: EmptyCrit, CNIP, SNIP
 """
     assert described(measure_lines(groups, COMPRESSION, ACCURACY, STYLES)) == wanted.splitlines()
     assert measure_lines(groups[:1], COMPRESSION, LATENCY[64], STYLES) is None  # which was not measured
@@ -72,14 +72,14 @@ def test_speed(groups):
     wanted = """\
 panel 'LeNet300 on DIGITS, 1 image at a time': 'times as fast as the dense network' by 'accuracy [%]'
   line _child0 Noneo: (2 60)
-  line _child2 -None: (2 60)
-  line _child3 :None: (1 0) (1 1)
-  text (4 4): '10x'
+  line _child1 -None: (2 60)
+  line _child2 :None: (1 0) (1 1)
+  text (4 5): '10x'
 panel 'LeNet300 on DIGITS, 64 images at a time': 'times as fast as the dense network' by 'accuracy [%]'
   line _child0 Noneo: (4 60)
-  line _child2 -None: (4 60)
-  line _child3 :None: (1 0) (1 1)
-  text (4 4): '10x'
+  line _child1 -None: (4 60)
+  line _child2 :None: (1 0) (1 1)
+  text (4 5): '10x'
 legend in 1: SNIP
 """
     assert described(pareto(groups, STYLES)) == wanted.splitlines()

@@ -8,7 +8,7 @@ from secateur.reports.collect import MOST_ROWS, collect
 from secateur.reports.figures import draw
 from secateur.reports.groups import group, mean
 from secateur.reports.layer_figures import layer_densities, weight_histograms
-from secateur.reports.measure_figures import measure_lines, pareto
+from secateur.reports.measure_figures import beyond_error, measure_lines, pareto
 from secateur.reports.measures import ACCURACY, COMPRESSION, FLOPS, LATENCY, NODES, SPEED_UP, TESTING
 from secateur.reports.panels import ACCURACY_TICKS, by_error, line_names, logarithmic, panel_grid, spaced, targets_of
 from secateur.reports.tables import all_groups, all_runs, compared, layers, of_testers
@@ -99,7 +99,6 @@ def test_training_is_drawn_beside_that_of_the_dense_network(groups):
 def test_all_figures_there_are_data_for_are_drawn(groups):
     assert [picture.name for picture in draw(groups, [])] == [
         "accuracy_by_compression",
-        "testing_time_by_compression",
         "latency_batch_1_by_compression",
         "latency_batch_64_by_compression",
         "flops_by_compression",
@@ -108,6 +107,23 @@ def test_all_figures_there_are_data_for_are_drawn(groups):
         "layers_1",
         "training_1",
     ]
+
+
+def test_times_that_differ_by_no_more_than_twice_their_error_are_not_drawn(make_run_folder, tmp_path):
+    for model, times in (("Noise", (1, 3, 2, 4)), ("Speed", (1, 3, 5, 7)), ("OneSeed", (1, None, 9, None))):
+        for criterion, pair in (("SNIP", times[:2]), ("GRASP", times[2:])):
+            for seed, seconds in enumerate(pair):
+                if seconds:
+                    make_run_folder(criterion, seed, results={"seconds_testing": seconds}, model=model)
+    groups = group(collect([tmp_path])[0])
+    # Means of 2 and 3, or 2 and 6, with a standard deviation of the square root of 2.
+    assert {one.panel for one in beyond_error(groups, TESTING)} == {"Speed on DIGITS"}
+
+
+def test_training_for_one_epoch_has_no_curve(groups):
+    for run in (run for one in groups for run in one.runs):
+        run.epochs = run.epochs[:1]
+    assert training_curves("panel", groups, STYLES) is None
 
 
 def test_of_too_many_some_are_taken_evenly():
@@ -224,10 +240,9 @@ def test_an_axis_is_logarithmic_where_positive_values_span_eight_times(values, s
 
 def test_panels_stand_side_by_side_as_far_as_there_is_room():
     figure, panels = panel_grid(5, 4, 3, most=3)
-    assert figure.get_size_inches().tolist() == pytest.approx([3 * 4 + 1.5, 2 * 3 + 0.8])
+    assert figure.get_size_inches().tolist() == pytest.approx([3 * 4, 2 * 3 + 0.2])
     assert (len(panels), len(figure.axes)) == (5, 6)
     assert [axes.axison for axes in figure.axes] == [True] * 5 + [False]
-    assert panel_grid(1, 4, 3)[0].get_size_inches()[0] == 8  # room for a legend
 
 
 def test_above_a_compression_stands_how_much_is_pruned(groups):

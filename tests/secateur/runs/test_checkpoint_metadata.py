@@ -17,6 +17,18 @@ from secateur.runs.checkpoint_metadata import Checkpoint, labels
             ["2026-11-21_03.41.44_a", "2026-11-21_03.41.45_a"],
         ),
         (["r/models/x", "r/models/y"], ["r/x", "r/y"]),
+        (
+            [
+                f"2026-11-21_03.41.44_net_{way}_pruning_limit-0.9_seed-1_{key}/models/x"
+                for way, key in (("SNIP", "01234567"), ("GRASP_late", "89abcdef"))
+            ],
+            ["SNIP", "GRASP_late"],
+        ),
+        (
+            ["2026-11-21_03.41.44_a_01234567/models/x", "2026-11-21_03.41.44_a_89abcdef/models/x"],
+            ["a_01234567", "a_89abcdef"],
+        ),
+        (["a/models/x", "a_b/models/x"], ["a", "a_b"]),
         (["2026-11-21_03.41.44_a/models/x", "2026-11-21_03.41.44_a/models/y"], ["a/x", "a/y"]),
         (["r/models/x", "r/models/x"], ["r/x 1", "r/x 2"]),
     ],
