@@ -46,7 +46,8 @@ class Control:
     control: Group
     #: The group's accuracy minus that of the control of the same seed; None where no seed has both.
     difference: Mean | None
-    #: Of the t-test of these pairs, corrected by Holm among those of the panel; None where there is none.
+    #: Of the t-test of these pairs, corrected by Holm among the controls of the panel; beside the dense network as it
+    #: is corrected among those. None where there is none.
     p: float | None
 
     @property
@@ -134,9 +135,10 @@ def against_dense(groups: Sequence[Group]) -> list[AgainstDense]:
     return found
 
 
-def controls(groups: Sequence[Group]) -> list[Control]:
-    """Compare every group that has controls with the dense network and with each of them."""
+def controls(groups: Sequence[Group], beside_dense: Sequence[AgainstDense]) -> list[Control]:
+    """Compare every group that has controls with the dense network, as was done already, and with each of them."""
     found = []
+    known = {one.group.place: one.p for one in beside_dense}
     for panel in dict.fromkeys(one.panel for one in groups if one.control):
         of_panel = [one for one in groups if one.panel == panel]
         compared: list[tuple[Group, Group]] = []
@@ -145,8 +147,11 @@ def controls(groups: Sequence[Group]) -> list[Control]:
             dense = dense_of(one, groups)
             compared += [(one, other) for other in ([dense, *own] if dense and own else own)]
         differences = [difference(one, other) for one, other in compared]
-        corrected = holm([one and paired_t(one) for one in differences])
-        found += [Control(*compared[number], differences[number], p) for number, p in enumerate(corrected)]
+        tested = zip(compared, differences, strict=True)
+        corrected = holm([gap and paired_t(gap) if other.control else None for (_, other), gap in tested])
+        for number, (one, other) in enumerate(compared):
+            p = corrected[number] if other.control else known.get(one.place)
+            found.append(Control(one, other, differences[number], p))
     return found
 
 

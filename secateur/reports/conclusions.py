@@ -33,7 +33,8 @@ def conclude(groups: Sequence[Group], shown: Sequence[Group]) -> tuple[list[str]
     Methods are compared with each other among the groups that are `shown`, of which a page can show all pairs.
     """
     methods = [one for one in groups if not one.control]
-    dense, beside, fallen = against_dense(methods), controls(groups), collapses(methods)
+    dense, fallen = against_dense(methods), collapses(methods)
+    beside = controls(groups, dense)
     two, ranked = pairs(shown), rankings(shown)
     tables = [of_dense(dense), of_controls(beside), of_ranks(ranked), of_pairs(two), of_collapses(fallen)]
     said = [

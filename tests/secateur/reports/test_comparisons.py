@@ -197,13 +197,15 @@ def test_controls_stand_beside_the_run_that_they_are_of(grouped, make_run_folder
         ("SNIP: dense, equal parameters", "10x", 2),
         ("SNIP: random, same layer densities", "10x", 2),
     ]
-    # SNIP minus random: 10 and 20 points, t = 15 / (7.07 / sqrt(2)) = 3, p = 1 - 2 arctan(3) / pi; 3 tests
-    assert [row[1:4] + row[6:8] + row[11:] for row in texts(of_controls(controls(groups)))] == [
+    # SNIP minus random: 10 and 20 points, t = 15 / (7.07 / sqrt(2)) = 3, p = 1 - 2 arctan(3) / pi; 2 tests. Minus dense
+    # it is as much, and p that of its own table, where GRASP loses 30 points twice, which is no test.
+    rows = texts(of_controls(controls(groups, against_dense(groups[:3]))))
+    assert [row[1:4] + row[6:8] + row[11:] for row in rows] == [
         ["SNIP", "10x", "itself", "2", "75.00", "", "", "", "", ""],
-        ["SNIP", "10x", "dense", "2", "90.00", "-15.00", "-78.53", "48.53", "0.6145", "not distinguishable"],
+        ["SNIP", "10x", "dense", "2", "90.00", "-15.00", "-78.53", "48.53", "0.2048", "not distinguishable"],
         ["SNIP", "10x", "dense, equal parameters", "2", "75.00", "0.00", "-63.53", "63.53", "1.0000",
          "not distinguishable"],
-        ["SNIP", "10x", "random, same layer densities", "2", "60.00", "15.00", "-48.53", "78.53", "0.6145",
+        ["SNIP", "10x", "random, same layer densities", "2", "60.00", "15.00", "-48.53", "78.53", "0.4097",
          "not distinguishable"],
     ]  # fmt: skip
     shown = [one for one in groups if not one.control]
