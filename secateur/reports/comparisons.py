@@ -20,6 +20,9 @@ from secateur.reports.inference import (
     smallest_signed_rank,
 )
 
+#: What a test says that finds no difference.
+ALIKE = "not distinguishable"
+
 
 @dataclass(frozen=True)
 class AgainstDense:
@@ -117,7 +120,7 @@ def verdict(difference: Mean | None, p: float | None) -> str:
         return "n too small"
     if p is None:
         return "no test: all differences are equal"
-    return "not distinguishable" if p >= LEVEL else "better" if difference.value > 0 else "worse"
+    return ALIKE if p >= LEVEL else "better" if difference.value > 0 else "worse"
 
 
 def against_dense(groups: Sequence[Group]) -> list[AgainstDense]:

@@ -9,7 +9,16 @@ from collections.abc import Iterator, Sequence
 
 from secateur.reports.blocks import accuracy_of, by_seed, difference, is_dense
 from secateur.reports.comparison_tables import two_decimals
-from secateur.reports.comparisons import AgainstDense, Collapse, Control, Pair, Ranking, can_conclude, interval_of
+from secateur.reports.comparisons import (
+    ALIKE,
+    AgainstDense,
+    Collapse,
+    Control,
+    Pair,
+    Ranking,
+    can_conclude,
+    interval_of,
+)
 from secateur.reports.groups import CONTROLS, Group, Mean
 from secateur.reports.inference import LEVEL
 
@@ -130,4 +139,8 @@ def of_single_seeds(groups: Sequence[Group]) -> Iterator[str]:
 
 def _tested(difference: Mean, verdict: str) -> str:
     """The size of the sample, and what the corrected test says where that is not what the mean says."""
-    return f"n = {difference.n}" + ("" if verdict in ("better", "worse") else f": {verdict}")
+    if verdict in ("better", "worse"):
+        return f"n = {difference.n}"
+    low, high = interval_of(difference)
+    corrected = " once corrected for all tests" if low * high > 0 and verdict == ALIKE else ""
+    return f"n = {difference.n}: {verdict}{corrected}"
