@@ -16,9 +16,9 @@ from secateur.pruning.structured import StructuredCriterion
 class Narrower(StructuredCriterion):
     """Makes the network narrower before training: every layer loses the same fraction of its channels.
 
-    What is left is a dense network of the same family, a control that pruning must beat ("Rethinking the Value of
-    Network Pruning", Liu et al., 2019). `--target params=N` or `flops=N` says how small. Layers are narrowed in turns,
-    one channel at a time, so that their fractions differ by less than a channel. The initial weights of each layer are
+    What is left is a dense network of the same family, a control that pruning must beat (Liu et al., 2019, "Rethinking
+    the Value of Network Pruning"). `--target params=N` or `flops=N` says how small. Layers are narrowed in turns, one
+    channel at a time, so that their fractions differ by less than a channel. The initial weights of each layer are
     multiplied by sqrt(inputs before / inputs after): its outputs keep the variance that the initialisation gave them.
     """
 
