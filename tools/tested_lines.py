@@ -7,6 +7,7 @@ import functools
 import getpass
 import hashlib
 import json
+import os
 import re
 import sys
 import tempfile
@@ -31,7 +32,7 @@ FARNESS = {"namesake": 1, "beside": 2, "elsewhere": 4}
 
 @dataclass
 class Tested:
-    """What a test runs: for each file the lines, as the bits of a number; and its seconds."""
+    """What a test runs: for each file the lines, as the bits of a number; and its seconds of a processor."""
 
     lines: dict[str, int]
     seconds: float
@@ -39,6 +40,11 @@ class Tested:
     def runs(self, file: str, lines: range) -> bool:
         """Whether it runs one of these lines."""
         return bool(self.lines.get(file, 0) >> lines.start & ((1 << len(lines)) - 1))
+
+
+def _processor_seconds() -> float:
+    """Return what this process and those that it has waited for have used, however busy the machine is."""
+    return sum(os.times()[:4])
 
 
 class Running:
@@ -83,7 +89,7 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Run a test under the tracer."""
-        start = time.perf_counter()
+        start = _processor_seconds()
         self.now = {}
         threading.settrace(self._trace)
         sys.settrace(self._trace)
@@ -93,7 +99,7 @@ class Recorder:
             sys.settrace(None)
             threading.settrace(None)
             fixtures = [one for found in item._fixtureinfo.name2fixturedefs.values() for one in found]
-            self.tests[item.nodeid] = self.now, time.perf_counter() - start, fixtures
+            self.tests[item.nodeid] = self.now, _processor_seconds() - start, fixtures
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
@@ -222,7 +228,8 @@ def choose(file: str, mutation: Mutation, tests: dict[str, Tested], seconds: flo
     """Return the tests that run what is changed, up to so many seconds of them, and how long they take.
 
     Of what a module runs when it is imported: those that run anything of it or of a module that imports it. The
-    cheapest come first, near ones and those of another file than the last before others.
+    cheapest come first, near ones before others, and one that has no like among those before: in another file of tests,
+    or by other lines of the file that is changed.
     """
     if mutation.function is None:
         own = importers(file)
@@ -230,12 +237,13 @@ def choose(file: str, mutation: Mutation, tests: dict[str, Tested], seconds: flo
         those += [name for name in tests if name.partition("::")[0] in OF_OPTIONS]
     else:
         those = [name for name, test in tests.items() if test.runs(file, mutation.lines)]
-    spent: dict[str, float] = defaultdict(float)
+    spent: dict[tuple[str, int], float] = defaultdict(float)
     rank = {}
     for name in sorted(set(those), key=lambda name: (tests[name].seconds, name)):
         place = name.partition("::")[0]
-        spent[place] += tests[name].seconds
-        rank[name] = FARNESS[_nearness(Path(place), Path(file))] * spent[place]
+        alike = place, tests[name].lines.get(file, 0)
+        spent[alike] += tests[name].seconds
+        rank[name] = FARNESS[_nearness(Path(place), Path(file))] * spent[alike]
     chosen, total = [], 0.0
     for name in sorted(rank, key=rank.__getitem__):
         if not chosen or total + tests[name].seconds <= seconds:
