@@ -284,7 +284,7 @@ def test_its_own_checkpoints_are_named_by_their_run(run):
     ("command", "message"),
     [
         ("--partial_checkpoint", "--partial_checkpoint is for a file of another project"),
-        ("--checkpoint_model LeNet300_finished", "or is the path of a file"),
+        ("--checkpoint_model LeNet300_finished", "or must be the path of a file"),
         ("--checkpoint_model nowhere.pth", "there is not a file"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_log_or_event_file_that_cannot_be_written_ends_nothing(run, monkeypatc
     status, out, err, folder = run(f"--model LogisticRegression --epochs 3 --N 64 {QUICK}")
     assert (status, err) == (0, "")
     # The terminal is 120 columns wide.
-    assert out.count("cannot be written, and the run goes on") == 1
+    assert out.count("cannot be written; the run continues and tries again") == 1
     assert any("No space left on device" in notice for notice in results(folder)["notices"])
 
 

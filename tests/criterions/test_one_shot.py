@@ -239,7 +239,7 @@ def test_a_layer_that_the_network_does_not_call_is_pruned_by_size():
 def test_inputs_without_an_inverse_are_refused_and_zero_ones_are_not():
     network = linear(torch.randn(2, 3).tolist())
     prune(network, OBC, torch.zeros(4, 3).double(), sparsity=0.5)
-    with pytest.raises(UserError, match="--damping 1e-30: the moments"):
+    with pytest.raises(UserError, match="--damping 1e-30: a layer's moments cannot be inverted"):
         prune(network, SparseGPT, torch.ones(4, 3).double() * torch.inf, sparsity=0.6, damping=1e-30)
     with pytest.raises(UserError, match="there are none"):
         secateur.prune(network, "Wanda", sparsity=0.5, example=torch.zeros(1, 3).double(), outer_layer_pruning=True)

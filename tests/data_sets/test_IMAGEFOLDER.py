@@ -129,7 +129,7 @@ def test_wrong_folders_are_one_line(folder, tmp_path):
 def test_a_link_to_nothing_is_named(folder):
     (folder / "train" / "red" / "0.png").unlink()
     (folder / "train" / "red" / "0.png").symlink_to(folder / "gone.png")
-    with pytest.raises(UserError, match=r"train/red/0.png is a link to .*gone.png, where no file is"):
+    with pytest.raises(UserError, match=r"train/red/0.png is a broken link to .*gone.png: remove"):
         load(folder)
 
 

@@ -23,7 +23,7 @@ def assert_refused(run, folder, *named):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     refused = run(f"--resume {folder.name}")
     assert (refused.status, refused.err.count("\n")) == (2, 1), refused.err
-    for text in (*named, "--resume_anyway goes on", str(folder)):
+    for text in (*named, "--resume_anyway continues", str(folder)):
         assert text in refused.err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -73,7 +73,7 @@ def test_versions_device_threads_and_what_else_rounds_numbers(run, stopped, name
         facts[name] = "\x1b[2Jother"
         named = f"{name.replace('_', ' ')} "
     write_checksummed(path, facts)
-    assert_refused(run, folder, f'{named}"\\u001b[2Jother" and would go on with')
+    assert_refused(run, folder, f'{named}"\\u001b[2Jother" and would continue with')
 
 
 def test_the_number_of_threads(run, stopped):

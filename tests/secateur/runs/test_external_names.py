@@ -166,7 +166,7 @@ def test_names_that_fit_do_not_forbid_the_order_where_they_stand_at_their_place(
     fresh = network()
     renamed = {name.replace("2.", "fc."): tensor for name, tensor in numbered(fresh).items()}
     lines = load(tmp_path / "other.pth", renamed, fresh)
-    assert "names differ; 8 tensors were taken in order" in lines[1]
+    assert "names differ; 8 tensors were matched in order" in lines[1]
     assert torch.equal(fresh[2].weight, renamed["fc.weight"])
 
 
