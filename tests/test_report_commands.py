@@ -155,7 +155,7 @@ def test_wrong_reports_are_one_line(run, tmp_path):
     for command, line in (
         (f"--report {tmp_path}", "no run folder"),
         (f"--report {tmp_path}/none", "there is no such folder"),
-        (f"--report {tmp_path} --epochs 3", "leave --epochs out"),
+        (f"--report {tmp_path} --epochs 3", "leave out --epochs"),
     ):
         outcome = run(command)
         assert outcome.status == 2
