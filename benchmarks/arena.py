@@ -102,11 +102,22 @@ def results(name: str, grid: Path) -> Iterator[str]:
     # What is said of the dense network stands in the table.
     said = [one for one in sentences if "against the dense network" not in one and "has not collapsed" not in one]
     yield "\n".join(f"- {sentence}" for sentence in said) + "\n"
-    pictures = [*rank_pictures(ranked), *(one for one in draw(groups, problems) if one.name in FIGURES)]
+    pictures = [*rank_pictures(ranked), *drawn(groups, problems)]
     for picture in pictures:
         yield write_picture(name, picture) + "\n"
     if problems:
         raise SystemExit("\n".join(problems))
+
+
+def drawn(groups: Sequence[Group], problems: list[str]) -> Iterator[Picture]:
+    """The figures of the page; the others, which come behind them, are not drawn."""
+    left = set(FIGURES)
+    for picture in draw(groups, problems):
+        if picture.name in left:
+            yield picture
+            left.remove(picture.name)
+        if not left:
+            return
 
 
 def of_panel(groups: Sequence[Group], found: Sequence[AgainstDense], ranked: Sequence[Ranking]) -> str:
