@@ -40,6 +40,7 @@ from benchmarks.zoo_page import page
 from secateur.channels.coupling import Coupling
 from secateur.channels.folding import make_plain
 from secateur.channels.groups import outputs_of
+from secateur.channels.labels import OUTPUTS
 from secateur.channels.surgery import Held, Removal, Surgery, zero_channels
 from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
 from secateur.pruning.plan import remember
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="a file with a line of JSON for each network")
     parser.add_argument("--names", nargs="+", help="networks to measure, as torchvision:resnet18 (default: all)")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no further network after this time")
-    parser.add_argument("--timeout", type=float, default=170, help="for one network, in seconds (default: %(default)s)")
+    parser.add_argument("--timeout", type=int, default=170, help="CPU seconds for one network (default: %(default)s)")
     parser.add_argument("--page", type=Path, help="write the page of what has been measured here")
     arguments = parser.parse_args()
     rows = read(arguments.results)
@@ -81,24 +82,25 @@ def read(path: Path) -> dict[str, dict]:
     return {row["network"]: row for row in map(json.loads, lines)}
 
 
-def measured_apart(name: str, timeout: float) -> dict:
+def measured_apart(name: str, timeout: int) -> dict:
     """Measure a network in a process of its own, which has all imports; where that fails, why."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=report, args=(name, sender))
+    process = context.Process(target=report, args=(name, sender, timeout))
     process.start()
     sender.close()
     try:
-        return receiver.recv() if receiver.poll(timeout) else failed(name, f"took more than {timeout:.0f} s")
+        return receiver.recv()
     except EOFError:
-        return failed(name, "its process was killed")
+        return failed(name, f"took more than {timeout} s of CPU time, or more memory than there is")
     finally:
         process.kill()
         process.join()
 
 
-def report(name: str, sender: Connection) -> None:
+def report(name: str, sender: Connection, timeout: int) -> None:
     """Send what there is to say of a network, or why there is nothing."""
+    resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout))
     try:
         sender.send(measure(name))
     except Exception as why:  # in any way: that is what is to be found out
@@ -160,8 +162,8 @@ def measure(name: str) -> dict:
     surgery.remove(left)
     row["removed"] = round(time.process_time() - start, 2)
     lost = {layer for layer, module in layers.items() if len(outputs_first(module)) < before[layer]}
-    last = execution_order(network, image)[-1]
-    blocks = blocks_of([layer for layer in layers if layer != last])
+    classes = {execution_order(network, image)[-1], *(layer for layer, held in fixed.items() if held.reason == OUTPUTS)}
+    blocks = blocks_of([layer for layer in layers if layer not in classes])
     whole = {block: sorted(own) for block, own in blocks.items() if not lost & own}
     row |= {"blocks": len(blocks), "lossless": {block: reason(own, fixed) for block, own in whole.items()}}
     remember(network, [left], {}, image)

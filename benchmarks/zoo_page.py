@@ -44,10 +44,10 @@ The columns of the tables:
   the network did not run afterwards.
 - **seconds**: to trace the channels and to remove half of them; in brackets Torch-Pruning's whole step. CPU time of one
   thread, both programs warm.
-- **error**: see above. Where it is above 1e-11 there stands in brackets by how much the outputs of the network with
-  zeros change when its images change in their last digit: an error of that size is rounding.
 - **checks**: seconds that the trials take, which Torch-Pruning does not make: a few units of each group are removed
   from a copy once, and all that is to go before it goes.
+- **error**: see above. Where it is above 1e-11 there stands in brackets by how much the outputs of the network with
+  zeros change when its images change in their last digit: an error of that size is rounding.
 
 Made on {date} on {machine}, one thread, with {versions}, by
 
@@ -89,12 +89,10 @@ def page(rows: dict[str, dict], names: list[str]) -> str:
     parts += ["", "## Layers that stay, whole or in part", "", "Of each network the first two.", ""]
     for name, row in measured.items():
         parts += [f"- {short(name)}, {layer}: {why}" for layer, why in list(row["fixed"].items())[:2]]
+    later = [short(name) for name in names if name not in rows]
     parts += ["", "## Not measured", ""]
-    parts += [
-        f"- {short(name)}: {rows.get(name, {'failed': 'not tried'})['failed']}"
-        for name in names
-        if name not in measured
-    ]
+    parts += [f"- {short(name)}: {rows[name]['failed']}" for name in names if name in rows and name not in measured]
+    parts += [f"- Not tried yet: {', '.join(later)}."] if later else []
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -45,6 +45,9 @@ PRELOADED = (
     *("numpy", "sklearn.datasets", "safetensors.torch", "matplotlib.figure", "rich.progress", "PIL.Image"),
 )
 
+#: So many files of tests are collected first where all has to be imported anew, as most mutants die by them.
+NEAREST = 3
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -112,7 +115,10 @@ class Trial:
     def _import_anew(self, names: list[str]) -> int:
         os.environ["NUMBA_CACHE_DIR"] = f"{self.folder}.numba"  # what is compiled holds functions of other files
         shutil.rmtree(f"{self.folder}.numba", ignore_errors=True)
-        return run_tests(["-x", *names])
+        files = list(dict.fromkeys(name.partition("::")[0] for name in names))
+        nearest = [name for name in names if name.partition("::")[0] in files[:NEAREST]]
+        others = [name for name in names if name not in nearest]
+        return run_tests(["-x", *nearest]) or (run_tests(["-x", *others]) if others else 0)
 
     def _try_replaced(self, collected: Collected | None) -> None:
         imported = Imported(self.folder)

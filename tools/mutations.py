@@ -36,7 +36,7 @@ UNSEEN |= {
     "box",
     "padding",
 }
-UNSEEN |= {"subs", "box", "padding", "style", "highlight", "interpolation"}
+UNSEEN |= {"subs", "style", "highlight", "interpolation", "bar_width"}
 #: Calls that are a matter of looks.
 LOOKS = {"set_xticks", "set_yticks", "tick_params", "grid", "axis", "margins", "subplots_adjust", "set_facecolor"}
 LOOKS |= {"set_layout_engine", "set_linewidth", "new_figure"}

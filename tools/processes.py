@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import os
 import resource
 import shutil
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_MEMORY = 6 << 30
 #: Processor time that a fork is given, and the time by the clock, in multiples of what its tests took and in seconds
 #: more: what takes longer hangs.
-PATIENCE, GRACE, WAITING = 5, 15, 120
+PATIENCE, GRACE, WAITING = 5, 15, 500
 
 
 def fork(work: Callable[[], int], expected: float, log: Path) -> int | None:
@@ -111,7 +112,7 @@ class Collected:
         """Run tests here, in a fork, until the first fails; returns whether any did."""
         self.session.config.pluginmanager.unregister(name="terminalreporter")
         items = [self.items[name] for name in names]
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in itertools.zip_longest(items, items[1:]):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.session.testsfailed and not to_the_end:
                 break

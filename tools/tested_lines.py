@@ -7,11 +7,13 @@ import functools
 import getpass
 import hashlib
 import json
+import os
 import re
 import sys
 import tempfile
 import threading
 import time
+import types
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ FARNESS = {"namesake": 1, "beside": 2, "elsewhere": 4}
 
 @dataclass
 class Tested:
-    """What a test runs: for each file the lines, as the bits of a number; and its seconds."""
+    """What a test runs: for each file the lines, as the bits of a number; and its seconds of a processor."""
 
     lines: dict[str, int]
     seconds: float
@@ -40,35 +42,55 @@ class Tested:
         return bool(self.lines.get(file, 0) >> lines.start & ((1 << len(lines)) - 1))
 
 
+def _processor_seconds() -> float:
+    """Return what this process and those that it has waited for have used, however busy the machine is."""
+    return sum(os.times()[:4])
+
+
+class Running:
+    """A code object, and those of its lines that have not run yet."""
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.code = code
+        self.known = {line for *_, line in code.co_lines() if line}
+        if not code.co_name.startswith("<") and len(self.known) > 1:
+            self.known.discard(code.co_firstlineno)  # the line of `def` is run by what holds it
+        self.left = set(self.known)
+        seen = self.left.discard
+
+        def trace(frame: Any, event: str, argument: Any) -> Any:
+            seen(frame.f_lineno)
+            return trace
+
+        self.trace = trace
+
+
 class Recorder:
     """A pytest plugin that notes the lines of a folder that run in tests and in what they share with other tests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = f"{folder}/"
-        self.codes: dict[Any, bool] = {}
-        self.now: defaultdict[Any, set[int]] = defaultdict(set)
+        self.now: dict[int, Running] = {}
         #: Lines of fixtures that are set up once for several tests, by the fixture.
-        self.shared: dict[Any, list[dict[Any, set[int]]]] = defaultdict(list)
-        self.tests: dict[str, tuple[dict[Any, set[int]], float, list[Any]]] = {}
+        self.shared: dict[Any, list[dict[int, Running]]] = defaultdict(list)
+        self.tests: dict[str, tuple[dict[int, Running], float, list[Any]]] = {}
         self.failed: set[str] = set()
 
     def _trace(self, frame: Any, event: str, argument: Any) -> Any:
-        """Trace the lines of the folder alone."""
+        """Trace the lines of the folder alone, and those of a code object until all have been seen."""
         code = frame.f_code
-        own = self.codes.get(code)
-        if own is None:
-            own = self.codes[code] = code.co_filename.startswith(self.folder)
-        return self._trace_line if own else None
-
-    def _trace_line(self, frame: Any, event: str, argument: Any) -> Any:
-        self.now[frame.f_code].add(frame.f_lineno)
-        return self._trace_line
+        if not code.co_filename.startswith(self.folder):
+            return None
+        running = self.now.get(id(code))  # its hash is that of all that it holds: too slow to look it up by
+        if running is None:
+            running = self.now[id(code)] = Running(code)
+        return running.trace if running.left else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Run a test under the tracer."""
-        start = time.perf_counter()
-        self.now = defaultdict(set)
+        start = _processor_seconds()
+        self.now = {}
         threading.settrace(self._trace)
         sys.settrace(self._trace)
         try:
@@ -77,14 +99,14 @@ class Recorder:
             sys.settrace(None)
             threading.settrace(None)
             fixtures = [one for found in item._fixtureinfo.name2fixturedefs.values() for one in found]
-            self.tests[item.nodeid] = self.now, time.perf_counter() - start, fixtures
+            self.tests[item.nodeid] = self.now, _processor_seconds() - start, fixtures
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
         """Note for all tests that share it what a fixture runs."""
         if fixturedef.scope == "function":
             return (yield)
-        before, self.now = self.now, defaultdict(set)
+        before, self.now = self.now, {}
         try:
             return (yield)
         finally:
@@ -103,9 +125,10 @@ class Recorder:
         passed = {}
         for name, (own, seconds, fixtures) in self.tests.items():
             bits: dict[str, int] = defaultdict(int)
-            for found in [own, *(one for fixture in fixtures for one in self.shared.get(fixture, []))]:
-                for code, lines in found.items():
-                    bits[code.co_filename.removeprefix(self.folder)] |= sum(1 << line for line in lines)
+            for found in [own, *(part for fixture in fixtures for part in self.shared.get(fixture, []))]:
+                for one in found.values():
+                    ran = sum(1 << line for line in one.known - one.left)
+                    bits[one.code.co_filename.removeprefix(self.folder)] |= ran
             if name not in self.failed:
                 passed[name] = {"lines": {file: f"{lines:x}" for file, lines in bits.items()}, "seconds": seconds}
         files = {file for test in passed.values() for file in test["lines"] if not file.startswith("tests/")}
@@ -205,7 +228,8 @@ def choose(file: str, mutation: Mutation, tests: dict[str, Tested], seconds: flo
     """Return the tests that run what is changed, up to so many seconds of them, and how long they take.
 
     Of what a module runs when it is imported: those that run anything of it or of a module that imports it. The
-    cheapest come first, near ones and those of another file than the last before others.
+    cheapest come first, near ones before others, and one that has no like among those before: in another file of tests,
+    or by other lines of the file that is changed.
     """
     if mutation.function is None:
         own = importers(file)
@@ -213,12 +237,13 @@ def choose(file: str, mutation: Mutation, tests: dict[str, Tested], seconds: flo
         those += [name for name in tests if name.partition("::")[0] in OF_OPTIONS]
     else:
         those = [name for name, test in tests.items() if test.runs(file, mutation.lines)]
-    spent: dict[str, float] = defaultdict(float)
+    spent: dict[tuple[str, int], float] = defaultdict(float)
     rank = {}
     for name in sorted(set(those), key=lambda name: (tests[name].seconds, name)):
         place = name.partition("::")[0]
-        spent[place] += tests[name].seconds
-        rank[name] = FARNESS[_nearness(Path(place), Path(file))] * spent[place]
+        alike = place, tests[name].lines.get(file, 0)
+        spent[alike] += tests[name].seconds
+        rank[name] = FARNESS[_nearness(Path(place), Path(file))] * spent[alike]
     chosen, total = [], 0.0
     for name in sorted(rank, key=rank.__getitem__):
         if not chosen or total + tests[name].seconds <= seconds:

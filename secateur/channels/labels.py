@@ -13,6 +13,7 @@ DEPTH = 5
 MEET = "they meet the image, or constants, channel by channel"
 PICKED = "the network takes them by their number"
 CUT = "the network divides them at a fixed place"
+OUTPUTS = "they are the network's outputs"
 COUNTED = "the network counts one by the other"
 
 

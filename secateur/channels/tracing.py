@@ -19,7 +19,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from secateur.channels.labels import MEET, NONE, Labels
+from secateur.channels.labels import MEET, NONE, OUTPUTS, Labels
 from secateur.channels.operations import follow, give_up, operation_name
 from secateur.channels.scales import Makers, makers_of_queries
 from secateur.channels.sizes import SCALED, Attribute, Sizes, attributes_counted
@@ -246,7 +246,7 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
     for output in tree_flatten(outputs)[0]:
         for labels in (isinstance(output, Tensor) and found.axes(output)) or ():
             if labels is not None:
-                found.labels.hold(labels, "they are the network's outputs")
+                found.labels.hold(labels, OUTPUTS)
     return found
 
 

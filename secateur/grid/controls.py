@@ -4,7 +4,8 @@ A control has the data, the training, the seed and the number of epochs of the r
 
 - dense: the network without pruning;
 - same_parameters, same_flops: a dense network of the same family, made narrower before training (criterion Narrower)
-  until it has no more parameters, or effective FLOPs, than the finished run has kept;
+  until it has no more parameters, or effective FLOPs, than the finished run has kept: fewer by less than what one more
+  channel would add. Of a run that starts from a checkpoint there is none;
 - same_densities: weights chosen at random before training, of each layer as many as the finished run has kept;
 - shuffled: the run again, its final mask permuted within each layer (`--shuffle_masks`);
 - reinitialised: the run again, with new weights under its final mask (`--reinitialise`).
@@ -78,6 +79,8 @@ def _of_one(settings: Settings, reading: Reading, dense: Settings) -> Iterator[S
     # Nothing trains new weights after training, and gates of a trainer are of the weights that it has trained.
     own_trainer = "train_scheme" in reading.components["prune_criterion"].implies
     senseless |= {"reinitialised"} if own_trainer or reading.value("prune_moment") == "after" else set()
+    # What is left of a trained network is not one that was trained narrower.
+    senseless |= {"same_parameters", "same_flops"} if reading.checkpoints or reading.external else set()
     names = {"control_of": (f"_{Trial(settings, {}).key}",)}  # which no program takes for a number
     narrower, outer = {"prune_criterion": (NARROWER,)}, {"outer_layer_pruning": ()}
     found = {

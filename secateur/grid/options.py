@@ -14,7 +14,7 @@ class GridOptions(Section):
 
     grid: Path | None = option(
         None,
-        "run every combination of flags that a TOML file lists (see README.md)",
+        "run every combination of flags that a TOML file lists (see docs/grids.md)",
         metavar="FILE",
         common="continue, evaluate, compare",
         suggested_for="sweep config cfg config_file yaml",

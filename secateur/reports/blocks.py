@@ -23,6 +23,11 @@ def by_seed(group: Group) -> dict[str, float]:
     return {seed: fmean(found) for seed, found in sorted(values.items())}
 
 
+def accuracy_of(group: Group) -> Mean | None:
+    """The mean accuracy over the seeds of a group, a fraction."""
+    return mean(by_seed(group).values())
+
+
 def is_dense(group: Group) -> bool:
     """Whether nothing is pruned in a group."""
     return group.line.partition(", ")[0] == DENSE or group.target == "1x"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from string import ascii_lowercase
 
+from secateur.reports.blocks import accuracy_of
 from secateur.reports.comparisons import AgainstDense, Collapse, Control, Pair, Ranking, interval_of
 from secateur.reports.groups import CONTROLS, Group, Mean
-from secateur.reports.measures import ACCURACY, FLOPS, PARAMETERS
+from secateur.reports.measures import FLOPS, PARAMETERS
 from secateur.reports.tables import Cell, ReportTable
 
 #: A p below it is written as one below it.
@@ -54,7 +55,7 @@ def of_controls(found: Sequence[Control]) -> ReportTable:
 def sizes(group: Group) -> list[Cell]:
     """Parameters, FLOPs in millions, and the accuracy with its interval."""
     parameters, flops = (measure.mean(group) for measure in (PARAMETERS, FLOPS))
-    accuracy = ACCURACY.mean(group)
+    accuracy = accuracy_of(group)
     return [
         Cell(f"{parameters.value:.0f}", parameters.value) if parameters else Cell(""),
         Cell(f"{1e-6 * flops.value:.4f}", flops.value) if flops else Cell(""),
@@ -126,7 +127,7 @@ def of_collapses(found: Sequence[Collapse]) -> ReportTable:
         first = one.first_below
         below = None if first is None else one.points[first]
         above = one.points[-1] if first is None else one.points[first - 1] if first else None
-        accuracy = below and ACCURACY.mean(below)
+        accuracy = below and accuracy_of(below)
         rows.append(
             [
                 Cell(one.panel),

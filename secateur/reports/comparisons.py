@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-from secateur.reports.blocks import Scope, dense_of, difference, is_dense, scopes
+from secateur.reports.blocks import Scope, accuracy_of, dense_of, difference, is_dense, scopes
 from secateur.reports.groups import Group, Mean, mean
 from secateur.reports.inference import (
     LEVEL,
@@ -19,7 +19,9 @@ from secateur.reports.inference import (
     signed_rank,
     smallest_signed_rank,
 )
-from secateur.reports.measures import ACCURACY
+
+#: What a test says that finds no difference.
+ALIKE = "not distinguishable"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Control:
     control: Group
     #: The group's accuracy minus that of the control of the same seed; None where no seed has both.
     difference: Mean | None
-    #: Of the t-test of these pairs, corrected by Holm among those of the panel; None where there is none.
+    #: Of the t-test of these pairs, corrected by Holm among the controls of the panel; beside the dense network as it
+    #: is corrected among those. None where there is none.
     p: float | None
 
     @property
@@ -100,7 +103,7 @@ class Collapse:
     @cached_property
     def first_below(self) -> int | None:
         """The number of the first point whose mean accuracy is below the threshold; None where none is."""
-        means = (ACCURACY.mean(one) for one in self.points)
+        means = (accuracy_of(one) for one in self.points)
         return next((number for number, one in enumerate(means) if one and one.value < self.threshold), None)
 
     @property
@@ -117,27 +120,28 @@ def verdict(difference: Mean | None, p: float | None) -> str:
         return "n too small"
     if p is None:
         return "no test: all differences are equal"
-    return "not distinguishable" if p >= LEVEL else "better" if difference.value > 0 else "worse"
+    return ALIKE if p >= LEVEL else "better" if difference.value > 0 else "worse"
 
 
 def against_dense(groups: Sequence[Group]) -> list[AgainstDense]:
     """Compare every group in which something was pruned with the dense network of the same seeds."""
     found = []
     for panel in dict.fromkeys(one.panel for one in groups):
-        pruned = [one for one in groups if one.panel == panel and not is_dense(one) and ACCURACY.mean(one)]
+        pruned = [one for one in groups if one.panel == panel and not is_dense(one) and accuracy_of(one)]
         denses = [dense_of(one, groups) for one in pruned]
         differences = [dense and difference(one, dense) for one, dense in zip(pruned, denses, strict=True)]
         corrected = holm([one and paired_t(one) for one in differences])
         found += [
-            AgainstDense(one, ACCURACY.mean(one), differences[number], corrected[number])
+            AgainstDense(one, accuracy_of(one), differences[number], corrected[number])
             for number, one in enumerate(pruned)
         ]
     return found
 
 
-def controls(groups: Sequence[Group]) -> list[Control]:
-    """Compare every group that has controls with the dense network and with each of them."""
+def controls(groups: Sequence[Group], beside_dense: Sequence[AgainstDense]) -> list[Control]:
+    """Compare every group that has controls with the dense network, as was done already, and with each of them."""
     found = []
+    known = {one.group.place: one.p for one in beside_dense}
     for panel in dict.fromkeys(one.panel for one in groups if one.control):
         of_panel = [one for one in groups if one.panel == panel]
         compared: list[tuple[Group, Group]] = []
@@ -146,8 +150,11 @@ def controls(groups: Sequence[Group]) -> list[Control]:
             dense = dense_of(one, groups)
             compared += [(one, other) for other in ([dense, *own] if dense and own else own)]
         differences = [difference(one, other) for one, other in compared]
-        corrected = holm([one and paired_t(one) for one in differences])
-        found += [Control(*compared[number], differences[number], p) for number, p in enumerate(corrected)]
+        tested = zip(compared, differences, strict=True)
+        corrected = holm([gap and paired_t(gap) if other.control else None for (_, other), gap in tested])
+        for number, (one, other) in enumerate(compared):
+            p = corrected[number] if other.control else known.get(one.place)
+            found.append(Control(one, other, differences[number], p))
     return found
 
 
@@ -180,16 +187,20 @@ def rankings(groups: Sequence[Group]) -> list[Ranking]:
 
 
 def collapses(groups: Sequence[Group]) -> list[Collapse]:
-    """Say of every line where it collapses, if its dense network and the number of classes are known."""
+    """Say of every line where it collapses, if the number of classes is known, and its dense network does not guess.
+
+    One that has diverged has nothing to lose: it must be right twice as often as guessing.
+    """
     found = []
     for panel, line in dict.fromkeys((one.panel, one.line) for one in groups if not is_dense(one)):
         points = sorted((one for one in groups if (one.panel, one.line) == (panel, line)), key=lambda one: one.strength)
         pruned = [one for one in points if not is_dense(one)]
         dense = dense_of(pruned[0], groups)
-        accuracy = dense and ACCURACY.mean(dense)
+        accuracy = dense and accuracy_of(dense)
         classes = {run.classes for one in (*pruned, dense) if one for run in one.runs if run.classes}
-        if accuracy and len(classes) == 1:
-            found.append(Collapse(panel, line, accuracy, (accuracy.value + 1 / classes.pop()) / 2, pruned))
+        guessing = 1 / classes.pop() if len(classes) == 1 else 1.0
+        if accuracy and accuracy.value > 2 * guessing:
+            found.append(Collapse(panel, line, accuracy, (accuracy.value + guessing) / 2, pruned))
     return found
 
 

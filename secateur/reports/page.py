@@ -14,8 +14,8 @@ from secateur.reports.groups import criteria_of
 from secateur.reports.tables import Cell, ReportTable
 from secateur.utils.text import printable
 
-#: Of the conclusions so many are read at once.
-MOST_SENTENCES = 30
+#: Of the conclusions so many are read at once, and of a table that they come from so many rows.
+MOST_SENTENCES, MOST_ROWS = 30, 40
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
@@ -104,7 +104,16 @@ def _conclusions(sentences: Sequence[str], method: str, tables: Sequence[ReportT
     more = f"<details><summary>{len(items) - MOST_SENTENCES} more</summary><ul>{rest}</ul></details>" if rest else ""
     how = f"<details><summary>How this is concluded</summary><p>{_text(method)}</p></details>"
     listed = f"<ul>{first}</ul>" if first else _note("None: there is no pair of runs of one seed.")
-    return "\n".join([listed, more, how, *(_table(table, place) for table in tables)])
+    return "\n".join([listed, more, how, *(_long_folded(table, place) for table in tables)])
+
+
+def _long_folded(table: ReportTable, place: Path) -> str:
+    """A table, of many rows behind its title."""
+    rows = len(table.rows)
+    shown = _table(table, place)
+    if rows <= MOST_ROWS:
+        return shown
+    return f"<details><summary>{_text(table.title)}: {rows:,} rows</summary>{shown}</details>"
 
 
 def _repeat(command: str) -> str:

@@ -73,6 +73,12 @@ def test_what_says_nothing_of_a_criterion_is_left_out(flags, kinds):
     )
 
 
+def test_of_a_trained_network_none_is_made_narrower(tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"")
+    trials = grid(f"{RUN} --prune_criterion SNIP --checkpoint_model {tmp_path}/weights.pth --controls").trials
+    assert [trial.settings["control"][0] for trial in trials if "control" in trial.settings] == ALL[2:]
+
+
 def test_the_dense_network_trains_as_long():
     command = f"{RUN} --prune_criterion IMP --pre_epochs 3 --epochs 2 --prune_freq 1 --controls dense"
     assert " ".join(grid(command).trials[-1].argv).startswith("--data_set DIGITS --epochs 5 --model LeNet300")
