@@ -6,7 +6,7 @@ docs/arena/page.txt is the page without what comes from the runs; `$arena_mnist`
 grid. After the grids have run, `python3 benchmarks/arena_archive.py gitignored/results` packs them anew.
 """
 
-import csv
+import re
 import sys
 import tempfile
 from collections import defaultdict
@@ -91,9 +91,9 @@ def results(name: str, grid: Path) -> Iterator[str]:
     sentences, tables, ranked = conclude(groups, groups)
     for table in (*tables, all_groups(groups), all_runs(runs)):
         write_table(name, table)
-    with (grid / "index.csv").open(encoding="utf-8") as file:
-        planned = len(list(csv.reader(file))) - 1
-    yield f"{len(runs):,} of {planned:,} runs have finished.\n"
+    recipe = (ROOT / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    planned = re.search(r"^# (\d+) runs", recipe, re.MULTILINE)[1]
+    yield f"{len(runs)} of the {planned} runs of the grid have finished.\n"
     for panel in dict.fromkeys(one.panel for one in groups):
         own = [one for one in groups if one.panel == panel]
         yield of_panel(own, against_dense(own), [one for one in ranked if one.scope.name == panel]) + "\n"
@@ -102,11 +102,22 @@ def results(name: str, grid: Path) -> Iterator[str]:
     # What is said of the dense network stands in the table.
     said = [one for one in sentences if "against the dense network" not in one and "has not collapsed" not in one]
     yield "\n".join(f"- {sentence}" for sentence in said) + "\n"
-    pictures = [*rank_pictures(ranked), *(one for one in draw(groups, problems) if one.name in FIGURES)]
+    pictures = [*rank_pictures(ranked), *drawn(groups, problems)]
     for picture in pictures:
         yield write_picture(name, picture) + "\n"
     if problems:
         raise SystemExit("\n".join(problems))
+
+
+def drawn(groups: Sequence[Group], problems: list[str]) -> Iterator[Picture]:
+    """The figures of the page; the others, which come behind them, are not drawn."""
+    left = set(FIGURES)
+    for picture in draw(groups, problems):
+        if picture.name in left:
+            yield picture
+            left.remove(picture.name)
+        if not left:
+            return
 
 
 def of_panel(groups: Sequence[Group], found: Sequence[AgainstDense], ranked: Sequence[Ranking]) -> str:

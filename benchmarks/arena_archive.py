@@ -48,8 +48,6 @@ def unpack(folder: Path, archive: Path = ARCHIVE) -> None:
 
 def _files(results: Path) -> Iterator[tuple[str, bytes]]:
     for grid in sorted(results.glob("grid_arena_*")):
-        index = (grid / "index.csv").read_text(encoding="utf-8").splitlines()
-        yield f"{grid.name}/index.csv", ("\n".join(index) + "\n").encode()
         for output in sorted(grid.glob("*/output")):
             if (output / "results.json").exists():
                 for name, content in _of_run(output, results):

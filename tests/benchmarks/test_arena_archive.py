@@ -8,7 +8,6 @@ from secateur.runs.files import write_checksummed
 def make_run(grid, name, accuracy):
     output = grid / name / "output"
     output.mkdir(parents=True)
-    (grid / "index.csv").write_text("run,status\n")
     settings = {"model": "LeNet5", "data_set": "MNIST", "data_dir": "/somewhere/data", "results_dir": str(grid)}
     write_checksummed(output / "arguments.json", settings | {"prune_criterion": "SNIP", "seed": 1})
     write_checksummed(output / "environment.json", {"host": "mine", "device": "cpu"})
