@@ -141,7 +141,7 @@ def relabel(folder):
     ("change", "line"),
     [
         (swap, "the training images are not what they were when the run began"),
-        (delete, "the run began with 32 training images, and there are 31"),
+        (delete, "the run began with 32 training images, but now there are 31"),
         (replace, "the test images are not what they were when the run began"),
         (relabel, "the labels of the training images are not what they were when the run began"),
     ],
