@@ -66,8 +66,8 @@ def test_a_run_of_another_version_is_refused_and_its_networks_are_tested(run, st
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     resumed = run(f"--resume {folder.name}")
     assert (resumed.status, resumed.err.count("\n")) == (2, 1)
-    message = "was interrupted in another version: its state has the format 1, and this version reads 2; continue with its"
-    assert f"--resume: {folder} {message} own code, in {folder}/codebase, or call its command again" in resumed.err
+    message = "was interrupted in another version: its state has the format 1, and this version reads 2; continue with"
+    assert f"--resume: {folder} {message} its own code, in {folder}/codebase, or call its command again" in resumed.err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     for one, name in ((folder, "last"), (whole.folder, "LogisticRegression_finished")):
         assert read_checksummed(one / "models" / f"{name}.json")["format"] == 1
