@@ -29,7 +29,7 @@ def test_several_checkpoints_are_tested_side_by_side(run):
     common = f"--data_set RUBBISH --epochs 1 --N 64 {QUICK}"
     first = run(f"--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --run_name sparse {common}")
     second = run(f"--model LogisticRegression --run_name small {common}")
-    tested = run(f"--eval --checkpoint_name {first.folder.name},{second.folder.name}")
+    tested = run(f"--eval --checkpoint_name {first.folder.name},{second.folder.name} {QUICK}")
     assert tested.status == 0, tested.err
     with (tested.folder / "output" / "compared.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -62,7 +62,7 @@ def test_a_checkpoint_brings_its_data_set_and_its_classes(run):
         f"--model LogisticRegression --data_set RUBBISH --rubbish_images 50 --epochs 1 --output_dim 12 --pruner SNIP "
         f"--outer_layer_pruning {QUICK}"
     )
-    status, _, err, tested = run(f"--eval --checkpoint_name {trained.name} --rubbish_images 20")
+    status, _, err, tested = run(f"--eval --checkpoint_name {trained.name} --rubbish_images 20 {QUICK}")
     assert status == 0, err
     assert results(tested)["data_set"] == "RUBBISH"
     metadata = json.loads((trained / "models" / "LogisticRegression_finished.json").read_text())
@@ -78,7 +78,7 @@ def test_a_checkpoint_brings_the_place_and_the_options_of_its_data(run, tmp_path
     command = f"--model LogisticRegression --data_set ARRAYS --data_dir {tmp_path / 'a.npz'} --axes NHWC --epochs 1"
     trained = run(f"{command} {QUICK}")
     assert trained.status == 0, trained.err
-    tested = run(f"--eval --checkpoint_name {trained.folder.name}")
+    tested = run(f"--eval --checkpoint_name {trained.folder.name} {QUICK}")
     assert tested.status == 0, tested.err
     assert tested.results["test_loss"] == trained.results["test_loss"]
     assert "ARRAYS as 3x3x8" in tested.out
@@ -113,7 +113,7 @@ def test_a_comma_may_be_part_of_a_runs_name(run):
     common = f"--model LogisticRegression --epochs 1 --N 64 {QUICK}"
     first, second = (run(f"{common} --run_name {name}").folder for name in ("a,b", "c"))
     for named, number in ((first.name, 1), (f"{first},{second.name}", 2), (f"{second.name},{first.name}", 2)):
-        tested = run(f"--eval --checkpoint_name {named}")
+        tested = run(f"--eval --checkpoint_name {named} {QUICK}")
         assert tested.status == 0, tested.err
         compared = tested.folder / "output" / "compared.csv"
         assert compared.exists() == (number == 2)

@@ -55,6 +55,14 @@ def test_ria_is_relative_to_inputs_and_outputs():
     assert masks["0"].tolist() == [[True, False], [False, True]]  # what is pruned stays so
 
 
+@pytest.mark.parametrize(("power", "second_stays"), [(0.5, True), (0.25, False)])
+def test_ria_takes_the_norm_of_an_input_to_its_power(power, second_stays):
+    # 1.8 and 1.2 of a single output, times 1 and 3 ** a: 1.73 is more than 1.5, and 1.32 is not
+    inputs = torch.tensor([[1.0, 0.0], [0.0, 3.0]]).double()
+    masks = prune(linear([[4.0, 1.0]]), "RIA", inputs, sparsity=0.5, ria_power=power).masks
+    assert masks["0"].tolist() == [[not second_stays, second_stays]]
+
+
 def test_dsnot_exchanges_weights_until_the_mean_output_is_there():
     """Wanda keeps 3, 2.2 of the first output; 2 E[x] = 2 is lost, and 2.2 E[x] = -2.2 goes where 2 comes back."""
     inputs = torch.tensor([[1.1, 1.0, -1.0], [0.9, 1.0, -1.0]]).double()

@@ -40,35 +40,25 @@ def run(tmp_path, capsys, monkeypatch):
 
 
 AGAIN = """
-import json, sys
+import sys
 import torch
 from secateur import cli
 from secateur.runs import execute
 from secateur.runs.assemble import assemble
-from secateur.runs.files import read_checksummed, write_checksummed
 torch.set_num_threads(1)
 runs = []
 def keep(*parts):
     runs.append(assemble(*parts))
     return runs[-1]
 execute.assemble = keep
-status = cli.main(["--eval", "--batch_size", "16", "--checkpoint_name", "latest", "--results_dir", sys.argv[1]])
-run = runs[-1]
-inputs, _ = next(iter(run.data.held_out))
-with torch.no_grad():
-    torch.save(run.network.eval()(inputs), sys.argv[1] + "/logits.pt")
-sys.exit(status)
+for name in sys.argv[2:]:
+    words = ["--eval", "--batch_size", "16", "--checkpoint_name", name, "--run_name", "again_" + name]
+    status = cli.main([*words, "--results_dir", sys.argv[1]])
+    assert status == 0, status
+    inputs, _ = next(iter(runs[-1].data.held_out))
+    with torch.no_grad():
+        torch.save(runs[-1].network.eval()(inputs), sys.argv[1] + "/" + name + ".pt")
 """
-
-
-def evaluated_anew(folder):
-    """Evaluate the latest network in a process of its own; returns its results and its logits of the first batch."""
-    done = subprocess.run(
-        [sys.executable, "-c", AGAIN, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    newest = max(folder.glob("*/output/results.json"), key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(newest.read_text()), torch.load(folder / "logits.pt")
 
 
 @torch.no_grad()
@@ -83,17 +73,20 @@ def test_a_smaller_network_is_trained_kept_evaluated_and_pruned_again(run, tmp_p
     first, results = run(f"{command} --pruning_limit 0.93 --epochs 1")
     assert results["node_sparsity"] == pytest.approx(0.93, abs=0.005)
     assert sum(parameter.numel() for parameter in first.network.parameters()) < 0.05 * results["parameters_dense"]
-    again, outputs = evaluated_anew(tmp_path)
-    assert again["test_accuracy"] == results["test_accuracy"]
-    assert again["test_loss"] == results["test_loss"]
-    assert outputs.equal(logits(first))
     second, further = run(f"{command} --pruning_limit 0.97 --epochs 1 --checkpoint_name latest")
     assert further["node_sparsity"] == pytest.approx(0.97, abs=0.005)
     assert further["parameters_dense"] == results["parameters_dense"]
     assert len(second.removed) > len(first.removed) > 0
-    again, outputs = evaluated_anew(tmp_path)
-    assert again["test_accuracy"] == further["test_accuracy"]
-    assert outputs.equal(logits(second))
+    names = [one.folder.path.name for one in (first, second)]
+    words = [sys.executable, "-c", AGAIN, str(tmp_path), *names]  # a process of its own
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name, trained, expected in zip(names, (first, second), (results, further), strict=True):
+        (again,) = tmp_path.glob(f"*_again_{name}/output/results.json")
+        found = json.loads(again.read_text())
+        assert found["test_accuracy"] == expected["test_accuracy"]
+        assert found["test_loss"] == expected["test_loss"]
+        assert torch.load(tmp_path / f"{name}.pt").equal(logits(trained))
 
 
 def halve_the_last(cuts):

@@ -59,7 +59,7 @@ def drawn(monkeypatch):
 
 
 def test_pruned_kernels_are_black_and_gaps_grey(tmp_path, drawn):
-    weight = torch.tensor([[[[0.5, 0.0], [-0.5, 0.25]]], [[[0.5, 0.5], [0.5, 0.0]]]])
+    weight = torch.tensor([[[[2.0, 0.0], [-2.0, 1.0]]], [[[2.0, 2.0], [2.0, 0.0]]]])
     charts.kernels({"a": weight}, tmp_path / "k.png")
     pixels = torch.tensor(drawn["k.png"].axes[0].images[0].get_array())
     black = (pixels[..., :3] == 0).all(-1)

@@ -1,9 +1,10 @@
 """Every line, label and scale of the figures of a report."""
 
 import pytest
+from matplotlib.figure import Figure
 
 from secateur.reports.layer_figures import layer_densities
-from secateur.reports.measure_figures import measure_lines, pareto
+from secateur.reports.measure_figures import _sparsity_above, measure_lines, pareto
 from secateur.reports.measures import ACCURACY, COMPRESSION, LATENCY
 from secateur.reports.panels import MOST_LINES, MOST_PANELS, most_run
 from secateur.reports.tables import _is_ratio
@@ -66,6 +67,14 @@ legend in 3: EmptyCrit, CNIP, SNIP
 """
     assert described(measure_lines(groups, COMPRESSION, ACCURACY, STYLES)) == wanted.splitlines()
     assert measure_lines(groups[:1], COMPRESSION, LATENCY[64], STYLES) is None  # which was not measured
+
+
+def test_the_axis_above_says_how_much_each_compression_prunes():
+    axes = Figure().subplots()
+    axes.set_xticks([0.5, 1, 2, 10, 20])
+    axes.set_xlim(0.5, 15)
+    _sparsity_above(axes)
+    assert [label.get_text() for label in axes.child_axes[0].get_xticklabels()] == ["0%", "50%", "90%"]
 
 
 def test_speed(groups):

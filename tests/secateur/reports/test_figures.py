@@ -266,6 +266,7 @@ def test_weights_are_drawn_where_most_lines_meet(make_run_folder, tmp_path):
     assert picture.name == "weights_3"
     assert "at 20x, of one run of each line (seed 1)" in picture.caption  # of 20x and 50x the nearer to 10x
     first, last = picture.figure.axes
+    assert (first.get_title(), last.get_title()) == ("first", "last")
     assert (len(first.patches), len(last.patches)) == (2, 0)
     values, edges, _ = first.patches[0].get_data()
     assert (values.sum(), len(values)) == (2, 50)
@@ -277,5 +278,6 @@ def test_lines_are_dashed_where_colours_come_round_again(make_run_folder, tmp_pa
         make_run_folder(f"Criterion{number:02d}", 1)
     figure = next(iter(draw(group(collect([tmp_path])[0]), []))).figure
     lines = [container.lines[0] for container in figure.axes[0].containers]
-    assert [lines[number * len(COLOURS)].get_linestyle() for number in range(3)] == ["-", "--", ":"]
+    styles = [line.get_linestyle() for line in lines]
+    assert styles == ["-"] * len(COLOURS) + ["--"] * len(COLOURS) + [":"]
     assert lines[0].get_color() == lines[len(COLOURS)].get_color() != lines[1].get_color()

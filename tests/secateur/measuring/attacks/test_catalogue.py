@@ -36,6 +36,23 @@ def test_the_step_of_a_gradient_attack_gets_it_across_the_ball():
     assert find_attacks("L2PGD", None, 5)[0].engine.rel_stepsize == 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("CarliniWagner", {"binary_search_steps": 5, "steps": 200, "stepsize": 0.05, "initial_const": 0.1}),
+        ("EAD", {"binary_search_steps": 5, "steps": 200, "initial_const": 0.1}),
+        ("Boundary", {"steps": 1000}),
+        ("HopSkipJump", {"steps": 20, "initial_num_evals": 50}),
+        ("Gen", {"steps": 100}),
+        ("LinearSearchBlendedUniformNoise", {"directions": 100, "steps": 100}),
+        ("VirtualAdversarial", {"steps": 10}),
+    ],
+)
+def test_the_numbers_of_steps_that_results_were_measured_by_stay(name, numbers):
+    engine = find_attacks(name, None, None)[0].engine
+    assert {key: getattr(engine, key) for key in numbers} == numbers
+
+
 def test_all_is_a_suite_with_noise_of_both_norms():
     attacks = find_attacks("all", None, None)
     assert len(attacks) == len(SUITE)

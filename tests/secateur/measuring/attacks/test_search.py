@@ -123,6 +123,11 @@ def test_what_an_attack_found_is_misclassified_and_as_near_as_it_is_said_to_be(l
         assert found.broken.tolist() == [(found.norms <= epsilon * 1.0001 + 1e-6).tolist() for epsilon in epsilons]
 
 
+def test_by_a_change_of_one_pixels_become_black_or_white(linear):
+    _, found = attacked("FGSM", linear, [1])
+    assert found.adversarial.unique().tolist() == [0, 1]
+
+
 def test_a_claim_that_is_not_finite_does_not_count(linear, monkeypatch):
     [attack] = find_attacks("DDN", None, None)
     monkeypatch.setattr(type(attack.engine), "run", lambda self, model, inputs, criterion: inputs * math.nan)
