@@ -27,7 +27,7 @@ def train_and_test(run):
 
     def start(command):
         folder, results, out = run(f"{SMALL} {command}")
-        _, tested, _ = run(f"--eval --checkpoint_name {folder.name}")
+        _, tested, _ = run(f"--eval --checkpoint_name {folder.name} {QUICK}")
         assert tested["test_accuracy"] == results["test_accuracy"]
         assert tested["test_loss"] == pytest.approx(results["test_loss"], rel=1e-5)
         assert tested["node_sparsity"] == results["node_sparsity"]
@@ -64,7 +64,7 @@ def test_gate_decorators_start_from_a_network_that_is_finished(run):
     assert out.count("prunable nodes kept") == 4
     assert results["node_sparsity"] == pytest.approx(0.93, abs=1e-3)
     assert results["notices"] == []
-    _, tested, _ = run(f"--eval --checkpoint_name {folder.name}")
+    _, tested, _ = run(f"--eval --checkpoint_name {folder.name} {QUICK}")
     assert tested["test_loss"] == pytest.approx(results["test_loss"], rel=1e-5)
     assert tested["parameters_kept"] == results["parameters_kept"]
 

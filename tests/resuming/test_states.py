@@ -71,7 +71,7 @@ def test_a_run_of_another_version_is_refused_and_its_networks_are_tested(run, st
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     for one, name in ((folder, "last"), (whole.folder, "LogisticRegression_finished")):
         assert read_checksummed(one / "models" / f"{name}.json")["format"] == 1
-        tested = run(f"--eval --checkpoint_name {one.name} --checkpoint_model {name}")
+        tested = run(f"--eval --checkpoint_name {one.name} --checkpoint_model {name} {QUICK}")
         assert tested.status == 0, tested.err
     assert tested.results["test_accuracy"] == whole.results["test_accuracy"]
 
@@ -107,7 +107,7 @@ def test_one_altered_byte_of_its_arguments_is_found(run, stopped):
 def test_what_cannot_be_resumed_is_one_line(run, stopped, tmp_path):
     folder = stopped()
     finished = run(f"--model LogisticRegression --epochs 1 --N 64 {QUICK}").folder
-    evaluated = run(f"--eval --checkpoint_name {finished.name}").folder
+    evaluated = run(f"--eval --checkpoint_name {finished.name} {QUICK}").folder
     (tmp_path / "results" / "strange" / "output").mkdir(parents=True)
     (tmp_path / "results" / "strange" / "output" / "arguments.json").write_text("{}")
     (tmp_path / "results" / "strange" / "output" / "log.txt").write_text("")

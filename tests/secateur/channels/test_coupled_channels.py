@@ -1,11 +1,13 @@
 """Which channels go together, which must stay, and that everything that belongs to a tensor follows it."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from secateur.channels.moving import _divide
 from secateur.channels.surgery import Surgery, replay
 from secateur.pruning.masks import Masks
 from secateur.utils.errors import UserError
@@ -169,3 +171,15 @@ def test_removals_that_do_not_fit_are_refused(removal):
     network, image = wired()
     with pytest.raises(ValueError, match="Error"):
         replay(network, image, [[removal]])
+
+
+def test_parts_beside_the_whole_are_coupled_and_held_all_the_same():
+    labels, found = torch.arange(4), []
+    own = SimpleNamespace(
+        couple=lambda first, second, why: found.append((first.tolist(), second.tolist())),
+        hold=lambda held, why: found.append(held.tolist()),
+    )
+    _divide(SimpleNamespace(labels=own), "chunk", labels, [labels, torch.arange(5), labels.flip(0), labels[2:]])
+    assert found == [([0, 1], [2, 3])]
+    _divide(SimpleNamespace(labels=own), "chunk", labels, [labels, labels[:3]])
+    assert found[1:] == [[0, 1, 2, 3]]

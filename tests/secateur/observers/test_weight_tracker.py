@@ -14,8 +14,7 @@ def test_flips_mean_and_variance_by_hand(tmp_path):
     tracker = WeightTracker()
     tracker.run_started(run)
     for values in ([-1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 1.0, 0.0]):
-        weight.data = torch.tensor(values)
-        tracker.weights = [weight.detach()]
+        weight.data.copy_(torch.tensor(values))  # in place, as an optimizer does
         tracker.batch_finished()
     tracker.run_finished(run)
     statistics = load_file(tmp_path / "weight_statistics.safetensors")
