@@ -1,12 +1,12 @@
 """Kills runs at random moments and resumes them, for tests/resuming: a program of its own, which forks.
 
-    killed_runs.py RESULTS SEED KILLS SIGNALS COMMAND
-
-Makes the run of the command below RESULTS: once as `whole`, which is left alone, and for each of the SIGNALS, as in
-SIGKILL,SIGTERM, as `killed`, which gets that on its way to the end; again where it comes there before it was killed so
-often. Prints how each process ended, and the last state that it found.
+Reads lines of JSON, [RESULTS, SEED, KILLS, SIGNALS, COMMAND], and makes the run of each command below RESULTS: once as
+`whole`, which is left alone, and for each of the SIGNALS, as in ["SIGKILL", "SIGTERM"], as `killed`, which gets that on
+its way to the end; again where it comes there before it was killed so often. Prints how each process ended, and the
+last state that it found; then END.
 """
 
+import json
 import os
 import random
 import shutil
@@ -34,7 +34,7 @@ os.fsync = lambda descriptor: None  # the system outlives what is killed, and wi
 
 def start(command: str) -> int:
     """Call main.py in a process of its own; returns its id."""
-    child = os.fork()
+    child = os.fork()  # has no alarm
     if not child:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 1
@@ -78,8 +78,18 @@ def make_killed(results: Path, generator: random.Random, kills: int, number: int
         going = status == killed
 
 
+def main() -> None:
+    """Read what is wanted, and do it."""
+    for line in sys.stdin:
+        signal.alarm(500)  # ends this program where a run hangs
+        place, seed, count, names, words = json.loads(line)
+        needed, numbers = make_whole(Path(place), words), random.Random(seed)
+        for name in names:
+            make_killed(Path(place), numbers, count, signal.Signals[name], words, needed)
+        signal.alarm(0)
+        sys.stdout.write("END\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    place, seed, count, names, words = sys.argv[1:]
-    needed, numbers = make_whole(Path(place), words), random.Random(int(seed))
-    for name in names.split(","):
-        make_killed(Path(place), numbers, int(count), signal.Signals[name], words, needed)
+    main()

@@ -227,11 +227,11 @@ def importers(file: str) -> set[str]:
 def choose(file: str, mutation: Mutation, tests: dict[str, Tested], seconds: float) -> tuple[list[str], float]:
     """Return the tests that run what is changed, up to so many seconds of them, and how long they take.
 
-    Of what a module runs when it is imported: those that run anything of it or of a module that imports it. The
-    cheapest come first, near ones before others, and one that has no like among those before: in another file of tests,
-    or by other lines of the file that is changed.
+    Of what a module runs when it is imported, and of what numba compiles, whose lines no tracer sees: those that run
+    anything of it or of a module that imports it. The cheapest come first, near ones before others, and one that has no
+    like among those before: in another file of tests, or by other lines of the file that is changed.
     """
-    if mutation.function is None:
+    if mutation.function is None or _is_compiled(file):
         own = importers(file)
         those = [name for name, test in tests.items() if own & test.lines.keys()]
         those += [name for name in tests if name.partition("::")[0] in OF_OPTIONS]
@@ -250,6 +250,11 @@ def choose(file: str, mutation: Mutation, tests: dict[str, Tested], seconds: flo
             chosen.append(name)
             total += tests[name].seconds
     return chosen, total
+
+
+@functools.cache
+def _is_compiled(file: str) -> bool:
+    return "from numba import" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def _nearness(test: Path, file: Path) -> str:

@@ -1,6 +1,7 @@
 """A run that is interrupted and goes on ends as one that was not, bit for bit."""
 
 import itertools
+import json
 import shutil
 import signal
 import subprocess
@@ -57,21 +58,40 @@ def test_event_files_have_each_epoch_once(run, stopped):
 
 
 KILLED = {
-    "rounds": f"{RUNS['rounds'][0].replace('--epochs 5', '--epochs 36')} --prune_freq 12 --optimizer SGD",
-    "channels": f"{RUNS['channels'][0].replace('--epochs 5', '--epochs 25')} --prune_freq 6",
-    "L0": f"{RUNS['L0'][0].replace('--epochs 4', '--epochs 40')}",
-    "Tick-Tock": f"{RUNS['Tick-Tock'][0].replace('--epochs 7', '--epochs 25')} --tick_epochs 4 --tock_epochs 4",
+    "rounds": f"{RUNS['rounds'][0].replace('--epochs 5', '--epochs 24')} --prune_freq 8 --optimizer SGD",
+    "channels": f"{RUNS['channels'][0].replace('--epochs 5', '--epochs 17')} --prune_freq 4",
+    "L0": f"{RUNS['L0'][0].replace('--epochs 4', '--epochs 26')}",
+    "Tick-Tock": f"{RUNS['Tick-Tock'][0].replace('--epochs 7', '--epochs 17')} --tick_epochs 3 --tock_epochs 3",
 }
+
+
+@pytest.fixture(scope="module")
+def killer():
+    """The program that kills runs: once for all, as it takes seconds to begin."""
+    with subprocess.Popen(
+        [sys.executable, "tests/killed_runs.py"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KILLED)
-def test_a_run_that_is_killed_five_times_ends_as_if_it_had_not_been(tmp_path, name):
-    words = [sys.executable, "tests/killed_runs.py", tmp_path, "0", "5", "SIGKILL,SIGTERM", f"{KILLED[name]} {SMALL}"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_run_that_is_killed_five_times_ends_as_if_it_had_not_been(tmp_path, killer, name):
+    words = [str(tmp_path), 0, 5, ["SIGKILL", "SIGTERM"], f"{KILLED[name]} {SMALL}"]
+    killer.stdin.write(json.dumps(words) + "\n")
+    killer.stdin.flush()
+    said = []
+    while (line := killer.stdout.readline()) not in ("END\n", ""):
+        said.append(line)
+    assert line == "END\n", "".join(said)
     for status in (signal.SIGKILL, (128 + signal.SIGTERM) << 8):
-        assert done.stdout.count(f": {status:d}\n") == 5
+        assert sum(line.endswith(f": {status:d}\n") for line in said) == 5
     for killed in tmp_path.glob("*_killed*"):
         assert_same(next(tmp_path.glob("*_whole")), killed)
 
