@@ -28,9 +28,7 @@ class IMAGENETTE(DataSet):
     #: The published archive, which comes in three sizes: with this name, and with -160 or -320 for the shorter side.
     archive = "imagenette2"
 
-    image_size: int = option(
-        128, "height and width of the images (default: those of the first)", low=8, high=4096, metavar="PIXELS"
-    )
+    image_size: int = option(128, "height and width of the images", low=8, high=4096, metavar="PIXELS")
 
     def load(self, folder: Path) -> tuple[Images | StreamedImages, ...]:
         """Read train/<class>/*.JPEG and val/<class>/*.JPEG below `folder`/<archive>: the smallest that is there.
