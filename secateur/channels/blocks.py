@@ -14,13 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.channels.surgery import take_out
+from secateur.channels.surgery import CANNOT, TOLERANCE, computed, relative_difference, take_out
 from secateur.pruning.plan import record_of, remember
 from secateur.utils.errors import UserError, nearest, one_line
-from secateur.utils.modes import evaluation_mode, in_float64
-
-#: How far apart outputs may be, relative to the largest.
-TOLERANCE = 1e-6
+from secateur.utils.modes import evaluation_mode
 
 
 @torch.no_grad()
@@ -89,10 +86,10 @@ def remove_blocks(network: nn.Module, names: Sequence[str], example: Tensor) -> 
     images = torch.rand((2, *example.shape[1:]), generator=torch.Generator().manual_seed(0)).to(example)
     try:
         take_out(smaller, names)
-        found, expected = (in_float64(lambda one: _run(one, images), each) for each in (smaller, zeros))
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        found, expected = (computed(each, images, exact=True) for each in (smaller, zeros))
+    except CANNOT as error:
         raise UserError(f"the network does not run without {', '.join(names)}: {one_line(error)}") from error
-    if (difference := float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))) > TOLERANCE:
+    if (difference := relative_difference(found, expected)) > TOLERANCE:
         raise UserError(
             f"without {', '.join(names)} the outputs are {difference:.1e} off what they are with their weights at zero"
         )
@@ -118,8 +115,3 @@ def _hands_on(module: nn.Module, source: Tensor) -> bool:
     _zero(module)
     output = module(source.clone())
     return bool((output - source).abs().max() <= TOLERANCE * source.abs().max())
-
-
-def _run(network: nn.Module, images: Tensor) -> Tensor:
-    with evaluation_mode(network):
-        return network(images.double())

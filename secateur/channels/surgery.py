@@ -180,14 +180,14 @@ class Surgery:
         _vary(network, generator)
         for root, channels in removals:
             zero_channels(network, self.groups[root], torch.tensor(channels))
-        expected = _outputs(network, image, exact)
+        expected = computed(network, image, exact)
         average_over_all(network)
         try:
             self._coupling.cut(network, removals, indices=False)
-            found = _outputs(network, image, exact)
+            found = computed(network, image, exact)
         except CANNOT as error:
             return f"the network does not run without some of them ({type(error).__name__}: {one_line(error)})"
-        difference = _difference(found, expected)
+        difference = relative_difference(found, expected)
         if difference <= (TOLERANCE if exact else ROUGHLY):
             return None
         return f"without some of them the outputs are {difference:.1e} off what they are with zeros"
@@ -203,7 +203,7 @@ def _probe(group: Group, number: int) -> list[int]:
     return group.removable(dict.fromkeys((0, last, (last + 1) // 2)[:tried]))
 
 
-def _outputs(network: nn.Module, images: Tensor, exact: bool) -> object:
+def computed(network: nn.Module, images: Tensor, exact: bool) -> object:
     """What a network computes of images (N, C, H, W) in evaluation mode, where it is `exact` in float64."""
 
     def run(called: nn.Module) -> object:
@@ -213,7 +213,7 @@ def _outputs(network: nn.Module, images: Tensor, exact: bool) -> object:
     return in_float64(run, network) if exact else run(network)
 
 
-def _difference(found: object, expected: object) -> float:
+def relative_difference(found: object, expected: object) -> float:
     """The largest difference of two outputs of a network, relative to the largest number that is expected."""
     pairs = list(zip(tree_flatten(found)[0], tree_flatten(expected)[0], strict=True))
     pairs = [(one, other) for one, other in pairs if isinstance(other, Tensor)]

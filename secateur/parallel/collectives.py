@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from secateur.channels.surgery import Removal
 from secateur.pruning.masks import Masks
 from secateur.runs.files import checksum
+from secateur.training.optimizers import parameters_of
 from secateur.training.resumable import random_state, set_random_state
 from secateur.utils.errors import UserError
 from secateur.utils.seeds import seeded_generator
@@ -75,8 +76,7 @@ def sum_gradients(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     if size() == 1:
         return loss
     whole = loss.detach().clone()
-    parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
-    sum_over_processes([*(weight.grad for weight in parameters if weight.grad is not None), whole])
+    sum_over_processes([*(weight.grad for weight in parameters_of(optimizer) if weight.grad is not None), whole])
     return whole
 
 

@@ -24,8 +24,20 @@ from secateur.reports.inference import (
 ALIKE = "not distinguishable"
 
 
+class Tested:
+    """A difference in accuracy, and the corrected p of its test; None where there is none."""
+
+    difference: Mean | None
+    p: float | None
+
+    @property
+    def verdict(self) -> str:
+        """What the corrected test says of the first that is compared."""
+        return verdict(self.difference, self.p)
+
+
 @dataclass(frozen=True)
-class AgainstDense:
+class AgainstDense(Tested):
     """A group beside the dense network; accuracies are fractions."""
 
     group: Group
@@ -35,14 +47,9 @@ class AgainstDense:
     #: Of the t-test of these pairs, corrected by Holm among those of the panel; None where there is none.
     p: float | None
 
-    @property
-    def verdict(self) -> str:
-        """What the corrected test says."""
-        return verdict(self.difference, self.p)
-
 
 @dataclass(frozen=True)
-class Control:
+class Control(Tested):
     """A group beside one of its controls, or the dense network; accuracies are fractions."""
 
     group: Group
@@ -52,11 +59,6 @@ class Control:
     #: Of the t-test of these pairs, corrected by Holm among the controls of the panel; beside the dense network as it
     #: is corrected among those. None where there is none.
     p: float | None
-
-    @property
-    def verdict(self) -> str:
-        """What the corrected test says of the group."""
-        return verdict(self.difference, self.p)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.sparse import to_sparse_semi_structured
 
 from secateur.utils.errors import UserError
+from secateur.utils.modes import evaluation_mode
 
 #: Compute capability of the first GPUs that have sparse tensor cores.
 CAPABILITY = (8, 0)
@@ -47,8 +48,8 @@ def semi_structured(network: nn.Module, example: Tensor) -> nn.Module:
         raise UserError("semi_structured: no Linear layer has 2:4 weights of a size that is a multiple of 32 x 64")
     for layer in layers.values():
         layer.weight = nn.Parameter(to_sparse_semi_structured(layer.weight.detach().contiguous()), requires_grad=False)
-    with torch.no_grad():
-        expected, given = copy.deepcopy(network).eval()(example), fast(example)
+    with torch.no_grad(), evaluation_mode(network):
+        expected, given = network(example), fast(example)
     if (given - expected).abs().max() > AGREEMENT * expected.abs().max():
         raise UserError("semi_structured: outputs differ from those of the network, which stays as it is")
     return fast

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.training.optimizers import parameters_of
+
 #: The paper's alpha.
 RATE = 0.5
 
@@ -37,16 +39,13 @@ class Lookahead:
     def meet(self) -> None:
         """Let the slow weights follow, and the parameters be what they are then."""
         if self.slow is not None and self.steps:
-            torch._foreach_lerp_(self.slow, self._parameters(), RATE)
-            torch._foreach_copy_(self._parameters(), self.slow)
+            torch._foreach_lerp_(self.slow, parameters_of(self.optimizer), RATE)
+            torch._foreach_copy_(parameters_of(self.optimizer), self.slow)
         self.steps = 0
-
-    def _parameters(self) -> list[Tensor]:
-        return [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
     def _before_step(self, *_of_the_step: Any) -> None:
         if self.slow is None:
-            self.slow = [parameter.detach().clone() for parameter in self._parameters()]
+            self.slow = [parameter.detach().clone() for parameter in parameters_of(self.optimizer)]
 
     def _after_step(self, *_of_the_step: Any) -> None:
         self.steps += 1

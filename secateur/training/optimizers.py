@@ -89,6 +89,11 @@ def decays_weights(optimizer: torch.optim.Optimizer) -> bool:
 
 
 @torch.no_grad()
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """All that an optimizer trains."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 def clip_norm(gradients: list[Tensor], largest: float) -> None:
     """Scale `gradients` in place so that all of them together have a norm of at most `largest`.
 
