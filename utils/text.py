@@ -28,6 +28,12 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def first_few(names: Sequence[str], most: int) -> str:
+    """The first of some names, and how many more there are: as "a, b, c and 2 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def is_number(text: str) -> bool:
     """Whether a text is a number, as `-0.5`, `1e-3` or `nan`."""
     try:

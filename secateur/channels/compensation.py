@@ -16,6 +16,7 @@ from secateur.channels.surgery import Removal, Surgery, zero_channels
 from secateur.pruning.fitting import sampled_outputs
 from secateur.pruning.masks import Masks
 from secateur.pruning.saliency import Batch
+from secateur.utils.text import first_few
 
 if TYPE_CHECKING:
     from secateur.pruning.structured import StructuredCriterion
@@ -51,8 +52,7 @@ def compensate(
         left = _refit_all(surgery, removals, batches, masks)
     masks.apply_to_weights()
     if left:
-        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-        notices.append(f"--compensate {method} does not apply to {', '.join(left[:NAMED])}{more}: {WHY[method]}")
+        notices.append(f"--compensate {method} does not apply to {first_few(left, NAMED)}: {WHY[method]}")
     return notices
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from secateur.utils.text import printable
+from secateur.utils.text import first_few, printable
 
 #: What DataParallel, torch.compile, FSDP and activation checkpointing put between the parts of a name.
 INSERTED = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -129,8 +129,7 @@ def order_conflict(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sourc
 
 def first(names: list[str]) -> str:
     """The first names of a list, as a terminal can show them, and how many more there are."""
-    more = len(names) - SHOWN
-    return ", ".join(printable(name)[:150] for name in names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return first_few([printable(name)[:150] for name in names], SHOWN)
 
 
 def _counted(names: Mapping[str, Tensor]) -> list[str]:
