@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -38,10 +39,10 @@ import secateur
 from benchmarks.zoo_networks import CLASSES, MOST, blocks_of, build, is_large, names, parameters_of, scatter
 from benchmarks.zoo_page import page
 from secateur.channels.coupling import Coupling
-from secateur.channels.folding import make_plain
 from secateur.channels.groups import outputs_of
 from secateur.channels.labels import OUTPUTS
 from secateur.channels.surgery import Held, Removal, Surgery, zero_channels
+from secateur.pruning.build import prepare_network
 from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
 from secateur.pruning.plan import remember
 from secateur.utils.errors import one_line
@@ -102,7 +103,7 @@ def report(name: str, sender: Connection, timeout: int) -> None:
     """Send what there is to say of a network, or why there is nothing."""
     resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout))
     try:
-        sender.send(measure(name))
+        sender.send(measure(name, timeout))
     except Exception as why:  # in any way: that is what is to be found out
         sender.send(failed(name, f"{type(why).__name__}: {one_line(why)[:200]}"))
 
@@ -120,8 +121,8 @@ def warm_up() -> None:
         step(pruning, *build(WARM))
 
 
-def measure(name: str) -> dict:
-    """Return what there is to say of a network."""
+def measure(name: str, timeout: int) -> dict:
+    """Return what there is to say of a network; Torch-Pruning has a third of the seconds that there are."""
     network, image = build(name)
     size = parameters_of(network)
     if size > MOST:
@@ -133,9 +134,9 @@ def measure(name: str) -> dict:
         "millions": round(size / 1e6, 1),
     }
     row["shortened"] = is_large(name)
-    row |= with_torch_pruning(name)
+    row |= with_torch_pruning(name, timeout / 3)
     scatter(network)
-    make_plain(network)
+    prepare_network("L1Norm", network)
     start = time.process_time()
     Coupling(network, image).groups()
     row["traced"] = round(time.process_time() - start, 2)
@@ -249,14 +250,20 @@ def exports(network: nn.Module, image: Tensor, _name: str) -> str:
     return "yes" if same else "it computes something else"
 
 
-def with_torch_pruning(name: str) -> dict:
+def with_torch_pruning(name: str, limit: float) -> dict:
     """Return which outputs Torch-Pruning can remove half of, and the seconds it takes, where it is installed."""
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError(f"it took more than {limit:.0f} s of CPU time")
+
     if not (pruning := torch_pruning()):
         return {}
     network, image = build(name)
     scatter(network)
     before = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
     start = time.process_time()
+    signal.signal(signal.SIGPROF, too_long)
+    signal.setitimer(signal.ITIMER_PROF, limit)
     try:
         step(pruning, network, image)
         seconds = round(time.process_time() - start, 2)
@@ -264,6 +271,8 @@ def with_torch_pruning(name: str) -> dict:
             network(image)
     except Exception as why:  # see above
         return {"theirs": f"{type(why).__name__}: {one_line(why)[:80]}"}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     after = {layer: len(outputs_first(module)) for layer, module in prunable_layers(network).items()}
     free = sum(before[layer] for layer in before if after.get(layer, before[layer]) < before[layer])
     return {"their_free": free, "their_seconds": seconds}

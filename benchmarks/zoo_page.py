@@ -40,8 +40,8 @@ The columns of the tables:
 - **side**: the images are so many pixels high and wide.
 - **blocks**: how many of the blocks have lost channels, of all.
 - **channels**: of the outputs of all layers but the last, those that can go. In brackets those of layers that became
-  narrower with Torch-Pruning {pruning}, which removed half by L1 norms of groups; "fails" where it raised an error, or
-  the network did not run afterwards.
+  narrower with Torch-Pruning {pruning}, which removed half by L1 norms of groups; "fails" where it raised an error or
+  took too long, or the network did not run afterwards.
 - **seconds**: to trace the channels and to remove half of them; in brackets Torch-Pruning's whole step. CPU time of one
   thread, both programs warm.
 - **checks**: seconds that the trials take, which Torch-Pruning does not make: a few units of each group are removed
@@ -75,12 +75,12 @@ def page(rows: dict[str, dict], names: list[str]) -> str:
     parts = [text]
     for zoo in ("torchvision", "timm"):
         parts += [f"## {zoo}", HEAD, *(cells(name, row) for name, row in measured.items() if name.startswith(zoo)), ""]
-    parts += ["## Blocks that lose nothing", ""]
-    parts += [
+    lossless = [
         f"- {short(name)}, {block or 'the network itself'}: {why}"
         for name, row in measured.items()
         for block, why in row["lossless"].items()
     ]
+    parts += ["## Blocks that lose nothing", "", *(lossless or ["There is none."])]
     refused = [
         f"- {short(name)}, {root}: {why}" for name, row in measured.items() for root, why in row["broken"].items()
     ]

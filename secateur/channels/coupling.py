@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +12,23 @@ from torch.nn.modules.conv import _ConvNd
 
 from secateur.channels.groups import Group, Members, find_groups
 from secateur.channels.labels import NONE
-from secateur.channels.scales import factors
+from secateur.channels.scales import factors, scaled
 from secateur.channels.sizes import set_attribute
 from secateur.channels.tracing import COUNTING, Operation, tensors_of, trace
 from secateur.pruning.layers import COMPUTED, IGNORED, prunable_layers
 
 #: (layer, channels): these outputs of the layer are removed, and what is coupled to them.
 Removal = tuple[str, list[int]]
-#: By the tensor's name in the state_dict: where each number that stays was in the flattened tensor, in its new shape.
-KeptIndices = dict[str, Tensor]
 NOTHING = torch.tensor([], dtype=torch.long)
+
+
+class KeptIndices(dict[str, Tensor]):
+    """By a tensor's name in the state_dict: where each number that stays was in the flattened tensor, in its new shape.
+
+    `scales` says by the name of a parameter what it was multiplied by before that, (C,) along its first dimension.
+    """
+
+    scales: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Coupling:
@@ -42,7 +50,7 @@ class Coupling:
 
         self._tensors = {name: [*map(self._classes.of, axes)] for name, axes in traced.tensors.items()}
         self._reads, self.makes, self._counts = numbers(traced.reads), numbers(traced.makes), numbers(traced.counts)
-        self._averages = numbers(traced.averages)
+        self._averages, self._picks = numbers(traced.averages), numbers(traced.picks)
         self._scaled = [
             (self._classes.of(labels), makers)
             for labels, makers in zip(traced.scaled, traced.makers, strict=True)
@@ -111,18 +119,20 @@ class Coupling:
                 raise IndexError(f"channels of {root} stay: {self.held.get(stays[0], 'they meet constants')}")
             gone[numbers] = True
         gone = self._classes.gone(gone)
-        tensors, kept_in_state, changed = dict(tensors_of(network)), network.state_dict().keys(), {}
+        tensors, kept_in_state, changed = dict(tensors_of(network)), network.state_dict().keys(), KeptIndices()
         kept = {name: [_staying(labels, gone) for labels in axes] for name, axes in self._tensors.items()}
         for name, _ in network.named_parameters():  # of buffers, as the zeros of a shortcut, all may go
             axes = zip(kept.get(name, ()), self._tensors.get(name, ()), strict=True)
             if any(len(left) == 0 < len(labels) for left, labels in axes):
                 raise IndexError(f"the last channels of {name} would go")
-        scales = factors((len(labels), len(_staying(labels, gone)), makers) for labels, makers in self._scaled)
+        changed.scales = scales = factors(
+            (len(labels), len(_staying(labels, gone)), makers) for labels, makers in self._scaled
+        )
         for name, axes in kept.items():
             tensor = tensors[name]
             tensor.grad = None
             if name in scales:
-                tensor.data = (tensor.data * scales[name].view(-1, *[1] * (tensor.dim() - 1)).to(tensor)).detach()
+                tensor.data = scaled(tensor.data, scales[name]).detach()
             if all(len(left) == size for left, size in zip(axes, tensor.shape, strict=True)):
                 continue
             if name in kept_in_state:
@@ -139,8 +149,11 @@ class Coupling:
         for name, module in network.named_modules():
             # A weight that is computed would be computed once more, which a spectral norm remembers.
             if isinstance(module, COUNTING) and "weight" in module._parameters:
-                read = (self._averages if isinstance(module, nn.LayerNorm) else self._reads).get(name)
+                over_last = isinstance(module, nn.LayerNorm | nn.RMSNorm)
+                read = self._averages.get((name, -1)) if over_last else self._reads.get(name)
                 _count(module, None if read is None else len(_staying(read, gone)))
+        for name, numbers in self._picks.items():
+            _renumber(network.get_buffer(name), _staying(numbers, gone), len(numbers))
         for attribute, numbers in self._counts.items():
             set_attribute(network.get_submodule(attribute[0]), attribute, len(_staying(numbers, gone)))
         return changed
@@ -162,6 +175,14 @@ def _staying(labels: Tensor, gone: Tensor) -> Tensor:
     return ((labels == NONE) | ~gone[labels]).nonzero().flatten()
 
 
+def _renumber(numbers: Tensor, left: Tensor, before: int) -> None:
+    """Let numbers of channels be what they are once of so many channels these are left."""
+    places = torch.full((before,), NONE)
+    places[left] = torch.arange(len(left))
+    places = places[numbers.cpu()]
+    numbers.data = places[places != NONE].to(numbers.device)
+
+
 def _count(module: nn.Module, inputs: int | None) -> None:
     """Let a module's attributes say what its tensors say; `inputs` are left of the channels that it reads, if known."""
     if isinstance(module, nn.Linear):
@@ -174,7 +195,7 @@ def _count(module: nn.Module, inputs: int | None) -> None:
         else:
             module.groups = inputs // module.weight.shape[1]
             module.in_channels, module.out_channels = inputs, module.weight.shape[0]
-    elif isinstance(module, nn.LayerNorm):
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         if inputs is not None and len(module.normalized_shape) == 1:
             module.normalized_shape = (inputs,)
     elif inputs is not None and isinstance(module, nn.GroupNorm):

@@ -14,6 +14,7 @@ from secateur.channels.attention import open_attention
 from secateur.pruning.layers import NAMED
 from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode
+from secateur.utils.text import first_few
 
 #: What weight_norm and spectral_norm make, by hooks as of old and as parametrizations.
 HOOKS = {WeightNorm: remove_weight_norm, SpectralNorm: remove_spectral_norm}
@@ -27,8 +28,7 @@ def make_plain(network: nn.Module, optimizer: torch.optim.Optimizer | None = Non
     """
     notices = fold_norms_of_weights(network, optimizer)
     if opened := open_attention(network):
-        more = f" and {len(opened) - NAMED} more" if len(opened) > NAMED else ""
-        notices.append(f"in_proj_weight is now in_proj.weight in {', '.join(opened[:NAMED])}{more}, whose heads can go")
+        notices.append(f"in_proj_weight is now in_proj.weight in {first_few(opened, NAMED)}, whose heads can go")
     return notices
 
 

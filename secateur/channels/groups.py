@@ -34,8 +34,9 @@ class Group:
     inputs: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
     #: Parameters and buffers of no layer and no norm whose numbers go: as (name, dimension), likewise.
     others: list[tuple[tuple[str, int], Tensor, Tensor]] = field(default_factory=list)
-    #: The modules that take statistics over the channels, and over what is left of them, likewise.
-    averages: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
+    #: The modules that take statistics over the channels, and over what is left of them: as (name, dimension, counted
+    #: from the last), likewise.
+    averages: list[tuple[tuple[str, int], Tensor, Tensor]] = field(default_factory=list)
 
     @property
     def layer(self) -> str:
@@ -55,28 +56,33 @@ class Group:
     @property
     def nodes(self) -> Tensor:
         """How many outputs of layers go with each unit, (N,)."""
-        return sum(self._losses().values())
+        return sum(self._losses(self.outputs).values())
 
     def removable(self, order: Iterable[int], least: int = 1) -> list[int]:
-        """Leave out of units, which go in this order, those that are the last `least` ones of a layer."""
-        losses = [counts.tolist() for counts in self._losses().values()]
+        """Leave out of units, which go in this order, those that are the last `least` ones of a layer.
+
+        A layer that reads some of the channels keeps one of them: it may read nothing else.
+        """
+        made, read = (list(self._losses(of).values()) for of in (self.outputs, self.inputs))
+        leasts = [least] * len(made) + [1] * len(read)
+        losses = [counts.tolist() for counts in made + read]
         left = [sum(counts) for counts in losses]
         going = []
         for unit in order:
             lost = [counts[unit] for counts in losses]
-            if all(here == 0 or there - here >= least for here, there in zip(lost, left, strict=True)):
+            if all(here == 0 or there - here >= few for here, there, few in zip(lost, left, leasts, strict=True)):
                 going.append(unit)
                 left = [there - here for here, there in zip(lost, left, strict=True)]
         return going
 
-    def _losses(self) -> dict[str, Tensor]:
-        """How many outputs each layer loses with each unit, (N,).
+    def _losses(self, members: list[tuple[str, Tensor, Tensor]]) -> dict[str, Tensor]:
+        """How many outputs, or inputs, each layer loses with each unit, (N,).
 
         Where a depthwise convolution follows a concatenation, each unit is of one of the layers before that.
         """
         number = torch.empty(self.channels, dtype=torch.long)
         number[self.units] = torch.arange(len(self.units)).unsqueeze(1)
-        return {name: number[root].bincount(minlength=len(self.units)) for name, _, root in self.outputs}
+        return {name: number[root].bincount(minlength=len(self.units)) for name, _, root in members}
 
 
 class Outputs:
@@ -118,7 +124,7 @@ def shape_of(network: nn.Module, group: Group) -> tuple:
     and what it is to each of them; how many channels there are does not count."""
     kinds = []
     for role in ("outputs", "norms", "inputs", "averages"):
-        for name in {name for name, _, _ in getattr(group, role)}:
+        for name in {name if isinstance(name, str) else name[0] for name, _, _ in getattr(group, role)}:
             module = network.get_submodule(name)
             weight = getattr(module, "weight", None)
             depthwise = getattr(module, "groups", 1) > 1
@@ -150,7 +156,7 @@ class Members:
         self.norms: dict[str, Tensor] = {}
         self.inputs: dict[str, Tensor] = {}
         self.others: dict[tuple[str, int], Tensor] = {}
-        self.averages: dict[str, Tensor] = {}
+        self.averages: dict[tuple[str, int], Tensor] = {}
 
     def outputs_of(self, root: str) -> Tensor | None:
         """The classes (C,) of a root's outputs; None where there is none."""

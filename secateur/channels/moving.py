@@ -37,6 +37,9 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
         order = _order(name, source.dim(), *rest, **kwargs)
         trace.set(results[0], tuple(trace.known(source)[dim] for dim in order))
         return
+    if name == "index_select" and id(rest[1]) in trace.numbers:
+        _pick(trace, source, *rest, results[0])
+        return
     if name == "constant_pad_nd":
         trace.set(results[0], tuple(_padded(trace, source, dim, rest[0]) for dim in range(source.dim())))
         return
@@ -68,6 +71,19 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
             _divide(trace, name, labels, pieces)
     for result, found in zip(results, axes, strict=True):
         trace.set(result, tuple(_together(trace, alongs) for alongs in found))
+
+
+def _pick(trace: Trace, source: Tensor, dim: int, numbers: Tensor, result: Tensor) -> None:
+    """Take channels by numbers that a buffer has, which are others once channels have gone: a shuffle, or a part."""
+    axes, name = list(trace.known(source)), trace.numbers[id(numbers)]
+    labels = axes[dim]
+    if labels is not None:
+        if name in trace.picks:  # they would have to be the same numbers of both
+            trace.labels.hold(labels, PICKED)
+            trace.labels.hold(trace.picks[name], PICKED)
+        trace.picks.setdefault(name, labels)
+        axes[dim] = labels[numbers.cpu()]
+    trace.set(result, tuple(axes))
 
 
 def _padded(trace: Trace, source: Tensor, dim: int, pads: list[int]) -> Tensor | None:

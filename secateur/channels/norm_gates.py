@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from secateur.channels.scales import scaled
 from secateur.channels.surgery import KeptIndices
 
 
@@ -95,7 +96,10 @@ class NormGates:
     def keep_indices(self, kept: KeptIndices) -> None:
         """Follow norms that have lost channels while the gates were folded."""
         for name, gate in self.gates.items():
-            if (places := kept.get(f"{name}.weight" if name else "weight")) is not None:
+            weight = f"{name}.weight" if name else "weight"
+            if weight in kept.scales and name in self._own:
+                self._own[name] = tuple(scaled(tensor, kept.scales[weight]) for tensor in self._own[name])
+            if (places := kept.get(weight)) is not None:
                 gate.data, gate.grad = gate.data[places], None
                 if name in self._own:
                     self._own[name] = tuple(tensor[places] for tensor in self._own[name])

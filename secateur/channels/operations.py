@@ -21,11 +21,13 @@ SPATIAL = re.compile(
     r"(_?adaptive_avg_pool|adaptive_max_pool|avg_pool|max_pool|mkldnn_adaptive_avg_pool|mkldnn_max_pool|_?upsample_"
     r"|reflection_pad|replication_pad|fractional_max_pool|grid_sampler_)\w*?([123])d"
 )
-#: These leave out dimensions; `sum` alone does not care how many numbers there are.
+#: These leave out dimensions.
 REDUCING = {
     "all", "amax", "amin", "any", "argmax", "argmin", "linalg_vector_norm", "logsumexp", "max", "mean", "median", "min",
     "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
 }  # fmt: skip
+#: Of these such that do not care how many zeros there are, and those of which norms are made.
+SUMS, STATISTICS = {"linalg_vector_norm", "sum"}, {"mean", "std", "std_mean", "var", "var_mean"}
 #: Each number depends on all others along one dimension.
 ALONG = {"_log_softmax", "_safe_softmax", "_softmax", "cummax", "cumprod", "cumsum", "logcumsumexp", "sort"}
 
@@ -151,9 +153,15 @@ def _reduce(trace: Trace, name: str, source: Tensor, bound: dict[str, Any], resu
     dims = bound["dim"]
     dims = list(range(source.dim())) if dims in (None, []) else [dims] if isinstance(dims, int) else dims
     dims = {dim % source.dim() for dim in dims}
-    if name != "sum":
-        trace.hold(source, dims, f"{name} takes them together")
     axes = trace.known(source)
+    for dim in dims if name not in SUMS else ():
+        reason = f"{name} takes them together"
+        # Of one number there is no variance but the one that divides by how many there are.
+        usual = name in STATISTICS and bound.get("correction", 0) == 0
+        if usual and axes[dim] is not None and trace.is_norm_of(len(axes[dim])):
+            trace.average(source, dim, reason)
+        else:
+            trace.hold(source, [dim], reason)
     keep = results[0].dim() == source.dim()
     left = [None if dim in dims else labels for dim, labels in enumerate(axes) if keep or dim not in dims]
     for result in results:

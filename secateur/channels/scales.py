@@ -120,3 +120,8 @@ def factors(scaled: Iterable[tuple[int, int, Makers]]) -> dict[str, Tensor]:
             others = found.get(name, torch.ones(len(own), dtype=torch.double))
             found[name] = others.masked_fill(own, (left / before) ** 0.5)
     return found
+
+
+def scaled(tensor: Tensor, scale: Tensor) -> Tensor:
+    """A tensor times a scale (C,) along its first dimension."""
+    return tensor * scale.view(-1, *[1] * (tensor.dim() - 1)).to(tensor)

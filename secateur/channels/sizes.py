@@ -110,7 +110,7 @@ class Sizes(TorchFunctionMode):
             return _counted(args[0], kwargs.get("dim", args[-1]) % args[0].dim())
         if (queries := scaled_queries(name, args, kwargs)) is not None:
             self.trace.scaled.append(self.trace.known(queries)[-1])
-        if name == "layer_norm" and len(args) > 1:
+        if name in ("layer_norm", "rms_norm") and len(args) > 1:
             self._count(args[1], args[0].dim() - len(args[1]), args[0])
         if name in DIVIDING and isinstance(args[0], Tensor):
             return self._divide(func, args, kwargs)

@@ -258,8 +258,8 @@ def zero_channels(network: nn.Module, group: Group, channels: Tensor) -> None:
     make another number of zero, as a sigmoid does.
     """
     modules, tensors = dict(network.named_modules()), dict(tensors_of(network))
-    for name, own, root in group.averages:
-        average_over_left(modules[name], own[torch.isin(root, channels)])
+    for (name, dim), own, root in group.averages:
+        average_over_left(modules[name], dim, own[torch.isin(root, channels)])
     for name, own, root in (*group.outputs, *group.norms):
         rows = own[torch.isin(root, channels)]
         module = modules[name]

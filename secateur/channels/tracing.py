@@ -28,7 +28,7 @@ from secateur.utils.modes import evaluation_mode
 #: The labels along each dimension of a tensor; None where channels are not counted there.
 Axes = tuple[Tensor | None, ...]
 #: Modules that count the channels of what they read.
-COUNTING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm, nn.LayerNorm)
+COUNTING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @dataclass(eq=False)
@@ -38,6 +38,10 @@ class Operation:
     name: str
     module: str | None
     outputs: list[Operation] = field(default_factory=list)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Operation:
+        """Return itself: after tracing nothing changes it, and a chain of readers is deeper than Python copies."""
+        return self
 
 
 class Trace(TorchDispatchMode):
@@ -57,25 +61,35 @@ class Trace(TorchDispatchMode):
         self.makes: dict[str, Tensor] = {}
         #: By the name of a module with a weight: the operations that use it.
         self.uses: dict[str, list[Operation]] = {}
-        #: By the name of a module that takes statistics over channels: their labels.
-        self.averages: dict[str, Tensor] = {}
+        #: By the name of a module that takes statistics over a dimension, which is counted from the last: its labels.
+        self.averages: dict[tuple[str, int], Tensor] = {}
         #: What attributes of modules count.
         self.counts: dict[Attribute, Tensor] = {}
         #: The labels of the width of queries that attention is scaled by, and what would scale them, of each in turn.
         self.scaled: list[Tensor | None] = []
         self.makers: list[Makers] = []
+        #: By the name of a buffer of numbers by which channels are picked: the labels that it picks from.
+        self.picks: dict[str, Tensor] = {}
         #: By the id of a convolution's weight: the labels of the channels that it reads.
         self.image_channels: dict[int, Tensor | None] = {}
         #: The sizes of what a tensor is about to be seen as, if the network gives them.
         self.sizes: list[int] | None = None
         #: Whether the sizes follow that a tensor is about to be cut in.
         self.cuts_follow = False
+        #: By the name of a module without others in it: how many numbers each of its parameters has.
+        self.own_sizes = {
+            name: {parameter.numel() for parameter in module.parameters(recurse=False)}
+            for name, module in network.named_modules()
+            if not any(True for _ in module.children())
+        }
         #: The modules that are running, the innermost last.
         self.running: list[str] = []
         # Tensors are kept, so that no other gets their id.
         self._axes: dict[int, tuple[Tensor, Axes]] = {}
         self._owner: dict[int, str] = {}
         self._made_by: dict[int, Operation] = {}
+        #: By the id of a buffer of numbers: its name.
+        self.numbers = {id(buffer): name for name, buffer in numbers_of(network)}
         #: The ids of tensors that an operation has read.
         self._used: set[int] = set()
         for name, tensor in tensors_of(network):
@@ -120,17 +134,22 @@ class Trace(TorchDispatchMode):
             self.labels.count_alike(self.counts[attribute], labels)
         self.counts.setdefault(attribute, labels)
 
-    def average(self, labels: Tensor | None, reason: str) -> None:
-        """Note that the module that runs takes statistics over labels."""
+    def average(self, source: Tensor, dim: int, reason: str) -> None:
+        """Note that the module that runs takes statistics over a dimension of a tensor."""
+        labels = self.known(source)[dim]
         if labels is None:
             return
-        name = self.running[-1] if self.running else ""
-        if (labels == NONE).any() or (name in self.averages and len(self.averages[name]) != len(labels)):
+        key = (self.running[-1] if self.running else "", dim % source.dim() - source.dim())
+        if (labels == NONE).any() or (key in self.averages and len(self.averages[key]) != len(labels)):
             self.labels.hold(labels, reason)
-        elif name in self.averages:
-            self.labels.couple(self.averages[name], labels, reason)
+        elif key in self.averages:
+            self.labels.couple(self.averages[key], labels, reason)
         else:
-            self.averages[name] = labels
+            self.averages[key] = labels
+
+    def is_norm_of(self, number: int) -> bool:
+        """Whether the module that runs has no others in it, and a parameter for each of so many channels."""
+        return bool(self.running) and number in self.own_sizes.get(self.running[-1], ())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and follow what it does."""
@@ -248,6 +267,14 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
             if labels is not None:
                 found.labels.hold(labels, OUTPUTS)
     return found
+
+
+def numbers_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Buffers of whole numbers that are in no state, so that none brings back what they were before a removal."""
+    for name, module in network.named_modules():
+        for own, buffer in module.named_buffers(recurse=False):
+            if own in module._non_persistent_buffers_set and buffer.dtype == torch.int64 and buffer.dim() == 1:
+                yield f"{name}.{own}".lstrip("."), buffer
 
 
 def tensors_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -103,7 +103,8 @@ def group_norm(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
         if tensor is not None:
             axes[1] = trace.couple(axes[1], trace.known(tensor)[0])
     if bound["group"] == 1:
-        trace.average(axes[1], reason)
+        trace.set(result, tuple(axes))
+        trace.average(result, 1, reason)
     elif bound["group"] < source.shape[1] and axes[1] is not None:
         trace.labels.hold(axes[1], reason)
     trace.set(result, tuple(axes))
@@ -117,11 +118,12 @@ def layer_norm(trace: Trace, bound: dict[str, Any], inputs: list[Tensor], result
     if number == 1:
         for tensor in inputs[1:]:
             axes[-1] = trace.couple(axes[-1], trace.known(tensor)[0])
-        trace.average(axes[-1], reason)
     else:
         for tensor in inputs:
             trace.hold(tensor, range(tensor.dim() - number, tensor.dim()), reason)
     trace.set(result, tuple(axes))
+    if number == 1:
+        trace.average(result, -1, reason)
 
 
 def attend(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.channels.folding import make_plain
+from secateur.channels.shuffles import open_shuffles
 from secateur.config.option import options_of
 from secateur.config.registry import find_class
 from secateur.measuring.sparsity import layer_outputs
@@ -23,6 +24,7 @@ from secateur.pruning.layers import (
     outer_layers,
 )
 from secateur.pruning.masks import Masks
+from secateur.pruning.plan import record_of
 from secateur.pruning.saliency import Batch, LossFunction
 from secateur.utils.errors import UserError
 
@@ -75,9 +77,13 @@ def prepare_network(
 ) -> list[str]:
     """Let a network, in place, be such that a criterion of channels can look at it; returns what to tell the user.
 
-    Norms of weights are folded into the weights, and torch's attention is opened; other criteria need neither.
+    Norms of weights are folded into the weights, and torch's attention and torchvision's shuffles are opened; other
+    criteria need none of it. Shuffles that have lost channels as they are stay so.
     """
-    return make_plain(network, optimizer) if removes_channels(kind) else []
+    if not removes_channels(kind):
+        return []
+    record = record_of(network)
+    return make_plain(network, optimizer) + ([] if record and record.removed else open_shuffles(network))
 
 
 def removes_channels(kind: str | type[Criterion]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from secateur.channels.surgery import Removal
+from secateur.channels.surgery import KeptIndices, Removal
 from secateur.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class PruningStep:
     unit: str = "weights"
     #: Of the tensors that have become smaller, by their names in the state_dict: where what is left of them was in the
     #: flattened tensor before.
-    kept_indices: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    kept_indices: KeptIndices = field(default_factory=KeptIndices, repr=False)
     #: The layers and channels that were removed, which repeats the step on a network as it was before.
     removed: list[tuple[str, list[int]]] = field(default_factory=list, repr=False)
     #: Told to the user and kept in results.json.
@@ -235,7 +235,7 @@ class PruningStep:
         """Return the figures alone, which take next to no memory."""
         weights = self.weights.without_tensors() if self.weights else None
         none: dict[str, Tensor] = {}
-        return replace(self, scores=none, masks=none, regrown=none, kept_indices=none, weights=weights)
+        return replace(self, scores=none, masks=none, regrown=none, kept_indices=KeptIndices(), weights=weights)
 
     def __str__(self) -> str:
         parts = [self.weights, self] if self.weights else [self]

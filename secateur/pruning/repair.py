@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from secateur.channels.chains import used_once
+from secateur.channels.coupling import KeptIndices
 from secateur.pruning.fitting import fit, outputs_of
 from secateur.pruning.layer_inputs import exact, sampled_rows, see_inputs, seeing_outputs
 from secateur.pruning.layers import along_outputs, outputs_first, prunable_layers
@@ -79,10 +80,15 @@ class Reference:
                 along_outputs(module, ours).expand_as(module.weight) if module.weight.dim() > 1 else ours
             ).flatten()
 
-    def keep_indices(self, network: nn.Module, kept: dict[str, Tensor]) -> None:
-        """Follow a network that has lost channels; see `KeptIndices` in channels/surgery.py."""
+    def keep_indices(self, network: nn.Module, kept: KeptIndices) -> None:
+        """Follow a network that has lost channels, and whose queries were scaled; see channels/coupling.py."""
         for name, numbers in self._numbers.items():
-            left = kept.get(f"{name}.weight" if name else "weight")
+            weight = f"{name}.weight" if name else "weight"
+            left, scale = kept.get(weight), kept.scales.get(weight)
+            if scale is not None and name in self.layers:
+                self.layers[name] = [part * scale.to(part) for part in self.layers[name]]
+            if scale is not None and name in self.means:
+                self.means[name] = self.means[name] * scale.to(self.means[name])
             if left is None:
                 continue
             before = numbers.unique()

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from secateur.channels.folding import make_plain
+from secateur.channels.shuffles import OpenShuffle, open_shuffles
 from secateur.channels.surgery import replay
 from secateur.pruning.masks import Masks
 from secateur.runs.checkpoint_metadata import FORMAT, STATE_FORMAT, Checkpoint, beside, number_of, states_in
@@ -22,6 +23,8 @@ from secateur.utils.memory import free_memory
 from secateur.utils.stateful import load_own
 
 MASK_PREFIX = "masks/"
+#: The key of metadata that says whether channels were removed where shuffles are open, see secateur/channels/shuffles.
+OPEN = "shuffles_open"
 
 
 def replay_removals(checkpoint: Checkpoint, network: nn.Module, example: Tensor) -> None:
@@ -29,6 +32,8 @@ def replay_removals(checkpoint: Checkpoint, network: nn.Module, example: Tensor)
 
     Raises `UserError` where the record of them does not fit the network.
     """
+    if checkpoint.metadata.get(OPEN):
+        open_shuffles(network)
     try:
         replay(network, example, checkpoint.metadata["cuts"])
     except (KeyError, IndexError, RuntimeError, AttributeError, ValueError, TypeError) as error:
@@ -93,7 +98,8 @@ def save_checkpoint(path: Path, network: nn.Module, masks: Masks, facts: dict[st
     """
     tensors = _unshared(network.state_dict())
     tensors.update({f"{MASK_PREFIX}{name}": mask for name, mask in masks.kept.items()})
-    write_tensors(path, tensors, facts)
+    is_open = any(isinstance(module, OpenShuffle) for module in network.modules())
+    write_tensors(path, tensors, facts | ({OPEN: True} if is_open else {}))
 
 
 def write_tensors(

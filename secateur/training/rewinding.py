@@ -6,14 +6,16 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from secateur.channels.scales import scaled
 from secateur.training.optimizers import prune_optimizer_state
 from secateur.training.state_checks import check_like, check_names, check_shapes
 from secateur.utils.errors import UserError
 from secateur.utils.stateful import load_own
 
 if TYPE_CHECKING:
+    from secateur.channels.coupling import KeptIndices
     from secateur.pruning.pruner import Pruner
 
 
@@ -58,8 +60,10 @@ class Snapshot:
         for number in self.optimizer["state"].keys() & now["state"].keys():
             check_shapes(self.optimizer["state"][number], now["state"][number], f"snapshot.optimizer.state.{number}")
 
-    def keep_indices(self, kept: dict[str, Tensor], names: list[str]) -> None:
+    def keep_indices(self, kept: KeptIndices, names: list[str]) -> None:
         """Follow a network that has lost channels; `names` are those of the optimizer's parameters, in its order."""
+        for name, scale in kept.scales.items():
+            self.network[name] = scaled(self.network[name], scale)
         for name, places in kept.items():
             self.network[name] = self.network[name].flatten()[places]
         for number, moments in (self.optimizer or {"state": {}})["state"].items():

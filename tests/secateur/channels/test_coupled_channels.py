@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.channels.coupling import Coupling
 from secateur.channels.moving import _divide
 from secateur.channels.surgery import Surgery, replay
 from secateur.pruning.masks import Masks
@@ -183,3 +184,9 @@ def test_parts_beside_the_whole_are_coupled_and_held_all_the_same():
     assert found == [([0, 1], [2, 3])]
     _divide(SimpleNamespace(labels=own), "chunk", labels, [labels, labels[:3]])
     assert found[1:] == [[0, 1, 2, 3]]
+
+
+def test_what_is_coupled_in_a_network_of_hundreds_of_layers_can_be_copied():
+    network = nn.Sequential(*(nn.Conv2d(2, 2, 1) for _ in range(250)))
+    coupling = Coupling(network, torch.rand(1, 2, 2, 2))
+    assert copy.deepcopy(coupling).uses["3"] == coupling.uses["3"]

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.channels.coupling import KeptIndices
 from secateur.channels.norm_gates import NormGates
 
 
@@ -71,9 +72,11 @@ def test_channels_removed_while_they_are_folded_are_removed_from_the_gates_and_f
     with gates.folded():
         for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
             tensor.data = tensor.data[[0, 3]]
-        gates.keep_indices({"5.weight": torch.tensor([0, 3]), "5.bias": torch.tensor([0, 3])})
+        kept = KeptIndices({"5.weight": torch.tensor([0, 3]), "5.bias": torch.tensor([0, 3])})
+        kept.scales = {"5.weight": torch.tensor([0.5, 1, 1, 1])}
+        gates.keep_indices(kept)
     assert gates.gates["5"].tolist() == [gate[0], gate[3]]
-    assert norm.weight.tolist() == [weight[0], weight[3]]
+    assert norm.weight.tolist() == [0.5 * weight[0], weight[3]]
     assert len(gates.gates["1"]) == 3
 
 

@@ -9,6 +9,9 @@ from torch.nn import functional
 
 from secateur.channels.scales import makers_of_queries
 from secateur.channels.surgery import Surgery, replay
+from secateur.pruning.masks import Masks
+from secateur.pruning.repair import Reference, repair
+from secateur.training.rewinding import Snapshot
 from tests.secateur.channels.networks import scattered, some_of_each, zeroed
 
 
@@ -106,3 +109,38 @@ def test_queries_that_cannot_be_scaled_are_not_made_narrower():
     fixed_queries = network_of(Attention(12, 3, lambda queries: torch.ones_like(queries)), 12)
     assert makers_of_queries(fixed_queries, tokens) == [{}]
     assert "1.qkv/0" not in Surgery(fixed_queries, tokens).groups
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", KINDS)
+def test_rewinding_goes_to_what_the_earlier_network_is_without_the_channels(name):
+    torch.manual_seed(0)
+    network = scattered(network_of(KINDS[name](), 12)).double()
+    early, snapshot, tokens = copy.deepcopy(network), Snapshot(network), torch.rand(1, 6, 5, dtype=torch.double)
+    for step in range(2):
+        for parameter in network.parameters():  # as training does
+            parameter.mul_(1.5).add_(0.1)
+        surgery = Surgery(network, tokens)
+        removals = some_of_each(surgery, 0.4, torch.Generator().manual_seed(step))
+        expected = zeroed(early, surgery, removals)(tokens)
+        for smaller in (network, early):
+            kept = surgery.remove(removals, smaller)
+        assert kept.scales
+        snapshot.keep_indices(kept, [])
+        snapshot.restore(network, None)
+        assert float((network(tokens) - expected).abs().max()) <= 1e-9 * float(expected.abs().max())
+
+
+@torch.no_grad()
+def test_repairs_know_that_queries_were_scaled():
+    torch.manual_seed(0)
+    network = scattered(network_of(Attention(12, 3), 12)).double()
+    batches = [(torch.rand(8, 6, 5, dtype=torch.double), torch.zeros(8))]
+    reference, surgery = Reference(network, batches, follows=True), Surgery(network, batches[0][0][:1])
+    reference.keep_indices(network, surgery.remove([("1.qkv/0", [0, 12])]))
+    outputs = network[1].qkv(network[0](batches[0][0])).flatten(0, 1)
+    torch.testing.assert_close(reference.means["1.qkv"], outputs.mean(0), rtol=1e-9, atol=1e-9)
+    before = copy.deepcopy(network[1].qkv.state_dict())
+    repair(network, reference, ["least_squares", "bias"], Masks(network))
+    for kind, tensor in network[1].qkv.state_dict().items():  # what it gives is what it gave
+        torch.testing.assert_close(tensor, before[kind], rtol=1e-6, atol=1e-6)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.channels.coupling import KeptIndices
 from secateur.training.rewinding import Snapshot
 
 
@@ -83,7 +84,7 @@ def test_weights_and_moments_of_removed_channels_go(trained):
     snapshot, (weights, moments) = Snapshot(network, optimizer), state(network, optimizer)
     names = [name for name, _ in network.named_parameters()]
     places = torch.tensor([[0, 1, 2], [6, 7, 8]])  # the first and the third row
-    snapshot.keep_indices({"0.weight": places, "1.running_mean": torch.tensor([0, 2])}, names)
+    snapshot.keep_indices(KeptIndices({"0.weight": places, "1.running_mean": torch.tensor([0, 2])}), names)
     assert torch.equal(snapshot.network["0.weight"], weights["0.weight"][[0, 2]])
     assert torch.equal(snapshot.network["1.running_mean"], weights["1.running_mean"][[0, 2]])
     assert torch.equal(snapshot.network["2.weight"], weights["2.weight"])
@@ -91,7 +92,7 @@ def test_weights_and_moments_of_removed_channels_go(trained):
     assert torch.equal(left[0]["momentum_buffer"], moments[0]["momentum_buffer"][[0, 2]])
     assert torch.equal(left[1]["momentum_buffer"], moments[1]["momentum_buffer"])
     snapshot.forget_optimizer()
-    snapshot.keep_indices({"0.weight": torch.tensor([[0, 1, 2]])}, names)
+    snapshot.keep_indices(KeptIndices({"0.weight": torch.tensor([[0, 1, 2]])}), names)
     assert snapshot.network["0.weight"].shape == (1, 3)
 
 
