@@ -70,12 +70,18 @@ def accelerate(
     return found
 
 
-def modules_of(network: nn.Module) -> list[nn.Module]:
-    """The network's modules, in any order: as `modules()`, in a twentieth of its time, which one image would feel."""
-    found = [network]
-    for module in found:
-        found += [child for child in module._modules.values() if child is not None]
-    return found
+def look_over(network: nn.Module) -> tuple[list[Tensor], bool]:
+    """A network's parameters and buffers, in any order, and whether it has hooks: at each call, so without detours."""
+    modules, tensors, hooked = [network], [], False
+    for module in modules:
+        before, after = module._forward_pre_hooks or module._backward_pre_hooks, module._forward_hooks
+        hooked = hooked or bool(before or after or module._backward_hooks)
+        if module._modules:
+            modules += [child for child in module._modules.values() if child is not None]
+        for held in (module._parameters, module._buffers):
+            if held:
+                tensors += [tensor for tensor in held.values() if tensor is not None]
+    return tensors, hooked
 
 
 class Accelerated(nn.Module):
@@ -109,14 +115,14 @@ class Accelerated(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to what the network makes of them."""
-        modules = modules_of(self.network)
+        tensors, hooked = look_over(self.network)
         if self.network.training:
             self._trained = True
         elif self._trained:
             self._forget()
-        if not self._applies(images, modules):
+        if hooked or not self._applies(images):
             return self.network(images)
-        self._look_at_network(modules)
+        self._look_at_network(tensors)
         trains = self.network.training or (self.trains and torch.is_grad_enabled())
         few = len(images) <= FEW and not torch.is_grad_enabled()
         key = (self.network.training, trains, few, tuple(images.shape[1:]))
@@ -125,17 +131,13 @@ class Accelerated(nn.Module):
                 self.choices[key], self._ways[key] = self._choose(images.detach(), trains)
         return self._ways[key](images)
 
-    def _applies(self, images: Tensor, modules: list[nn.Module]) -> bool:
+    def _applies(self, images: Tensor) -> bool:
         if self.execution == "dense" or images.device.type != "cpu" or images.dtype != torch.float32:
             return False
         if torch.is_autocast_enabled("cpu") or (self.network.training and not self.trains) or size() > 1:
             return False
-        if self.trains and self.masks is not None and not self.masks.hold:
-            return False  # every weight trains, those that were pruned too
-        return not any(
-            module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-            for module in modules
-        )
+        # Where masks are not held every weight trains, those that were pruned too.
+        return not (self.trains and self.masks is not None and not self.masks.hold)
 
     def _forget(self) -> None:
         """Let the ways of evaluation take weights anew: fused optimizers change them without torch's counting it."""
@@ -165,18 +167,11 @@ class Accelerated(nn.Module):
     def _mask(self, name: str) -> Tensor | None:
         return (self._kept() or {}).get(name)
 
-    def _look_at_network(self, modules: list[nn.Module]) -> None:
+    def _look_at_network(self, tensors: list[Tensor]) -> None:
         """Choose again where layers have become smaller or sparse, or what a compacted copy was made of has changed.
 
         Of masks that change otherwise, and of weights, the layers take notice by themselves.
         """
-        tensors = [
-            tensor
-            for module in modules
-            for held in (module._parameters, module._buffers)
-            for tensor in held.values()
-            if tensor is not None
-        ]
         kept, shapes = self._kept(), [tensor.shape for tensor in tensors]
         versions = None if self.trains else [(tensor.data_ptr(), tensor._version) for tensor in tensors]
         was_kept, was_shapes, was_versions = self._made_for

@@ -96,6 +96,11 @@ def _as_images(features: Tensor) -> Tensor:
     return features if features.dim() == 5 else features.permute(1, 0, 2)[None, :, None]
 
 
+def as_planes(features: Tensor) -> Tensor:
+    """Features (N, F) as images of one pixel, (N, F, 1, 1); images (N, C, H, W) as they are."""
+    return features[:, :, None, None] if features.dim() == 2 else features
+
+
 def _convolve(walk: Walk, inputs: Tensor, weights: Tensor, outputs: Tensor, added: Tensor | None, **rest: Any) -> None:
     more = None if added is None else _as_images(added)
     convolve_blocks(walk, _as_images(inputs), weights, _as_images(outputs), added=more, **rest)
@@ -208,9 +213,7 @@ class SparseLayer(nn.Module):
         return self.lists.walk("forward", size)
 
     def _plain(self, inputs: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | None, relu: bool) -> Tensor:
-        images = inputs.contiguous()
-        if inputs.dim() == 2:
-            images = images[:, :, None, None]
+        images = as_planes(inputs.contiguous())
         size = tuple(images.shape[2:])
         walk = self.lists.walk("planes", size)
         outputs = inputs.new_empty(len(images), len(weight), *self.lists.shape.outputs_of(size))

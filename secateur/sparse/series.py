@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from secateur.sparse.convolution import PlaneJobs
 from secateur.sparse.kernels import address_of
-from secateur.sparse.layer import SparseLayer
+from secateur.sparse.layer import SparseLayer, as_planes
 
 
 class Series(nn.Module):
@@ -21,7 +21,7 @@ class Series(nn.Module):
 
     Parameters
     ----------
-    layers: layers of images (N, C, H, W), in the order in which they run.
+    layers: layers of images (N, C, H, W), or of features (N, F), in the order in which they run.
     wiring: of each layer, which value it takes and which one it adds, if any. Values are what the series is given, then
         the outputs of its layers.
     leaving: the values that the series gives, by their numbers.
@@ -35,7 +35,7 @@ class Series(nn.Module):
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         """Return the values that leave."""
-        values = [value.detach().contiguous() for value in inputs]
+        values = [as_planes(value.detach().contiguous()) for value in inputs]
         walks, listed, layers = [], [], []
         for layer, (source, *more) in zip(self.layers, self.wiring, strict=True):
             images = values[source]
@@ -50,7 +50,8 @@ class Series(nn.Module):
         if self._jobs is None or not self._jobs.fit(walks, len(inputs[0])):
             self._jobs = PlaneJobs(walks, len(inputs[0]))
         self._jobs.run(layers)
-        return [values[number] for number in self.leaving]
+        found = [values[number] for number in self.leaving]
+        return [value.flatten(1) for value in found] if inputs[0].dim() == 2 else found
 
 
 def join(graph: fx.Graph, part_of: Callable[[fx.Node], nn.Module | None], name: Callable[[nn.Module], str]) -> None:
@@ -59,11 +60,14 @@ def join(graph: fx.Graph, part_of: Callable[[fx.Node], nn.Module | None], name: 
     Parameters: `part_of`, the module that a node calls; `name`, which gives a new module a name to be called by.
     """
     runs: list[list[fx.Node]] = [[]]
+    before = None  # of how many dimensions the values of the node before are, where it is such a layer
     for node in graph.nodes:
-        if isinstance(part_of(node), SparseLayer) and len(node.meta["tensor_meta"].shape) == 4:
-            runs[-1].append(node)
-        elif runs[-1]:
+        here = len(node.meta["tensor_meta"].shape) if isinstance(part_of(node), SparseLayer) else None
+        if here != before:
             runs.append([])
+        if here is not None:
+            runs[-1].append(node)
+        before = here
     for run in (run for run in runs if len(run) > 1):
         _put_series(graph, run, part_of, name)
 

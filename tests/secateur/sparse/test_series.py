@@ -52,3 +52,28 @@ def test_layers_of_a_few_images_run_in_one_call(number, threads):
                 torch.testing.assert_close(found, expected)
     finally:
         torch.set_num_threads(before)
+
+
+class TwoInputs(nn.Module):
+    """A layer of images right beside layers of features."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters, self.first = nn.Conv2d(3, 4, 3), nn.Linear(3, 8)
+        self.second, self.last = nn.Linear(8, 8), nn.Linear(8, 5)
+
+    def forward(self, images):
+        features = images.mean((2, 3))
+        planes = self.filters(images)
+        features = torch.relu(self.first(features))
+        return self.last(self.second(features) + features), planes
+
+
+def test_layers_of_features_run_in_one_call():
+    network, images = TwoInputs().eval(), torch.randn(3, 3, 6, 5)
+    way = Rewriter(symbolic_trace(network), images, ["filters", "first", "second", "last"], blocks=False).rewrite()
+    parts = [way.get_submodule(node.target) for node in way.graph.nodes if node.op == "call_module"]
+    assert [len(part.layers) if isinstance(part, Series) else type(part) for part in parts] == [SparseLayer, 3]
+    with torch.no_grad():
+        for found, expected in zip(way(images), network(images), strict=True):
+            torch.testing.assert_close(found, expected)
