@@ -76,9 +76,7 @@ def completion(shell: str, registry: Registry, hooks: pluggy.PluginManager) -> s
 
 def _options(registry: Registry, hooks: pluggy.PluginManager) -> list[Option]:
     declared = [*options_of_readers(hooks), *usual_options(registry), *general_options(registry)]
-    for kind in KINDS:
-        for component in registry.components(kind):
-            declared += component.declared_in_source()
+    declared += [one for component in registry.everything() for one in component.declared_in_source()]
     return [one.option for one in declared]
 
 
@@ -89,7 +87,7 @@ def _values(option: Option, registry: Registry) -> list[str]:
     if option.flag == "list":
         return ["all", *KINDS]
     if option.flag == "help":
-        return ["all", *(component.name for kind in KINDS for component in registry.components(kind))]
+        return ["all", *(component.name for component in registry.everything())]
     return [*option.choices, *option.synonyms]
 
 

@@ -55,7 +55,7 @@ def help_text(reading: Reading, registry: Registry) -> str:
         page.components(found, registry)
         page.sections(flags)
         if not (found or flags):
-            known = [one.name for kind in KINDS for one in registry.components(kind)]
+            known = [one.name for one in registry.everything()]
             hint = nearest(asked, [*known, *reading.parser.declared])
             raise UserError(f"--help {asked}: no component and no flag has this name{hint}")
     elif used:
@@ -79,9 +79,7 @@ def _flags_called(name: str, parser: Parser, registry: Registry) -> list[Declare
     """The options whose flag is called so, here or by other programs."""
     name = name.lstrip("-").replace("-", "_")
     everywhere = [*parser.declared.values()]
-    everywhere += [
-        one for kind in KINDS for component in registry.components(kind) for one in component.declared_in_source()
-    ]
+    everywhere += [one for component in registry.everything() for one in component.declared_in_source()]
     by_flag = {one.option.flag: one for one in reversed(everywhere)}.values()
     exact = [one for one in by_flag if name in names_of(one.option)]
     return exact or [one for one in by_flag if name in one.option.suggested_for.split()]

@@ -147,6 +147,10 @@ class Registry:
             self._known[kind] = sorted(found, key=lambda component: component.name.lower())
         return self._known[kind]
 
+    def everything(self) -> list[Component]:
+        """Every component, kind by kind."""
+        return [component for kind in KINDS for component in self.components(kind)]
+
     def find(self, kind: str, name: str) -> Component:
         """Return the component called `name`: exactly, else but for case, dashes and underscores, else so by an alias.
 
