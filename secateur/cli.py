@@ -99,6 +99,10 @@ def _answer(argv: list[str]) -> int:
         from secateur.config.completion import completion
 
         _say(completion(asked["completion"], registry, hooks))
+    elif asked["board"] is not None:
+        from secateur.board.server import board
+
+        board(asked, _say)
     elif asked["report"] is not None:
         from secateur.reports.write import report
 
@@ -151,7 +155,9 @@ def _flags(argv: list[str]) -> set[str]:
 
 def _say(text: str, *, error: bool = False) -> None:
     """Write a line to standard output, or to standard error."""
-    (sys.stderr if error else sys.stdout).write(text.rstrip("\n") + "\n")
+    stream = sys.stderr if error else sys.stdout
+    stream.write(text.rstrip("\n") + "\n")
+    stream.flush()
 
 
 def entry() -> NoReturn:

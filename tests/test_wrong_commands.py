@@ -89,6 +89,7 @@ def without_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("secateur.runs.train_first.train_first", lambda settings, *_: (settings, [], None))
     monkeypatch.setattr("secateur.grid.run_grid.run_grid", lambda *_: 0)
     monkeypatch.setattr("secateur.reports.write.report", lambda *_: [])
+    monkeypatch.setattr("secateur.board.server.board", lambda *_: None)
     return tmp_path
 
 

@@ -67,7 +67,7 @@ def curves(rows: Sequence[dict[str, float]], held_out: str, title: str, path: Pa
     draw(accuracy, f"{held_out}_accuracy", held_out, BLUE, 100)
     accuracy.set(xlabel="epoch", ylabel="accuracy [%]", title="accuracy")
     draw(sparsity, "weight_sparsity", "weights", BLUE, 100)
-    draw(sparsity, "node_sparsity", "nodes", ORANGE, 100)
+    draw(sparsity, "node_sparsity", "units", ORANGE, 100)
     sparsity.set(xlabel="epoch", ylabel="pruned [%]", title="sparsity", ylim=(-3, 103))
     for axes in (loss, accuracy, sparsity):
         uncover(axes)

@@ -83,7 +83,7 @@ class Settings:
 
     def recorded(self) -> dict[str, Any]:
         """Return what arguments.json holds: every value, and the names of those that were typed."""
-        questions = ("completion", "help", "list", "report", "version")
+        questions = ("board", "completion", "help", "list", "port", "report", "version")
         return {name: value for name, value in self.values.items() if name not in questions} | {
             "explicit": sorted(self.given)
         }
@@ -96,6 +96,10 @@ def check_combinations(settings: Settings, *, tester_trains: bool) -> None:
     _check_tester(settings)
     _check_data(settings)
     _check_run_name(settings["run_name"])
+    if "port" in settings.given and settings["board"] is None:
+        raise UserError("--port is for --board, which shows the runs of a folder in a browser")
+    if settings["time_to_accuracy"] is not None and settings["report"] is None:
+        raise UserError("--time_to_accuracy is for --report: train first, then compare the run folders with it")
     if settings["resume_anyway"]:
         raise UserError("--resume_anyway needs --resume RUN, or a grid whose runs were interrupted")
 
@@ -155,4 +159,4 @@ def _check_run_name(name: str) -> None:
     if "/" in name or "\\" in name or not name.isprintable():
         raise UserError(f"--run_name {name!r} (--expid) names a folder: leave out slashes and line breaks")
     if len(os.fsencode(name)) > 200:
-        raise UserError("--run_name (--expid) is longer than 200 bytes, which a folder's name cannot hold")
+        raise UserError("--run_name (--expid, --experiment_id) is longer than 200 bytes, which no folder's name holds")

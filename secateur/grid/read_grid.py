@@ -31,7 +31,9 @@ def read_grid(argv: list[str], registry: Registry, hooks: pluggy.PluginManager) 
     """
     typed = dict(flags_of(argv))
     asked = {"help", "h"} & typed.keys()
-    if {"list", "report", "completion"} & typed.keys() or not ("," in "".join(argv) or OF_MANY_RUNS & typed.keys()):
+    if {"list", "report", "board", "completion"} & typed.keys():
+        return None
+    if not ("," in "".join(argv) or OF_MANY_RUNS & typed.keys()):
         return None
     reader = Reader(registry, hooks)
     typed = reader.canonical(typed)

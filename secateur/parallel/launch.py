@@ -99,6 +99,6 @@ def check_command(settings: Settings | None) -> None:
         return
     if settings is None:
         raise UserError("torchrun trains one run, but several values in a flag are a grid: start it without torchrun")
-    for flag in ("eval", "report"):
+    for flag in ("eval", "report", "board"):
         if settings[flag] not in (None, False):
             raise UserError(f"torchrun trains one run: start --{flag} without it")

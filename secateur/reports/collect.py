@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from secateur.reports.reading import Reader, are_figures, are_sizes, is_count, is_measured, is_text, numbers_in
+from secateur.reports.run_options import own_settings
 from secateur.utils.errors import UserError
 from secateur.utils.text import is_figure, printable
 
+METRICS = "metrics.csv"
+#: What is said of a run that has not ended, before the last line of its log.
+STILL_GOING = "still going, or killed; "
 #: Of a tester's table so many rows are kept.
 MOST_ROWS = 100
 #: What identifies a run: taken from its results, which name the classes, not the aliases that were typed.
@@ -33,7 +37,7 @@ class RunRecord:
     """What a run folder says. Accuracies, sparsities and densities are shares in [0, 1]."""
 
     folder: Path
-    #: arguments.json, with the classes' names in `NAMED`.
+    #: arguments.json, with the classes' names in `NAMED`, without options of components that the run does not have.
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
@@ -72,10 +76,26 @@ class RunRecord:
         return self.figure("validation_accuracy") if test is None else test
 
     @property
+    def outcome(self) -> str:
+        """The status, where a test is none of a training that has finished: finished, test, failed, ..."""
+        return "test" if self.status == "finished" and not self.trained else self.status
+
+    @property
     def top5_accuracy(self) -> float | None:
         """Of the same set."""
         test = self.figure("test_top5_accuracy")
         return self.figure("validation_top5_accuracy") if test is None else test
+
+    def seconds_to(self, accuracy: float) -> float | None:
+        """Seconds of training, without pruning and testing, at the end of the first epoch with at least this accuracy.
+
+        It is that of the test set, with `--tuning` or `--keep_best` of the validation set; None where no epoch that was
+        tested has reached it. `--eval_freq` says which epochs are tested.
+        """
+        for row in self.epochs:
+            if row.get("test_accuracy", row.get("validation_accuracy", -1)) >= accuracy:
+                return row.get("seconds_training")
+        return None
 
     @property
     def compression(self) -> float | None:
@@ -100,21 +120,28 @@ def collect(places: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
     Raises `UserError` where a place is no folder or there is no run in any of them.
     """
     reader = Reader()
-    found = dict.fromkeys(folder for place in places for folder in _run_folders(place, reader))
+    for place in places:
+        check_folder("--report", place, "run folders, or folders that hold them")
+    found = dict.fromkeys(folder for place in places for folder in run_folders(place, reader))
     if not found:
         named, why = ", ".join(map(str, places)), "".join(f"; {problem}" for problem in reader.problems[:1])
         what = "no run folder (one with output/) is there; name one, or a folder of them"
         raise UserError(f"--report {named}: {what}{why}")
-    return [_read_run(folder, reader) for folder in sorted(found)], reader.problems
+    return [read_run(folder, reader) for folder in sorted(found)], reader.problems
 
 
-def _run_folders(place: Path, reader: Reader) -> list[Path]:
+def check_folder(flag: str, place: Path, wanted: str) -> None:
+    """Raise `UserError` where a flag names what is no folder; `wanted` says what to name instead."""
     try:
         is_folder = place.is_dir()
     except OSError as error:
-        raise UserError(f"--report {place}: {error.strerror}") from error
+        raise UserError(f"{flag} {place}: {error.strerror}") from error
     if not is_folder:
-        raise UserError(f"--report {place}: there is no such folder; name run folders, or folders that hold them")
+        raise UserError(f"{flag} {place}: there is no such folder; name {wanted}")
+
+
+def run_folders(place: Path, reader: Reader) -> list[Path]:
+    """The run folders that are, or lie anywhere below, `place`; what cannot be listed is noted."""
     found = []
     for path, folders, _ in os.walk(place.absolute(), onerror=lambda error: reader.note(error.filename, error)):
         if _is_run(Path(path)):
@@ -133,10 +160,12 @@ def _is_run(folder: Path) -> bool:
         return True  # it may not be looked into, which reading it then says
 
 
-def _read_run(folder: Path, reader: Reader) -> RunRecord:
+def read_run(folder: Path, reader: Reader, *, tables: bool = True) -> RunRecord:
+    """Read a run folder, with the testers' tables or without; what is wrong with it is noted."""
     run, before = RunRecord(folder), len(reader.problems)
     names = reader.names(folder / "output")
     if len(reader.problems) == before:
+        names = [name for name in names if tables or not name.endswith(".csv") or name == METRICS]
         _read_output(run, names, reader)
         for name in reader.names(folder / "models"):
             if name.endswith("_finished.json"):
@@ -158,10 +187,11 @@ def _read_output(run: RunRecord, names: Sequence[str], reader: Reader) -> None:
     if "results.json" in names:
         run.results = reader.json(output / "results.json", RESULTS)
     run.settings |= {name: run.results[name] for name in NAMED if run.results.get(name)}
+    run.settings = own_settings(run.settings)
     for name in names:
         if name.endswith(".csv"):
             rows = reader.csv(output / name)
-            if name == "metrics.csv":
+            if name == METRICS:
                 run.epochs = numbers_in(rows)
             else:
                 run.tables[name], run.table_rows[name] = rows[:MOST_ROWS], len(rows)
@@ -176,4 +206,4 @@ def _why_unfinished(log: str) -> tuple[str, str]:
     ends = [line for line in lines if " ended by " in line]
     if ends:
         return "failed", ends[-1]
-    return "incomplete", f"still going, or killed; {lines[-1]}" if lines else "its log.txt is empty"
+    return "incomplete", f"{STILL_GOING}{lines[-1]}" if lines else "its log.txt is empty"

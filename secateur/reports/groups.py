@@ -1,10 +1,11 @@
 """Groups runs that differ in nothing but their seed, and finds what those that are compared differ in.
 
 How groups are formed. A setting counts if it can change the network that comes out: the flags of the network, the data,
-pruning and training, the precision, and the options of components; not the seed, names and places. Among the runs of
-one network, data set and criterion the settings that take several values are found:
+pruning and training, the precision, and the options of the run's own components; not the seed, names and places. Among
+the runs of one network, data set and criterion the settings that take several values are found:
 
-- those that say how much is pruned (`STRENGTHS`) make the points of a line;
+- those that say how much is pruned (`STRENGTHS`) make the points of a line; without `--pruning_limit` where a
+  criterion does not read it;
 - those of pruning, and options of components, extend the line's name, which begins with the criterion;
 - all others make a panel of their own, as do networks and data sets. Where there is one criterion, they extend the
   line's name instead.
@@ -21,24 +22,19 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from secateur.config.parser import READERS, options_of_reader
-from secateur.config.registry import Registry
-from secateur.config.source import Declared
+from secateur.grid.controls import DENSE
 from secateur.grid.options import GridOptions
 from secateur.grid.trials import key_of
-from secateur.hooks import empty_manager
 from secateur.reports.collect import NAMED, RunRecord
+from secateur.reports.run_options import has_limit, known_options
+from secateur.utils.text import first_few
 
 #: Settings that say how much is pruned: the points of a line.
 STRENGTHS = ("pruning_limit", "pruning_rate", "hoyer_reg", "l0_reg")
 #: What groups do not tell apart: `compression` is folded into `pruning_limit`; `explicit` is no setting.
 NO_MATTER = ("compression", "explicit", "seed", "smoke")
-DENSE = "EmptyCrit"
-#: Of each kind the component that has no options but those of all.
-USUAL = {"criterions": DENSE, "losses": "CrossEntropy", "trainers": "DefaultTrainer", "data_sets": "DIGITS"}
 #: How a page calls the controls that `--controls` runs.
 CONTROLS = {
     "same_parameters": "dense, equal parameters",
@@ -119,13 +115,11 @@ def group(runs: Sequence[RunRecord]) -> list[Group]:
         settings = run.settings
         dense = settings.get("prune_criterion") == DENSE
         panel = [f"{settings.get('model')} on {settings.get('data_set')}"]
-        panel += [_said(name, settings) for name in varying if name not in of_line]
+        panel += [_said(name, settings) for name in varying if name not in of_line and name in settings]
         line = [str(settings.get("prune_criterion"))]
-        line += [_said(name, settings) for name in of_line if not (dense and prunes(name))]
-        limit = 0.0 if dense else _number(settings.get("pruning_limit"))
-        target = [f"{1 / (1 - limit):.6g}x" if limit < 1 else "all"]
-        target += [] if dense else [_said(name, settings) for name in strengths]
-        key = (", ".join(panel), ", ".join(line), ", ".join(target))
+        line += [_said(name, settings) for name in of_line if name in settings and not (dense and prunes(name))]
+        limit = 0.0 if dense or not has_limit(settings) else _number(settings.get("pruning_limit"))
+        key = (", ".join(panel), ", ".join(line), _target(settings, limit, strengths))
         strength = (limit, *(_number(settings.get(name)) for name in strengths))
         groups.setdefault(key, Group(*key, strength, [])).runs.append(run)
     found = [*groups.values(), *_controls(groups.values(), [run for run in runs if run.trained])]
@@ -134,6 +128,16 @@ def group(runs: Sequence[RunRecord]) -> list[Group]:
         found,
         key=lambda one: (one.panel, one.line != DENSE, one.line.lower(), one.strength, places[one.control]),
     )
+
+
+def _target(settings: dict[str, Any], limit: float, strengths: Sequence[str]) -> str:
+    """How much a run was to be pruned: as a compression, if its criterion has one to reach, and by its strengths."""
+    if settings.get("prune_criterion") == DENSE:
+        return "1x"
+    if has_limit(settings):
+        amount = [f"{1 / (1 - limit):.6g}x" if limit < 1 else "all"]
+        return ", ".join([*amount, *(_said(name, settings) for name in strengths if name in settings)])
+    return ", ".join(_said(name, settings) for name in STRENGTHS[1:] if name in settings) or "no limit"
 
 
 def _controls(groups: Iterable[Group], trained: Sequence[RunRecord]) -> list[Group]:
@@ -173,8 +177,7 @@ def differences(groups: Sequence[Group]) -> list[tuple[str, dict[str, list[RunRe
 def criteria_of(runs: Sequence[RunRecord]) -> str:
     """Which runs these are, in short: their number and criteria."""
     names = sorted({str(run.settings.get("prune_criterion")) for run in runs}, key=str.lower)
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {shown}"
+    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {first_few(names, 4)}"
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -234,19 +237,6 @@ IN_EQUAL = (
 )
 
 
-@cache
-def known_options() -> dict[str, Declared]:
-    """The options of every run, by flag; those of further components and of plugins are not among them."""
-    registry = Registry(empty_manager())
-    usual = [one for kind in USUAL for one in _of_kind(registry, kind)]
-    return {one.option.flag: one for one in [*(one for place in READERS for one in options_of_reader(place)), *usual]}
-
-
-def _of_kind(registry: Registry, kind: str) -> list[Declared]:
-    """What every component of a kind declares: the options of its usual one."""
-    return registry.find(kind, USUAL[kind]).declared_in_source()
-
-
 def _matters(name: str) -> bool:
     """Whether a setting can change the network that comes out."""
     if name in (*NO_MATTER, *NAMED, *STRENGTHS):
@@ -276,7 +266,7 @@ def _varying(runs: Sequence[RunRecord], counts: Callable[[str], bool]) -> list[s
 
 
 def _said(name: str, settings: dict[str, Any]) -> str:
-    value = settings.get(name, "?")
+    value = settings[name]
     if isinstance(value, bool):
         return name if value else f"no {name}"
     return f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"

@@ -62,6 +62,14 @@ TRAINING_FLOPS = Measure(
 )
 TESTING = Measure("testing_time", "time of testing the whole set [s]", _figure_of("seconds_testing"), 1, None)
 TRAINING = Measure("training_time", "time of training [s]", _figure_of("seconds_training"), 1, None)
+
+
+def time_to(accuracy: float) -> Measure:
+    """The time of training until an accuracy, a fraction in (0, 1], is reached; of the runs that reach it."""
+    label = f"time to {100 * accuracy:g} % accuracy [s]"
+    return Measure("time_to_accuracy", label, lambda run: run.seconds_to(accuracy), 1, 1)
+
+
 LATENCY = {
     size: Measure(
         f"latency_batch_{size}",

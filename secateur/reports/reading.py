@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from secateur.runs.files import read_checksummed, read_text
+from secateur.runs.files import LARGEST_TEXT, read_checksummed, read_text
 from secateur.utils.errors import one_line
 from secateur.utils.text import is_figure, is_number, printable
 
@@ -18,9 +18,13 @@ DEEPEST = 20
 
 
 class Reader:
-    """Reads files and notes what is wrong with them. Text is returned as it can be shown, see `printable`."""
+    """Reads files of at most `largest` bytes and notes what is wrong with them.
 
-    def __init__(self) -> None:
+    Text is returned as it can be shown, see `printable`.
+    """
+
+    def __init__(self, largest: int = LARGEST_TEXT) -> None:
+        self.largest = largest
         #: A line for each file and folder that could not be read, its path first.
         self.problems: list[str] = []
 
@@ -41,15 +45,15 @@ class Reader:
     def text(self, path: Path) -> str:
         """A file of text, line by line."""
         try:
-            return "\n".join(map(printable, read_text(path, "replace").splitlines()))
-        except OSError as error:
+            return "\n".join(map(printable, read_text(path, "replace", self.largest).splitlines()))
+        except (OSError, ValueError) as error:
             self.note(path, error)
             return ""
 
     def json(self, path: Path, rules: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
         """A dictionary whose entries, where they are there and not null, are as the rules want them."""
         try:
-            found = _plain(read_checksummed(path))
+            found = _plain(read_checksummed(path, self.largest))
             for name, is_right in rules.items():
                 if found.get(name) is not None and not is_right(found[name]):
                     raise ValueError(f"its {name} is {found[name]!r}"[:80])
@@ -61,7 +65,7 @@ class Reader:
     def csv(self, path: Path) -> list[dict[str, str]]:
         """The rows below the names of the columns."""
         try:
-            rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
+            rows = csv.DictReader(io.StringIO(read_text(path, largest=self.largest), newline=""))
             return [{printable(key): printable(value or "") for key, value in row.items() if key} for row in rows]
         except (OSError, ValueError, csv.Error) as error:
             self.note(path, error)

@@ -21,6 +21,7 @@ from secateur.reports.comparisons import (
 )
 from secateur.reports.groups import CONTROLS, Group, Mean
 from secateur.reports.inference import LEVEL
+from secateur.reports.reached import missed
 
 
 def with_interval(found: Mean, sign: int = 1) -> str:
@@ -72,6 +73,15 @@ def of_best(groups: Sequence[Group]) -> Iterator[str]:
             continue
         says = "" if interval_of(ahead)[0] > 0 else ": which of the two is better cannot be said"
         yield f"{text}, {with_interval(ahead)} points above {second.line} of the same seed (n = {ahead.n}){says}."
+
+
+def of_missed(groups: Sequence[Group]) -> Iterator[str]:
+    """Which groups have reached another compression than the one that they are compared at."""
+    for panel in dict.fromkeys(one.panel for one in groups):
+        own = [one for one in groups if one.panel == panel and not is_dense(one) and not one.control]
+        parts = [f"{one.line} {found:.3g}x for {one.target}" for one in own if (found := missed(one))]
+        if parts:
+            yield f"{panel}: compared at what was asked for, though what was reached is another: {', '.join(parts)}."
 
 
 def of_ranks(found: Sequence[Ranking]) -> Iterator[str]:

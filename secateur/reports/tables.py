@@ -88,16 +88,16 @@ def compared(groups: Sequence[Group], measure: Measure) -> ReportTable | None:
     return ReportTable(measure.name, measure.label, ["network", "compression", *lines], rows)
 
 
-def all_groups(groups: Sequence[Group]) -> ReportTable:
-    """A row for each group, a column for each measure that there is."""
-    columns = {measure: [measure.mean(one) for one in groups] for measure in MEASURES}
+def all_groups(groups: Sequence[Group], more: Sequence[Measure] = ()) -> ReportTable:
+    """A row for each group, a column for each measure that there is, of `MEASURES` and more."""
+    columns = {measure: [measure.mean(one) for one in groups] for measure in (*MEASURES, *more)}
     measures = {measure: measure.decimals_of(means) for measure, means in columns.items() if any(means)}
     rows = []
     for number, one in enumerate(groups):
         row = [Cell(one.panel), Cell(one.name), Cell(one.target, one.strength[0]), Cell(str(len(one.runs)))]
         row += [_mean_cell(columns[measure][number], measure.factor, measures[measure]) for measure in measures]
         rows.append(row)
-    heads = ["network", "criterion", "compression", "runs", *(_titled(measure) for measure in measures)]
+    heads = ["network", "criterion", "compression", "runs", *(titled(measure) for measure in measures)]
     return ReportTable("groups", "mean ± standard deviation (number of runs)", heads, rows)
 
 
@@ -118,8 +118,8 @@ def layers(groups: Sequence[Group]) -> ReportTable:
     return ReportTable("layers", "weights that are kept of each layer", columns, rows)
 
 
-def all_runs(runs: Sequence[RunRecord]) -> ReportTable:
-    """Every run that was found, finished or not."""
+def all_runs(runs: Sequence[RunRecord], more: Sequence[Measure] = ()) -> ReportTable:
+    """Every run that was found, finished or not, with a column for each of the further measures."""
     rows = []
     for run in runs:
         settings = run.settings
@@ -128,12 +128,12 @@ def all_runs(runs: Sequence[RunRecord]) -> ReportTable:
             _number(run.accuracy, 100, "{:.2f}"),
             _number(run.figure("weight_sparsity"), 100, "{:.2f}"),
             _number(run.figure("seconds_training"), 1, "{:.1f}"),
+            *(_number(one.of(run), one.factor, f"{{:.{one.decimals}f}}") for one in more),
         ]
-        status = "test" if run.status == "finished" and settings.get("eval") else run.status
         rows.append(
             [
                 Cell(run.name, link=run.folder),
-                Cell(status),
+                Cell(run.outcome),
                 *named,
                 *figures,
                 Cell(run.reason),
@@ -141,7 +141,7 @@ def all_runs(runs: Sequence[RunRecord]) -> ReportTable:
             ]
         )
     columns = ["run", "status", "model", "data set", "criterion", "seed", "accuracy [%]", "weights pruned [%]"]
-    columns += ["training [s]", "why not finished", "command"]
+    columns += ["training [s]", *(one.label for one in more), "why not finished", "command"]
     return ReportTable("runs", "all runs", columns, rows)
 
 
@@ -161,7 +161,7 @@ def of_testers(runs: Sequence[RunRecord]) -> tuple[list[ReportTable], int]:
     return found, sum(len(run.tables) for run in runs) - len(found)
 
 
-def _titled(measure: Measure) -> str:
+def titled(measure: Measure) -> str:
     """With the batch size, which the label of a speed-up does not say."""
     return f"{measure.label}, {measure.name[9:].replace('_', ' ')}" if measure in SPEED_UP.values() else measure.label
 

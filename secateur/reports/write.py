@@ -16,6 +16,7 @@ from secateur.reports.collect import collect
 from secateur.reports.conclusions import METHOD, conclude
 from secateur.reports.figures import draw
 from secateur.reports.groups import criteria_of, differences, group
+from secateur.reports.measures import Measure, time_to
 from secateur.reports.page import page
 from secateur.reports.panels import Picture, most_run
 from secateur.reports.rank_figure import rank_pictures
@@ -27,7 +28,7 @@ from secateur.utils.errors import UserError
 from secateur.utils.text import csv_text, printable
 
 #: The flags that a report reads.
-READ = {"report", "results_dir", "run_name"}
+READ = {"report", "results_dir", "run_name", "time_to_accuracy"}
 
 
 def report(settings: Settings, argv: Sequence[str]) -> list[str]:
@@ -37,13 +38,18 @@ def report(settings: Settings, argv: Sequence[str]) -> list[str]:
     """
     if others := sorted(settings.given - READ):
         raise UserError(f"--report only reads runs: leave out --{others[0]}")
-    return write_report(settings["report"], settings["results_dir"], settings["run_name"], argv)
+    places, accuracy = settings["report"], settings["time_to_accuracy"]
+    more = [] if accuracy is None else [time_to(accuracy)]
+    return write_report(places, settings["results_dir"], settings["run_name"], argv, more)
 
 
-def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv: Sequence[str]) -> list[str]:
+def write_report(
+    places: Sequence[Path], results_dir: Path, run_name: str, argv: Sequence[str], more: Sequence[Measure] = ()
+) -> list[str]:
     """Write `<results_dir>/<date>_<time>_report[_<run_name>]/report.html`, with tables and figures beside it.
 
-    `argv` is the command line that repeats it, without `python3 main.py`. Returns the lines to tell.
+    `argv` is the command line that repeats it, without `python3 main.py`; `more` are measures of its tables beside the
+    usual ones. Returns the lines to tell.
     """
     runs, problems = collect(places)
     everything = group(runs)
@@ -54,15 +60,15 @@ def write_report(places: Sequence[Path], results_dir: Path, run_name: str, argv:
     with _folder_of_its_own(results_dir, run_name) as folder:
         shown, left_out = most_run(groups)
         tables = [table for measure in COMPARED if (table := compared(groups, measure))]
-        of_groups = [all_groups(everything), layers(everything)] if everything else []
-        of_runs = all_runs(runs)
+        of_groups = [all_groups(everything, more), layers(everything)] if everything else []
+        of_runs = all_runs(runs, more)
         testers, more_tables = of_testers(runs)
         sentences, compared_tables, ranked = conclude(everything, shown)
         if sentences:
             write_atomically(folder / "conclusions.txt", "".join(f"{line}\n" for line in (*sentences, "", METHOD)))
         for table in (*compared_tables, *tables, *of_groups, of_runs):
             _write_csv(folder, table)
-        counts = Counter("tests" if run.status == "finished" and not run.trained else run.status for run in runs)
+        counts = Counter("tests" if run.outcome == "test" else run.outcome for run in runs)
         summary = f"{len(runs)} runs ({', '.join(f'{number} {status}' for status, number in counts.items())}), "
         summary += f"{len(groups)} groups of runs that differ in their seed alone"
         content = page(

@@ -106,13 +106,13 @@ def write_checksummed(path: Path, content: dict[str, Any]) -> None:
     write_json(path, {**plain, SEAL: _seal_of(plain)})
 
 
-def read_checksummed(path: Path) -> dict[str, Any]:
+def read_checksummed(path: Path, largest: int = LARGEST_TEXT) -> dict[str, Any]:
     """Read a dictionary from JSON, without its checksum; files of the first versions, or other programs, have none.
 
-    Raises `ValueError` where it is no dictionary in JSON, or where the checksum is not that of the rest; `OSError`
-    where it is not a file.
+    Raises `ValueError` where it is no dictionary in JSON, of more than `largest` bytes, or where the checksum is not
+    that of the rest; `OSError` where it is not a file.
     """
-    content = parse_json(read_text(path))
+    content = parse_json(read_text(path, largest=largest))
     if not isinstance(content, dict):
         raise ValueError(f"it holds no dictionary but {type(content).__name__}")
     if SEAL in content:
@@ -122,13 +122,13 @@ def read_checksummed(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_text(path: Path, errors: str = "strict") -> str:
+def read_text(path: Path, errors: str = "strict", largest: int = LARGEST_TEXT) -> str:
     """Read a file of text; `errors` says what becomes of bytes that are none, as `replace`.
 
-    Raises `OSError` where it is not a file, and `ValueError` for such bytes and where it is too large.
+    Raises `OSError` where it is not a file, and `ValueError` for such bytes and where it has more than `largest` bytes.
     """
     check_is_file(path)
-    if (size := path.stat().st_size) > LARGEST_TEXT:
+    if (size := path.stat().st_size) > largest:
         raise ValueError(f"it holds {size:,} bytes, more than any such file of a run")
     return path.read_text(encoding="utf-8", errors=errors)
 

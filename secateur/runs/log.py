@@ -100,7 +100,12 @@ def lock(file: TextIO, *, wait: bool = False) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process has the lock of a file."""
-    with contextlib.suppress(OSError), path.open("r+") as file:
-        return not lock(file)
+    """Whether another process has the lock of a file, which need not be writable."""
+    if fcntl is None or not path.is_file():  # a pipe would wait for a writer
+        return False
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return True
     return False

@@ -57,7 +57,7 @@ def test_curves_show_losses_and_shares_in_per_cent(tmp_path, drawn):
     loss, accuracy, sparsity = drawn[0].axes
     assert lines(loss) == {"train": [(1, 1), (2, 0.5), (4, 0.25)], "test": [(1, 2), (4, 0.5)]}
     assert lines(accuracy) == {"train": [(1, 50), (2, 50), (4, 75)], "test": [(1, 25), (4, 25)]}
-    assert lines(sparsity) == {"weights": [(1, 90), (2, 90), (4, 90)], "nodes": [(1, 10), (2, 10), (4, 10)]}
+    assert lines(sparsity) == {"weights": [(1, 90), (2, 90), (4, 90)], "units": [(1, 10), (2, 10), (4, 10)]}
     for axes in (loss, accuracy, sparsity):
         assert axes.get_xlabel() == "epoch"
         assert len(axes.get_legend().get_texts()) == 2

@@ -11,6 +11,7 @@ from secateur.reports.comparisons import against_dense, collapses, controls, pai
 from secateur.reports.conclusions import conclude
 from secateur.reports.groups import group
 from secateur.reports.rank_figure import rank_pictures
+from secateur.reports.reached import missed
 
 
 @pytest.fixture
@@ -175,6 +176,25 @@ def test_a_method_collapses_where_its_mean_falls_below_halfway_to_guessing(group
 
 def test_where_the_dense_network_guesses_nothing_can_collapse(grouped):
     assert collapses(grouped(("EmptyCrit", (0.2,), {}), ("A", (0.1,), {}))) == []
+
+
+def test_methods_are_compared_at_what_was_asked_and_what_was_reached_is_named(grouped):
+    keeps = [{"pruning_limit": 0.9, "results": {"weight_sparsity": sparsity}} for sparsity in (0.9, 0.902, 0.935)]
+    channels = {"pruning_limit": 0.5, "results": {"weight_sparsity": 0.75, "node_sparsity": 0.5}}
+    fewer = {"pruning_limit": 0.75, "results": {"weight_sparsity": 0.75, "node_sparsity": 0.5}}
+    groups = grouped(
+        ("EmptyCrit", (0.9,), {"results": {"weight_sparsity": 0.0}}),
+        *((name, (0.8,), kept) for name, kept in zip(("SNIP", "RigL", "SET"), keeps, strict=True)),
+        *(("L1Norm", (0.8,), one) for one in (channels, fewer)),
+        ("HoyerSquare", (0.7,), {"hoyer_reg": 0.1, "results": {"weight_sparsity": 0.8}}),
+    )
+    assert [(one.line, one.target) for one in groups if missed(one)] == [("L1Norm", "4x"), ("SET", "10x")]
+    (block,) = [values for (_, target, _), values in scopes(groups)[0].blocks.items() if target == "10x"]
+    assert [*block] == ["RigL", "SET", "SNIP"]
+    assert (
+        "LeNet300 on DIGITS: compared at what was asked for, though what was reached is another: L1Norm 2x for 4x, "
+        "SET 15.4x for 10x."  # 1 / 0.065
+    ) in conclude(groups, groups)[0]
 
 
 def test_controls_stand_beside_the_run_that_they_are_of(grouped, make_run_folder, tmp_path):

@@ -87,8 +87,46 @@ def test_other_ways_to_say_how_much_is_pruned_are_of_the_point(make_run_folder, 
     groups = group(collect([tmp_path])[0])
     assert [(one.line, one.target, one.strength) for one in groups] == [
         ("EmptyCrit", "1x", (0, 0)),
-        ("HoyerSquare", "10x, hoyer_reg 0.0001", (0.9, 1e-4)),
-        ("HoyerSquare", "10x, hoyer_reg 0.001", (0.9, 1e-3)),
+        ("HoyerSquare", "hoyer_reg 0.0001", (0, 1e-4)),
+        ("HoyerSquare", "hoyer_reg 0.001", (0, 1e-3)),
+    ]
+
+
+def test_an_option_of_another_criterion_makes_no_column(make_run_folder, tmp_path):
+    # RigL's command line may name the penalty of HoyerSquare's loss too, and its runs record it.
+    for penalty in (1e-3, 1e-4):
+        make_run_folder("HoyerSquare", 1, hoyer_reg=penalty, l0_reg=1.0, loss="HoyerSquareCrossEntropy")
+    make_run_folder("RigL", 1, hoyer_reg=1.0, pruning_rate=0.3, attack_norm="l2", loss="CrossEntropy")
+    make_run_folder("SET", 1, pruning_rate=0.3, loss="CrossEntropy")
+    make_run_folder("SNIP", 1, loss="CrossEntropy")
+    make_run_folder("OfAPlugin", 1, hoyer_reg=1.0, loss="OfAPluginToo")
+    runs = collect([tmp_path])[0]
+    assert [(one.line, one.target) for one in group(runs)] == [
+        ("HoyerSquare", "hoyer_reg 0.0001"),
+        ("HoyerSquare", "hoyer_reg 0.001"),
+        ("OfAPlugin", "10x, hoyer_reg 1.0"),  # what declares it may be the plugin's loss
+        ("RigL", "10x"),
+        ("SET", "10x"),
+        ("SNIP", "10x"),
+    ]
+    kept = {run.settings["prune_criterion"]: {"hoyer_reg", "l0_reg", "pruning_rate"} & {*run.settings} for run in runs}
+    assert kept == {
+        "HoyerSquare": {"hoyer_reg"},
+        "OfAPlugin": {"hoyer_reg"},
+        "RigL": {"pruning_rate"},
+        "SET": {"pruning_rate"},
+        "SNIP": set(),
+    }
+
+
+def test_a_criterion_without_an_option_is_not_named_by_it(make_run_folder, tmp_path):
+    for steps in (20, 50):
+        make_run_folder("RigL", 1, update_steps=steps)
+    make_run_folder("GRASP", 1)
+    assert [one.line for one in group(collect([tmp_path])[0])] == [
+        "GRASP",
+        "RigL, update_steps 20",
+        "RigL, update_steps 50",
     ]
 
 
