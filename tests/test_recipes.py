@@ -16,6 +16,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 #: Small networks where many large ones would take minutes; every network is run in tests/models.
 PLACEHOLDERS = {
     "arena_cifar": "LeNet5",
+    "budgets": "LeNet5_BN",
     "neuron_merging": "ResNet20",
     "pruning_at_initialisation": "squeezenet_bypass",
     "snap_it": "ResNet20",

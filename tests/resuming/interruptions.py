@@ -36,6 +36,8 @@ RUNS = {
     "channels by a threshold": (f"{CHANNELS} --group_hoyer_square --hoyer_threshold 0.05 --prune_delay 1 --epochs 3",
                                 (6, 10)),
     "both": (f"{CHANNELS} --pruner CNIPitDuring --epochs 5", (6,)),
+    "asked for": ("--model LeNet5 --pruner SNAPitDuring --snip_steps 2 --target flops=0.5,params=0.6 --epochs 5",
+                  (6, 13)),
     "L0": ("--model LeNet300 --l0 --l0_reg 10 --epochs 4 --beta_ema 0.9", (0, 9)),
     "L0 and weights": (f"{WEIGHTS} --pruner mag --prune_moment during --train_scheme L0Trainer --epochs 4", (6,)),
     "Tick-Tock": ("--model MLP5 --hidden_dim 16 --train_scheme TickTock --pruning_limit 0.5 --snip_steps 3 "
