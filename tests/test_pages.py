@@ -150,6 +150,17 @@ def test_the_readme_is_read_in_a_few_minutes():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 
 
+def test_the_readmes_table_of_the_arena_is_that_of_its_page():
+    page = (ROOT / "docs" / "arena.md").read_text(encoding="utf-8")
+    names = {"Magnitude, in the middle of training": "Magnitude", "random": "UnstructuredRandom"}
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The arena")[2].partition("## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", section, re.MULTILINE)
+    assert len(rows) == 5
+    for name, *accuracies, rank in rows:
+        cells = "".join(rf"[^|]*\| {accuracy}, " for accuracy in accuracies)
+        assert re.search(rf"^\| {names.get(name, name)} \| {rank} \|{cells}", page, re.MULTILINE), name
+
+
 def test_the_page_of_methods_has_every_criterion_with_its_source(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
     from reference_components import components, criteria
