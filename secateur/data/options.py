@@ -43,6 +43,12 @@ class DataOptions(Section):
         high=1_000_000,
         suggested_for="hidden hidden_size width hidden_units",
     )
+    whitening: bool = option(
+        False,
+        "let the first convolution begin with filters that whiten patches of the training images",
+        only_training=True,
+        suggested_for="whiten whitening_layer whiten_first_layer whiten_patches patch_whitening zca",
+    )
     batch_size: int | None = option(
         None,
         "images per batch (default: what the data set suggests)",

@@ -34,6 +34,7 @@ from secateur.runs.options import CheckpointOptions, MachineOptions, RunOptions
 from secateur.runs.run import Run
 from secateur.training.loss import Loss
 from secateur.training.precision import Precision, choose_precision, prepare_torch, spare_memory
+from secateur.training.whitening import Whitening
 from secateur.utils.errors import UserError
 
 
@@ -157,11 +158,15 @@ def _build(
 ) -> _Built:
     """Build the network of a class, and make it what a checkpoint or a file of others holds."""
     model = found["model"]
+    whiten = Whitening(data.train) if settings["whitening"] and not settings["eval"] else None
 
     def fresh_network(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build_network(model, name, data.input_shape, data.num_classes, options)
+            network = build_network(model, name, data.input_shape, data.num_classes, options)
+        if whiten:
+            whiten(network)
+        return network
 
     if checkpoint:  # its json can claim any width
         check_size(model, name, data.input_shape, data.num_classes, options)

@@ -35,6 +35,9 @@ def _idle_in_training(run: Run, data_set: DataSet) -> list[str]:
     for part in parts:
         idle = {flag: why for flag, why in part.idle_options().items() if _is_typed(flag, settings)}
         reasons |= {flag: why or f"with {names}" for flag, why in idle.items()}
+    loaded = settings.checkpoint or (settings.external_weights and not settings["partial_checkpoint"])
+    if loaded and _is_typed("whitening", settings) and not settings["reinitialise"]:
+        reasons["whitening"] = "where all weights are loaded"
     if not run.plan.pruning_steps:
         # What a trainer reads itself, as L0Trainer does; and a checkpoint may bring masks.
         used = {*trainer.reads, *(["disable_masking"] if settings.checkpoint else [])}

@@ -45,6 +45,8 @@ RUNS = {
     "LBFGS": ("--model LogisticRegression --optimizer LBFGS --learning_rate 0.1 --epochs 3", (5,)),
     "fast": ("--model ResNet20 --pruner mag --prune_moment during --prune_delay 1 --optimizer NESTEROV --lookahead 3 "
              "--train_sizes 4 8 --label_smoothing 0.1 --epochs 3", (6,)),
+    "whitened": ("--model LeNet5 --outer_layer_pruning --pruning_limit 0.8 --pruner mag --prune_moment during "
+                 "--prune_delay 1 --enable_rewinding --whitening --epochs 3", (0, 6)),
     "scaled": (f"{WEIGHTS} --pruner mag --precision fp16 --epochs 3", (5,)),
 }  # fmt: skip
 
