@@ -6,7 +6,7 @@ Each network is pruned by SNAPit at initialisation, on random images of 3x32x32:
 as untrained. The pruned and the dense network take turns in one process, for `--seconds` a batch size; the table shows
 how many times the FLOPs, the parameters and the median time of a forward pass have become smaller. In the last rows
 98 % of the weights of ResNet18 are zero by SNIPit, against what compaction leaves of it, the same function. ViT_tiny
-loses a third of the nodes of each layer by L1Norm, in widths of multiples of 8.
+loses a third of the units of each layer by L1Norm, in widths of multiples of 8.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=["VGG16", "ResNet18"], metavar="NAME")
     parser.add_argument(
-        "--limit", type=float, default=0.93, help="fraction of the nodes that is pruned (default: %(default)s)"
+        "--limit", type=float, default=0.93, help="fraction of the units that is pruned (default: %(default)s)"
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="time for a batch size (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
@@ -59,7 +59,7 @@ def main() -> None:
     if device.type == "cpu":
         tune_cpu()
     where = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
-    table = Table(title=f"SNAPit to {arguments.limit} of the nodes, {where}: dense against pruned")
+    table = Table(title=f"SNAPit to {arguments.limit} of the units, {where}: dense against pruned")
     table.add_column("network")
     for heading in ("FLOPs", "parameters", "batch", "dense, ms", "pruned, ms", "speed"):
         table.add_column(heading, justify="right")

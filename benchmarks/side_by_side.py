@@ -49,7 +49,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "steps": weight_rows.steps,
     "flow": weight_rows.flow,
     "grasp": weight_rows.grasp,
-    "nodes": channel_rows.nodes,
+    "units": channel_rows.units,
     "filters": channel_rows.filters,
     "gates": channel_rows.gates,
     "rigl": training_rows.dynamic,

@@ -19,11 +19,11 @@ from secateur.pruning.selection import count_true, keep_largest
 class CNIP(SNAP):
     """SNIP and SNAP combined (Verdenius et al., 2020, "Pruning via Iterative Ranking", the program's class CNIP).
 
-    Weights, by SNIP's score, and nodes, by SNAP's, both of the mean loss over the batches, are ranked together: one
-    threshold for `--pruning_limit` of all of them. The share of the weights below it is masked, then the share of the
-    nodes below it is removed. Weights that go with their node are not counted beforehand, so that more than the limit
-    goes in all; of several steps, each looks at what is left. SNIP-it's program looks at the sparsity of the weights
-    alone before training and of the nodes alone during it.
+    Weights, by SNIP's score, and units, by SNAP's, both of the mean loss over the batches, are ranked together: one
+    threshold for `--pruning_limit` of all of them. The fraction of the weights below it is masked, then the fraction of
+    the units below it is removed. Weights that go with their unit are not counted beforehand, so that more than the
+    limit goes in all; of several steps, each looks at what is left. SNIP-it's program looks at the sparsity of the
+    weights alone before training and of the units alone during it.
     """
 
     def __init__(
@@ -39,19 +39,19 @@ class CNIP(SNAP):
         return {flag: why for flag, why in super().idle_options().items() if flag != "outer_layer_pruning"}
 
     def plan(self, timeline: Timeline) -> Plan:
-        """Say when which sparsities are approached; raises `UserError` where no weights or no nodes can be pruned."""
+        """Say when which sparsities are approached; raises `UserError` where no weights or channels can be pruned."""
         self.snip.plan(timeline)
         return super().plan(timeline)
 
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
-        """Mask weights, then remove channels; returns the step of the nodes, with that of the weights in it."""
+        """Mask weights, then remove channels; returns the step of the channels, with that of the weights in it."""
         start = time.perf_counter()
         batches = list(batches)
         surgery = self.trace()
         weights, nodes = self.snip.scores(batches), self.channel_scores(batches)
         of_weights, of_nodes = self.fractions(weights, self.unit_scores(nodes), sparsity)
         masked = self.snip.prune_by(weights, of_weights, epoch, last)
-        # As nodes are counted: those that have been removed count too.
+        # As channels are counted: those that have been removed count too.
         masked.candidates, masked.sparsity = self.dense_weight_count, 1 - masked.kept / self.dense_weight_count
         step = self.remove_by(nodes, surgery, batches, of_nodes, epoch)
         step.weights, step.collapsed, step.seconds = masked, masked.collapsed, time.perf_counter() - start

@@ -10,7 +10,7 @@ from secateur.pruning.structured import StructuredCriterion
 
 
 class SNAP(SaliencyLoss, StructuredCriterion):
-    """Node sensitivity before training (Verdenius et al., 2020, "Pruning via Iterative Ranking", section 3.3).
+    """Sensitivity of units before training (Verdenius et al., 2020, "Pruning via Iterative Ranking", section 3.3).
 
     score(c) = |dL/dc| for a gate c = 1 on every channel, behind the bias and before the norm, L the mean loss over
     `--saliency_batches` batches. Coupled layers share their gates. The paper divides by L, which changes no rank. Norms

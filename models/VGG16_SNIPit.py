@@ -9,7 +9,7 @@ from secateur.models.blocks.snip_it import SLOPE, orthogonal, perceptron
 class VGG16_SNIPit(nn.Module):  # noqa: N801 - a variant of VGG16
     """VGG-16 as SNAP-it was published with (Verdenius et al., 2020): two hidden layers of 4096 behind 2x2 maps.
 
-    50,703,946 parameters and 12,928 nodes on CIFAR-10. The last convolution has 1024 channels and no pooling behind it.
+    50,703,946 parameters and 12,928 units on CIFAR-10. The last convolution has 1024 channels and no pooling behind it.
     Its initialisation takes seconds. Maps of odd size are rounded up where they are halved, so that small images fit.
     """
 

@@ -45,9 +45,9 @@ def train_and_test(run):
         ("--prune_criterion EfficientConvNets --pruning_limit 0.93 --epochs 4 --prune_delay 3 --prune_freq 1", 1),
     ],
 )
-def test_nodes_go_as_the_limit_says(train_and_test, command, steps):
+def test_units_go_as_the_limit_says(train_and_test, command, steps):
     results, out = train_and_test(command)
-    assert out.count("prunable nodes kept") == steps
+    assert out.count("prunable units kept") == steps
     assert results["node_sparsity"] == pytest.approx(0.93, abs=1e-3)
     assert results["parameters_kept"] < 0.02 * PARAMETERS
     assert results["notices"] == []
@@ -61,7 +61,7 @@ def test_gate_decorators_start_from_a_network_that_is_finished(run):
         f"{SMALL} --prune_criterion GateDecorators --pruning_limit 0.93 --epochs 7 --checkpoint_name {dense.name} "
         "--checkpoint_model VGG11_finished --tick_epochs 2 --tock_epochs 1 --snip_steps 4"
     )
-    assert out.count("prunable nodes kept") == 4
+    assert out.count("prunable units kept") == 4
     assert results["node_sparsity"] == pytest.approx(0.93, abs=1e-3)
     assert results["notices"] == []
     _, tested, _ = run(f"--eval --checkpoint_name {folder.name} {QUICK}")
@@ -74,7 +74,7 @@ def test_group_hoyer_square_takes_what_its_penalty_made_small(train_and_test):
         "--prune_criterion GroupHoyerSquare --hoyer_reg 1 --epochs 8 --prune_delay 6 --prune_freq 1 "
         "--group_hoyer_square --hoyer_threshold 0.05"
     )
-    assert out.count("prunable nodes kept") == 1
+    assert out.count("prunable units kept") == 1
     assert 0 < results["node_sparsity"] < 1
     assert [notice for notice in results["notices"] if "--prune_freq" not in notice] == []
 
@@ -87,11 +87,11 @@ def test_l0_has_gates(train_and_test):
 @pytest.mark.parametrize(
     ("command", "steps"), [("CNIP --epochs 1", 1), ("CNIPit --epochs 1", 7), ("CNIPitDuring --epochs 8", 7)]
 )
-def test_weights_and_nodes_go_together(train_and_test, command, steps):
+def test_weights_and_units_go_together(train_and_test, command, steps):
     results, out = train_and_test(
         f"--model LeNet5 --pruning_limit 0.9 --outer_layer_pruning --prune_criterion {command}"
     )
-    assert out.count("prunable weights kept, ") == out.count("prunable nodes kept") == steps
+    assert out.count("prunable weights kept, ") == out.count("prunable units kept") == steps
     assert 0 < results["node_sparsity"] < 0.9
     assert 0.9 < results["weight_sparsity"] < 0.96
     assert results["notices"] == []

@@ -49,7 +49,7 @@ class L0Trainer(DefaultTrainer):
             raise UserError("--train_scheme L0Trainer keeps a moving average of all steps: leave out --keep_best")
         if run.pruner.rewinds or run.pruner.reinitialise:
             raise UserError("--train_scheme L0Trainer cannot rewind or reinitialise: the gates would not fit")
-        if run.criterion.unit == "nodes":
+        if run.criterion.unit == "units":
             who = type(run.criterion).__name__
             raise UserError(f"--train_scheme L0Trainer has gates on channels, and {who} removes channels: name one")
         names = gated_layers(run.network, run.example, run.pruner.outer_layer_pruning)

@@ -27,7 +27,7 @@ class ScoreHistogram:
     """The distribution of scores at one pruning step; edges and counts over a logarithm of the score."""
 
     title: str
-    #: What has the scores: weights, nodes.
+    #: What has the scores: weights, units.
     unit: str
     #: The logarithm.
     scale: str

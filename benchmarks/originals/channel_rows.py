@@ -15,7 +15,7 @@ from originals.bench import OF_CHANNELS, SAME, Bench, Row, best, ours
 from originals.program import Batch, ByLayer, Found
 
 
-def nodes(bench: Bench) -> Iterator[Row]:
+def units(bench: Bench) -> Iterator[Row]:
     """SNAP and CNIP on SNIP-it's own networks."""
     logits = {"saliency_loss": "nll_on_logits", "outer_layer_pruning": False}
     for kind in ("MLP5", "LeNet5"):
@@ -23,8 +23,11 @@ def nodes(bench: Bench) -> Iterator[Row]:
         network = channels.snip_it_network(bench.originals, kind, batch[0].shape[1:])
         for criterion, why in (
             ("SNAP", SAME),
-            ("SNAPit", "the scores agree; a node more or less in a step, and the next scores follow from that"),
-            ("CNIP", "its ranking counts the network's inputs, of score zero: it takes their share of the nodes more"),
+            ("SNAPit", "the scores agree; a unit more or less in a step, and the next scores follow from that"),
+            (
+                "CNIP",
+                "its ranking counts the network's inputs, of score zero: it removes more units, by their fraction",
+            ),
             ("CNIPit", "likewise, and each step aims by the sparsity of the weights alone"),
         ):
             yield bench.row(
@@ -79,7 +82,7 @@ def filters(bench: Bench) -> Iterator[Row]:
         "EfficientConvNets",
         "SNIP-it",
         "MLP5 (SNIP-it's)",
-        "nothing; where the share is no whole number it keeps a node more",
+        "nothing; where the share is no whole number it keeps one unit more",
         functools.partial(channels.snip_it_nodes, bench.originals, network, batch, criterion="EfficientConvNets"),
         functools.partial(ours, network, "EfficientConvNets", [batch]),
         OF_CHANNELS,

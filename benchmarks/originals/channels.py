@@ -20,7 +20,7 @@ MERGE_THRESHOLD = 0.02
 
 
 def snip_it_network(root: Path, name: str, input_shape: torch.Size) -> nn.Module:
-    """One of SNIP-it's own networks, whose layers can lose nodes."""
+    """One of SNIP-it's own networks, whose layers can lose units."""
     with SNIP_IT.opened(root) as module:
         kind = getattr(module(f"models.networks.{name}"), name)
         return kind(
@@ -29,7 +29,7 @@ def snip_it_network(root: Path, name: str, input_shape: torch.Size) -> nn.Module
 
 
 def snip_it_nodes(root: Path, network: nn.Module, batch: Batch, sparsity: float, criterion: str) -> Found:
-    """A criterion of nodes of SNIP-it's program, on one of its networks; its norms are numbered, to know what stays."""
+    """A criterion of units of SNIP-it's program, on one of its networks; its norms are numbered, to know what stays."""
     program = copy.deepcopy(network)
     norms = {name: module for name, module in program.named_modules() if isinstance(module, _BatchNorm)}
     for norm in norms.values():

@@ -36,7 +36,7 @@ OF_RESULTS = ("same_parameters", "same_flops", "same_densities")
 SWITCHES = {"shuffled": "shuffle_masks", "reinitialised": "reinitialise"}
 DENSE, RANDOM, NARROWER = "EmptyCrit", "UnstructuredRandom", "Narrower"
 #: Controls that say nothing of a criterion: it removes channels, or draws weights at random itself.
-SENSELESS = {"nodes": ("same_densities", "shuffled"), RANDOM: ("same_densities", "shuffled")}
+SENSELESS = {"units": ("same_densities", "shuffled"), RANDOM: ("same_densities", "shuffled")}
 #: A layer of which a larger fraction is kept was not pruned: weights are zero by chance.
 WHOLE = 1 - 1e-5
 #: The largest sparsity of `--layer_sparsity`, which is below 1: of no layer anything is left.

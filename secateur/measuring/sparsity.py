@@ -39,7 +39,7 @@ class Sparsity:
 
     @property
     def node_sparsity(self) -> float:
-        """The share of the hidden nodes whose weights are all zero."""
+        """The share of the hidden units whose weights are all zero."""
         return 1 - self.nodes_alive / self.nodes if self.nodes else 0.0
 
     @property

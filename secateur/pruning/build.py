@@ -88,7 +88,7 @@ def prepare_network(
 
 def removes_channels(kind: str | type[Criterion]) -> bool:
     """Whether a criterion is one of channels."""
-    return getattr(_class_of(kind), "unit", "") == "nodes"
+    return getattr(_class_of(kind), "unit", "") == "units"
 
 
 def _class_of(kind: str | type[Criterion]) -> type[Criterion]:

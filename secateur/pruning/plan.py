@@ -212,7 +212,7 @@ class PruningStep:
     #: Layers that have lost their last weight in this step.
     collapsed: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    #: What is counted: "weights", or "nodes" where channels were removed.
+    #: What is counted: "weights", or "units" where channels were removed.
     unit: str = "weights"
     #: Of the tensors that have become smaller, by their names in the state_dict: where what is left of them was in the
     #: flattened tensor before.

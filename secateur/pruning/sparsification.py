@@ -79,7 +79,7 @@ def pruned_by(
         options["distribution"] = distribution
     criterion, looked_at = criterion_of_copy(run, kind, options)
     network, masks = criterion.network, criterion.masks
-    reference = Reference(network, looked_at, follows=criterion.unit == "nodes")
+    reference = Reference(network, looked_at, follows=criterion.unit == "units")
     for limit in SCHEDULES[criterion.schedule](sparsity, criterion.snip_steps or 1):
         step = criterion.prune(limit, looked_at)
         reference.keep_indices(network, step.kept_indices)

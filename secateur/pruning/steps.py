@@ -24,7 +24,7 @@ def prune_and_repair(
         from secateur.pruning.repair import Reference, idle, repair
 
         if criterion.reference is None:
-            criterion.reference = Reference(criterion.network, batches, follows=criterion.unit == "nodes")
+            criterion.reference = Reference(criterion.network, batches, follows=criterion.unit == "units")
     start = time.perf_counter()
     if criterion.target:
         from secateur.pruning.budget import aim, conclude

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 class StructuredCriterion(Criterion):
     """Base of the criteria of channels: most define `channel_scores` alone.
 
-    A node is an output of a Linear layer or a channel of a convolution. Channels that are coupled, as by a residual
+    What is said of channels holds for the outputs of Linear layers too. Channels that are coupled, as by a residual
     addition, have one score and go together; a layer never loses its last one. Those of the first layer are ranked like
     all others, whether `--outer_layer_pruning` is given or not; the network's inputs and its classes always stay.
     """
 
-    unit = "nodes"
+    unit = "units"
     #: Outputs of each layer that can be removed, before anything was and as `trace` found them last.
     _dense: Counter[str] = Counter()
     _left: Counter[str] = Counter()
@@ -92,7 +92,7 @@ class StructuredCriterion(Criterion):
         raise UserError(f"the criterion {type(self).__name__} has no method channel_scores(batches)")
 
     def plan(self, timeline: Timeline) -> Plan:
-        """Say after how many steps of training which node sparsities are approached.
+        """Say after how many steps of training which fractions of the channels are to be gone.
 
         Raises `UserError` where no channel of the network can be removed.
         """
@@ -155,16 +155,16 @@ class StructuredCriterion(Criterion):
 
     @property
     def dense_nodes(self) -> int:
-        """The nodes that could be removed before anything was removed."""
+        """How many channels could be removed before anything was removed."""
         return sum(self._dense.values())
 
     @property
     def nodes(self) -> int:
-        """The nodes that can be removed now."""
+        """How many channels can be removed now."""
         return sum(self._left.values())
 
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
-        """Remove channels until this fraction of the nodes is gone, as nearly as whole groups allow."""
+        """Remove channels until this fraction of the channels is gone, as nearly as whole groups allow."""
         start = time.perf_counter()
         if self.compensate == "least_squares":
             batches = list(batches)  # they are looked at twice
@@ -260,7 +260,7 @@ class StructuredCriterion(Criterion):
         return chosen
 
     def _lowest(self, scores: dict[str, Tensor], excess: float) -> dict[str, list[int]]:
-        """Take the units of the smallest scores, with about `excess` nodes; of equal scores the last ones go first."""
+        """Take the units of the smallest scores, about `excess` channels; of equal scores the last go first."""
         candidates, orders = [], {}
         for root, score in scores.items():
             values, nodes = score.tolist(), self.groups[root].nodes.tolist()

@@ -8,7 +8,7 @@ from secateur.reports.run_options import has_limit, unit_of
 #: What is kept may differ from what was asked for by this fraction of it, as where layers round.
 ROUNDING = 0.05
 #: Of what a criterion prunes, the figure of results.json that says how much.
-SPARSITY = {"weights": "weight_sparsity", "nodes": "node_sparsity"}
+SPARSITY = {"weights": "weight_sparsity", "units": "node_sparsity"}
 
 
 def missed(group: Group) -> float | None:

@@ -42,7 +42,7 @@ def has_limit(settings: dict[str, Any]) -> bool:
 
 
 def unit_of(settings: dict[str, Any]) -> str:
-    """What a run's criterion prunes: weights or nodes; of one that is not known here, weights."""
+    """What a run's criterion prunes: weights or units; of one that is not known here, weights."""
     found = _component("criterions", str(settings.get(FLAGS["criterions"])))
     return (found.source.literal("unit") if found and found.source else None) or "weights"
 

@@ -19,7 +19,7 @@ TOLERANCE = 1e-5
 def save_compact(run: Run, epoch: int) -> dict[str, int] | None:
     """Write the checkpoint `<Model>_compact` of a network with masks, where any channel can go.
 
-    Returns what is left: parameters, FLOPs of an image, and how many nodes were removed. Where the smaller network
+    Returns what is left: parameters, FLOPs of an image, and how many units were removed. Where the smaller network
     cannot be made or does not compute the same, a notice says so and nothing is written.
     """
     if not (run.masks.kept and run.is_main_process):

@@ -185,7 +185,7 @@ def test_bn_scale_leaves_channels_without_a_norm(traced, flags):
     criterion = traced(BNScale, network, flags=flags)
     assert criterion.channel_scores([])["0"].tolist() == [2, 0.5, 1]
     step = criterion.prune(0.9, [])
-    # of 7 nodes one should stay; the last channel behind the norm and the four others do
+    # of 7 channels one should stay; the last channel behind the norm and the four others do
     assert (step.candidates, step.kept) == (7, 5)
     assert network[1].weight.tolist() == [0.5 if flags else -2.0]
     assert network[3].out_features == 4
@@ -224,9 +224,9 @@ def test_the_target_is_met_as_nearly_as_whole_groups_allow(traced, sparsity, dis
     network = Residual()
     criterion = traced(StructuredRandom, network, flags=f"--distribution {distribution}")
     step = criterion.prune(sparsity, [])
-    # 5 pairs of coupled nodes and 7 single ones
+    # 5 pairs of coupled channels and 7 single ones
     left = network.first.out_features + network.second.out_features + network.third.out_features
-    assert (step.candidates, step.kept, step.unit) == (17, left, "nodes")
+    assert (step.candidates, step.kept, step.unit) == (17, left, "units")
     if distribution == "global":
         assert abs(left - (1 - sparsity) * 17) <= 1
     else:

@@ -98,7 +98,7 @@ def test_number_of_parameters_is_the_published_and_the_documented_one(name, inpu
     assert f"{count:,}" in class_of(name).__doc__
 
 
-def test_the_vgg_of_snip_it_has_the_nodes_that_its_program_counts():
+def test_the_vgg_of_snip_it_has_the_units_that_its_program_counts():
     with torch.device("meta"):
         network = build("VGG16_SNIPit", (3, 32, 32), 10)
     # All layers but the last: 4,736 channels, and 2 * 4,096 neurons.

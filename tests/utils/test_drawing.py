@@ -102,7 +102,7 @@ def test_confusion_of_no_image_at_all(tmp_path, drawn):
 
 def step(number, **changes):
     fields = {"title": f"step {number}", "at_zero": 0, "edges": [-2.0, -1.0, 0.0], "kept": [0, 8], "pruned": [5, 1]}
-    fields |= {"unit": "nodes", "scale": "log10 of the score"}
+    fields |= {"unit": "units", "scale": "log10 of the score"}
     return types.SimpleNamespace(**{**fields, **changes})
 
 
@@ -122,7 +122,7 @@ def test_score_histograms_show_kept_and_pruned_of_each_step(tmp_path, drawn):
     assert not any(axes.texts for axes in figure.axes)  # over bars
     assert figure.get_suptitle().startswith("SNIP")
     assert [axes.get_xlabel() for axes in figure.axes] == ["log10 of the score"] * 2
-    assert [axes.get_ylabel() for axes in figure.axes] == ["nodes", ""]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["units", ""]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["pruned", "kept"]
     picture(tmp_path / "saliency.png")
 

@@ -77,12 +77,12 @@ def test_a_run_is_described_at_its_start(run, caplog):
 def test_a_pruning_step_says_what_is_left_and_which_layers_have_nothing(run, caplog):
     told = Console()
     told.pruned(run, step(seconds=1.5, collapsed=["a"], regrown={"a": torch.tensor([True, True, False])}))
-    nodes = step(unit="nodes", kept=1000, weights=step())
+    nodes = step(unit="units", kept=1000, weights=step())
     told.pruned(run, nodes)
     assert caplog.messages == [
         "pruned to 0.75: 500 of 2,000 prunable weights kept, 2 of them regrown (1.50 s)",
         "LAYER COLLAPSE: a has lost its last weight; the network can no longer use its inputs",
-        "pruned to 0.75: 500 of 2,000 prunable weights kept, 0.5: 1,000 of 2,000 prunable nodes kept (0.00 s)",
+        "pruned to 0.75: 500 of 2,000 prunable weights kept, 0.5: 1,000 of 2,000 prunable units kept (0.00 s)",
     ]
 
 
