@@ -28,7 +28,7 @@ class Pruned:
     """What `prune` did. Prints as a small table."""
 
     criterion: str
-    #: The fraction of all prunable weights that is zero or removed now, in [0, 1].
+    #: The fraction of the weights of all layers that is zero or removed now, in [0, 1].
     sparsity: float
     steps: list[PruningStep]
     #: Holds the masks; `pruner.detach()` lets go.
@@ -40,7 +40,7 @@ class Pruned:
         return self.pruner.masks.kept
 
     def __str__(self) -> str:
-        lines = [f"{self.criterion}: sparsity {self.sparsity:.4f} of all prunable weights"]
+        lines = [f"{self.criterion}: sparsity {self.sparsity:.4f} of the weights of all layers"]
         lines += [str(step) for step in self.steps[-1:]]
         return "\n".join([*lines, *filter(None, [told(self.pruner.left_out)])])
 

@@ -115,13 +115,13 @@ class Option:
         return self.kind(text)
 
     def _within(self, value: float, text: object) -> float:
-        low, high = self.low, self.high
         if self.kind is int and abs(value) >= LARGEST:
             raise ValueError(f"{str(text)[:20]}... has more digits than any setting needs")
         # Written so that NaN, which compares false with everything, is refused as well.
-        fits = math.isfinite(value) and low <= value <= high
-        if not fits or (self.above and value == low) or (self.below and value == high):
-            raise ValueError(f"{text} is out of range: {self._range()}")
+        fits = math.isfinite(value) and self.low <= value <= self.high
+        if not fits or (self.above and value == self.low) or (self.below and value == self.high):
+            meant = f" ({value:g} % is {value / 100:g})" if 0 <= self.low < self.high == 1 < 10 <= value <= 100 else ""
+            raise ValueError(f"{text} is out of range: {self._range()}{meant}")
         return value
 
     def _range(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -26,7 +26,8 @@ from secateur.pruning.layers import (
 from secateur.pruning.masks import Masks
 from secateur.pruning.plan import record_of
 from secateur.pruning.saliency import Batch, LossFunction
-from secateur.utils.errors import UserError
+from secateur.utils.errors import UserError, one_line
+from secateur.utils.modes import evaluation_mode
 
 
 def build_criterion(
@@ -103,10 +104,48 @@ def split_options(kind: type, options: dict[str, Any]) -> tuple[dict[str, Any], 
     return own, {name: value for name, value in options.items() if name not in names}
 
 
-def example_of(batches: Iterable[Batch], network: nn.Module) -> Tensor:
-    """Return one image (1, C, H, W) of some batches, on the network's device."""
+def image_of(network: nn.Module, batches: Iterable[Batch], example: Tensor | None) -> Tensor:
+    """Return `example`, or one image (1, C, H, W) of some batches on the network's device.
+
+    Raises `UserError`, which says what to give instead, where the network does not run on it.
+    """
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{network!r} is not a network: give a module, as Network()")
+    weight = next(network.parameters(), torch.empty(0))
+    if example is None:
+        image, what = _first_inputs(batches)[:1].to(weight.device), "images of batches="
+    elif isinstance(example, Tensor):
+        image, what = example, "example="
+    else:
+        raise UserError(f"example= is a {type(example).__name__}: give a tensor, an image (1, C, H, W)")
+    try:
+        with evaluation_mode(network), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            network(image)
+    except Exception as error:  # whatever the network raises
+        hint = ""
+        if image.dtype != weight.dtype:
+            hint = f"; its weights are {weight.dtype}: give such images, or network.float()"
+        elif image.dim() < 4:
+            hint = "; an image has four dimensions, (1, C, H, W), as images[:1] and image[None] have"
+        found = f"of shape {tuple(image.shape)} and {image.dtype}"
+        raise UserError(f"the network does not run on {what} {found}: {one_line(error, 200)}{hint}") from error
+    return image
+
+
+def _first_inputs(batches: Iterable[Batch]) -> Tensor:
+    """The inputs of the first batch, which has to be a pair."""
     first = next(iter(batches), None)
     if first is None:
         raise UserError("give batches=, some (inputs, targets), or example=, an image (1, C, H, W)")
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    return first[0][:1].to(device)
+    if isinstance(first, Mapping):
+        names = [repr(name) for name in first]
+        pair = ", ".join(f"one[{name}]" for name in (names + ["..."] * 2)[:2])
+        raise UserError(
+            f"batches= yields dictionaries of {', '.join(names)}: give pairs of inputs and targets, as "
+            f"[({pair}) for one in loader]"
+        )
+    if not (isinstance(first, tuple | list) and len(first) == 2 and isinstance(first[0], Tensor)):
+        raise UserError(
+            f"batches= yields a {type(first).__name__}: give pairs (inputs, targets), of one batch [(inputs, targets)]"
+        )
+    return first[0]

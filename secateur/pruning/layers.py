@@ -91,13 +91,15 @@ def like_layers(network: nn.Module, names: Iterable[str]) -> list[list[str]]:
 
 def told(left_out: dict[str, str]) -> str:
     """Name in one line the layers that are left out, with the reason; not those that were asked for."""
+    outer = ", ".join(name for name, why in left_out.items() if why == OUTER)
+    spared = f"not pruned without outer_layer_pruning: {outer}, the first and the last layer" if outer else ""
     unasked = {name: why for name, why in left_out.items() if why not in (IGNORED, OUTER)}
     if not unasked:
-        return ""
+        return spared
     named = ", ".join(f"{name} ({why})" for name, why in list(unasked.items())[:NAMED])
     more = f", and {len(unasked) - NAMED} more" if len(unasked) > NAMED else ""
     count = "1 layer is" if len(unasked) == 1 else f"{len(unasked)} layers are"
-    return f"{count} not pruned, or only in part: {named}{more}"
+    return f"{count} not pruned, or only in part: {named}{more}" + (f"; {spared}" if spared else "")
 
 
 def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:

@@ -21,7 +21,7 @@ class CriterionOptions(Configurable):
         metavar="FRACTION",
         only_training=True,
         common="how to prune",
-        suggested_for="sparsity target_sparsity final_sparsity prune_ratio pruning_ratio amount sparsity_ratio",
+        suggested_for="limit sparsity target_sparsity final_sparsity prune_ratio pruning_ratio amount sparsity_ratio",
     )
     compression: float | None = option(
         None,

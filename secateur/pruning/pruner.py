@@ -14,7 +14,7 @@ from secateur.channels.surgery import Removal, replay
 from secateur.config.option import Configurable, option
 from secateur.measuring.sparsity import Sparsity, measure_sparsity
 from secateur.parallel.collectives import check_same_pruning
-from secateur.pruning.build import build_criterion, example_of, prepare_network, split_options
+from secateur.pruning.build import build_criterion, image_of, prepare_network, split_options
 from secateur.pruning.criterion import Criterion
 from secateur.pruning.masks import Holding, Masks, take_over
 from secateur.pruning.plan import Plan, PruningStep, Timeline, record_of, remember
@@ -101,10 +101,10 @@ class Pruner(Configurable):
         #: Told with the next pruning step.
         self._notices: list[str] = []
         if not isinstance(criterion, Criterion):
+            image = image_of(network, batches, example)
             self._notices += prepare_network(criterion, network, optimizer)
             masks = Masks(network, hold=not self.disable_masking)
             take_over(masks)
-            image = example_of(batches, network) if example is None else example
             outer = self.outer_layer_pruning
             criterion = build_criterion(criterion, network, masks, loss, image, outer, seed=seed, options=options)
         self.criterion, self.masks = criterion, criterion.masks

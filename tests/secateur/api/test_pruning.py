@@ -143,6 +143,7 @@ def test_a_class_of_ones_own_is_a_criterion_and_its_options_are_keywords(make_ne
     [
         ("SNOP", {}, "there is no criterion 'SNOP': did you mean SNIP"),
         ("SNIP", {"sparsity": 1.0}, "pruning_limit: 1.0 is out of range: at least 0 and below 1"),
+        ("SNIP", {"sparsity": 90}, r"90 is out of range: at least 0 and below 1 \(90 % is 0.9\)"),
         ("SNIP", {"sparsity": True}, "pruning_limit: True is not"),
         ("SNIP", {"saliency_los": "loss"}, "SNIP has no option 'saliency_los': did you mean saliency_loss"),
         ("SNIP", {"saliency_loss": "l"}, "saliency_loss: 'l' is not one of loss, nll_on_logits"),
@@ -161,6 +162,42 @@ def test_what_cannot_be_is_one_line_and_the_network_stays(make_network, batches,
 def test_without_batches_and_example_it_says_what_to_give(make_network):
     with pytest.raises(ValueError, match=r"give batches=, some .* or example=, an image"):
         secateur.prune(make_network(), "Magnitude")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([{"image": torch.rand(2, 1, 8, 8), "label": 1}], r"dictionaries of 'image', 'label': .*one\['image'\]"),
+        (
+            (torch.rand(2, 1, 8, 8), torch.arange(2)),
+            r"yields a Tensor: give pairs .* of one batch \[\(inputs, targets\)\]",
+        ),
+        ([(torch.rand(1, 8, 8), 1)], r"images of batches= of shape \(1, 8, 8\).*four dimensions, \(1, C, H, W\)"),
+        ([(torch.rand(2, 1, 8, 8).half(), 1)], r"torch.float16: .*; its weights are torch.float32: give such images"),
+    ],
+)
+def test_batches_that_are_no_pairs_of_images_are_one_line(make_network, given, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        secateur.prune(make_network(), "SNIP", batches=given)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_example_that_the_network_does_not_take_is_one_line(make_network, images):
+    for example, message in (
+        (images[0], r"does not run on example= of shape \(1, 8, 8\) .*image\[None\]"),
+        (torch.rand(1, 3, 8, 8), "does not run on example= .* expected input"),
+        (images[:1].numpy(), "example= is a ndarray: give a tensor"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            secateur.prune(make_network(), "L1Norm", example=example)
+    with pytest.raises(ValueError, match="is not a network: give a module"):
+        secateur.prune(nn.Sequential, "L1Norm", example=images[:1])
+
+
+def test_it_names_the_layers_that_are_spared(make_network, batches):
+    lines = str(secateur.prune(make_network(), "Magnitude", sparsity=0.9, batches=batches)).splitlines()
+    assert lines[0].startswith("Magnitude: sparsity 0.5563 of the weights of all layers")  # 1037 of 72 + 1152 + 640
+    assert lines[-1] == "not pruned without outer_layer_pruning: 0, 7, the first and the last layer"
 
 
 def test_a_compact_network_computes_the_same_with_fewer_channels(make_network, images):
