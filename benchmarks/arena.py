@@ -33,6 +33,8 @@ from secateur.utils.text import csv_text
 PAGE, TEXT = ROOT / "docs" / "arena.md", ROOT / "docs" / "arena" / "page.txt"
 #: Of the figures of a report, those on the page; the others a report shows.
 FIGURES = ("accuracy_by_compression", "accuracy_by_flops")
+#: The lines of docs/arena/overview.svg, which README shows: those of its table, and the dense network.
+OVERVIEW = ("EmptyCrit", "GradualMagnitude", "SynFlow", "Magnitude", "SNIP", "UnstructuredRandom")
 #: How many runs a recipe says that it has, and with their controls.
 PLANNED = re.compile(r"^# (\d+) runs[^,:]*(?:, (\d+) with their controls)?:", re.MULTILINE)
 
@@ -47,6 +49,7 @@ def main() -> None:
         parts = {grid.name.removeprefix("grid_"): grid for grid in grids}
         texts = {name: "\n".join(part(name, parts)) for name in parts}
         texts |= facts([run for grid in grids for run in collect([grid])[0]])
+        write_overview(group(runs_of(parts["arena_mnist"])))
     texts["method"] = METHOD
     wanted = Template(TEXT.read_text(encoding="utf-8")).get_identifiers()
     texts = dict.fromkeys(wanted, "Nothing of this has run yet.") | texts
@@ -128,6 +131,12 @@ def drawn(groups: Sequence[Group]) -> Iterator[Picture]:
             left.remove(picture.name)
         if not left:
             return
+
+
+def write_overview(groups: Sequence[Group]) -> None:
+    """Accuracy by compression of few criteria, as docs/arena/overview.svg."""
+    picture = next(drawn([one for one in groups if one.line in OVERVIEW]))
+    (ARCHIVE.parent / "overview.svg").write_text(as_file(svg(picture.figure, "overview")), encoding="utf-8")
 
 
 def write_table(name: str, table: ReportTable) -> None:

@@ -124,7 +124,8 @@ def logarithmic(axis: Any, values: Sequence[float], suffix: str = "") -> None:
 def add_legend(figure: Figure, named: dict[str, Any]) -> None:
     """One legend below all panels, whichever of them a line is in."""
     lines = sorted(named, key=lambda line: (line != DENSE, line.lower()))
-    legend_below(figure, [named[line] for line in lines], [plain(line) for line in lines], "left")
+    names = [plain(line.replace(DENSE, "dense", 1) if line.startswith(DENSE) else line) for line in lines]
+    legend_below(figure, [named[line] for line in lines], names, "left")
 
 
 def targets_of(groups: Sequence[Group]) -> list[str]:

@@ -31,7 +31,7 @@ panel '': 'epoch' by 'train accuracy [%]'
 panel '': 'epoch' by ''
   line _child0 -o: (1 20) (2 40)
   line _child1 -o: (1 20) (2 40)
-legend in 3: EmptyCrit, CNIP, SNIP
+legend in 3: dense, CNIP, SNIP
 """
     assert described(training_curves("LeNet5 $", groups, STYLES)) == wanted.splitlines()
 
@@ -63,7 +63,7 @@ panel 'LeNet300 on DIGITS': 'compression: dense weights for each that is kept' b
   line _nolegend_ None_: (10 45.86) (20 40)
   line _nolegend_ None_: (10 74.14) (20 40)
   beside it: 'weights pruned' by ''
-legend in 3: EmptyCrit, CNIP, SNIP
+legend in 3: dense, CNIP, SNIP
 """
     assert described(measure_lines(groups, COMPRESSION, ACCURACY, STYLES)) == wanted.splitlines()
     assert measure_lines(groups[:1], COMPRESSION, LATENCY[64], STYLES) is None  # which was not measured

@@ -93,7 +93,7 @@ def test_training_is_drawn_beside_that_of_the_dense_network(groups):
     assert points(loss.get_lines()[0]) == [(1, 2), (2, 1)]
     assert loss.get_lines()[0].get_markevery() == 1
     assert points(accuracy.get_lines()[0]) == [(1, 20), (2, 40)]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["EmptyCrit", "CNIP", "SNIP"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dense", "CNIP", "SNIP"]
 
 
 def test_all_figures_there_are_data_for_are_drawn(groups):
