@@ -33,20 +33,25 @@ from secateur.runs.run import Run
 RESULTS = ROOT / "gitignored" / "results" / "one_shot"
 SEEDS = (1, 2, 3)
 #: How each network is trained.
-CIFAR = "--data_set IMAGEFOLDER --lr_schedule cosine --channels_last --precision bf16 --batch_size 128"
+CIFAR = "--data_set IMAGEFOLDER --channels_last --precision auto --batch_size 128"
 TRAINING = {
     "LeNet5": "--data_set MNIST --epochs 4 --optimizer SGD --learning_rate 0.1 --batch_size 100 --l2_reg 5e-4 "
     "--lr_schedule cosine --channels_last",
-    "ResNet20": f"{CIFAR} --shortcut project --epochs 30 --optimizer SGD --learning_rate 0.1 --l2_reg 5e-4",
-    "ViT_tiny": f"{CIFAR} --epochs 60 --optimizer AdamW --learning_rate 1e-3 --l2_reg 0.05",
+    # as recipes/cifar_fast.toml
+    "ResNet20": f"{CIFAR} --epochs 12 --optimizer NESTEROV --learning_rate 0.2 --lr_schedule linear:0.2 --l2_reg 5e-4 "
+    "--grad_clip 0 --label_smoothing 0.1 --alternating_flip --lookahead 5 --train_sizes 16 24 32",
+    "ViT_tiny": f"{CIFAR} --epochs 20 --optimizer AdamW --learning_rate 1e-3 --lr_schedule linear:0.2 --l2_reg 0.05",
 }
 #: Layers whose outputs are not inside a block, beside those that cannot go.
-OUTSIDE = {"ResNet20": ["stem.0", "*.conv2", "*.shortcut.0"]}
+OUTSIDE = {"ResNet20": ["stem.0", "*.conv2"]}
 CRITERIA = ("Magnitude", "Wanda", "SparseGPT")
 CHANNELS = "L1Norm"
 AMOUNTS = ("50%", "70%", "80%", "90%", "2:4")
 CHANNEL_AMOUNTS = ("30%", "50%")
 REPAIRS = {"none": None, "bn": ["bn"], "least_squares": ["least_squares", "bn"]}
+#: What takes as long as a short training is tried of these alone.
+DISTILLED = (("SparseGPT", "80%"), ("SparseGPT", "90%"), (CHANNELS, "30%"), (CHANNELS, "50%"))
+REPAIRS |= {"distill": ["least_squares", "bn", "distill"]}
 
 
 def main() -> None:

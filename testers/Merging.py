@@ -52,8 +52,8 @@ class Merging(DefaultTester):
         super().__init__(run)
         if not isinstance(run.criterion, StructuredCriterion):
             raise UserError("Merging removes channels by --merge_criteria: leave out --prune_criterion")
-        if "compensate" in run.settings.given:
-            raise UserError("Merging compares all methods of --compensate: leave it out")
+        if "compensate" in run.settings.given or "merge" in (run.criterion.repair or ()):
+            raise UserError("Merging compares all methods of --compensate: leave it out, and --repair merge too")
         run.criterion.trace()  # says at once where nothing can be removed
         if not run.criterion.groups:
             raise UserError(f"no channels of {run.model_spec['model']} can be removed: all belong to inputs or classes")

@@ -26,3 +26,5 @@ def test_a_checkpoint_is_pruned_and_compensated_without_training(tmp_path):
         assert plain["test_loss"] != merged["test_loss"]
         assert plain["test_accuracy"] < fitted["test_accuracy"] <= original
         assert merged["notices"] == fitted["notices"] == []
+        repaired = results(f"{command} --repair merge --merge_threshold 0.1")
+        assert (repaired["test_loss"], repaired["repairs"]) == (merged["test_loss"], [])

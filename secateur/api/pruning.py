@@ -118,7 +118,8 @@ def repair(
 
     Parameters
     ----------
-    names: bn, bias, least_squares or distill, made one after another; what would raise the error is taken back.
+    names: bn, bias, least_squares or distill, made one after another; what would raise the error is taken back (merge
+        is made as channels are removed, by `prune`).
     batches: (inputs, targets) for calibration, which go through the network all at once.
     distill_steps: steps of distill, whose batches depend on `seed`.
 

@@ -34,11 +34,11 @@ WHY = {
 def compensate(
     surgery: Surgery, removals: list[Removal], batches: Iterable[Batch], criterion: StructuredCriterion
 ) -> list[str]:
-    """Change weights as the criterion's `compensate` says, before channels are removed; returns what to tell the user.
+    """Change weights as the criterion's `compensation` says, before channels are removed; returns what to tell.
 
     `batches` are looked at by least squares alone. Pruned weights stay zero.
     """
-    method, masks = criterion.compensate, criterion.masks
+    method, masks = criterion.compensation, criterion.masks
     if method == "none" or not removals:
         return []
     notices = []

@@ -141,9 +141,9 @@ class CriterionOptions(Configurable):
     repair: list[str] | None = option(
         None,
         "bring the outputs back towards the dense network's after pruning, on --saliency_batches batches, by one or "
-        "several of these in order: bn estimates batch-norm statistics anew, bias corrects mean outputs, "
-        "least_squares refits each layer, distill trains the whole network to match",
-        choices=("bn", "bias", "least_squares", "distill"),
+        "several of these in order: merge, of channels, is --compensate merge, bn estimates batch-norm statistics "
+        "anew, bias corrects mean outputs, least_squares refits each layer, distill trains the whole network to match",
+        choices=("merge", "bn", "bias", "least_squares", "distill"),
         metavar="NAME,NAME,...",
         suggested_for="recalibrate bn_recalibration calibrate reconstruct reconstruction",
     )

@@ -20,7 +20,8 @@ def prune_and_repair(
     """Prune and repair as `Criterion.prune_and_repair` says."""
     batches = list(batches)
     notices = []
-    if criterion.repair:
+    repairs = [name for name in criterion.repair or () if name != "merge"]  # which is made as channels are removed
+    if repairs:
         from secateur.pruning.repair import Reference, idle, repair
 
         if criterion.reference is None:
@@ -36,19 +37,19 @@ def prune_and_repair(
     if criterion.target and last:
         notices += conclude(criterion)
     step.seconds += measuring + time.perf_counter() - start
-    if criterion.repair:
+    if repairs:
         criterion.reference.keep_indices(criterion.network, step.kept_indices)
-    if criterion.repair and final:
+    if repairs and final:
         step.repairs = repair(
             criterion.network,
             criterion.reference,
-            criterion.repair,
+            repairs,
             criterion.masks,
             seed=criterion.seed,
             steps=criterion.distill_steps,
         )
         criterion.reference = None
-        notices += idle(criterion.network, criterion.repair, rewinds=criterion.rewinds)
+        notices += idle(criterion.network, repairs, rewinds=criterion.rewinds)
         criterion.repairs += [{"epoch": epoch, "sparsity": step.sparsity} | asdict(one) for one in step.repairs]
     step.notices += notices
     return step

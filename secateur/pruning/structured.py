@@ -116,14 +116,14 @@ class StructuredCriterion(Criterion):
                 raise UserError(f"--{flag} is for masks of weights, and {who} removes channels: leave it out")
         if self.group_pattern:
             raise UserError(f"--pattern {self.pattern} is for weights, and {who} removes channels: leave it out")
+        if self.compensation != self.compensate != "none":
+            raise UserError(f"--repair merge and --compensate {self.compensate} adjust the same weights: give one")
 
     def idle_options(self) -> dict[str, str]:
         """Return the options that have no effect, each with the reason."""
         idle = super().idle_options() | {"outer_layer_pruning": ""}
-        if self.compensate != "merge":
-            merging = ("merge_threshold", "merge_lambda", "merge_formula")
-            idle |= dict.fromkeys(merging, "without --compensate merge")
-        return idle
+        merging = ("merge_threshold", "merge_lambda", "merge_formula")
+        return idle | (dict.fromkeys(merging, "without --compensate merge") if self.compensation != "merge" else {})
 
     def trace(self) -> Surgery:
         """Find the groups of channels as they are now, `self.groups` by their root layer's name."""
@@ -154,6 +154,11 @@ class StructuredCriterion(Criterion):
         super().load_state_dict({name: value for name, value in state.items() if name != "groups"})
 
     @property
+    def compensation(self) -> str:
+        """How what reads removed channels is adjusted; `--repair merge` is `--compensate merge`."""
+        return "merge" if "merge" in (self.repair or ()) else self.compensate
+
+    @property
     def dense_nodes(self) -> int:
         """How many channels could be removed before anything was removed."""
         return sum(self._dense.values())
@@ -166,7 +171,7 @@ class StructuredCriterion(Criterion):
     def prune(self, sparsity: float, batches: Iterable[Batch], epoch: int = 0, last: bool = False) -> PruningStep:
         """Remove channels until this fraction of the channels is gone, as nearly as whole groups allow."""
         start = time.perf_counter()
-        if self.compensate == "least_squares":
+        if self.compensation == "least_squares":
             batches = list(batches)  # they are looked at twice
         surgery = self.trace()
         step = self.remove_by(self.channel_scores(batches), surgery, batches, sparsity, epoch)

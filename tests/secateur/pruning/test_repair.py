@@ -144,6 +144,18 @@ def test_a_pruned_network_that_is_held_is_repaired_by_a_call():
         secateur.repair(found, dense, "bn", batches=[])
 
 
+@pytest.mark.parametrize(
+    ("criterion", "options", "words"),
+    [
+        ("Magnitude", {}, "--repair merge is for channels that are removed, and Magnitude prunes weights"),
+        ("L1Norm", {"compensate": "least_squares"}, "--repair merge and --compensate least_squares adjust the same"),
+    ],
+)
+def test_merging_is_for_channels_and_alone(criterion, options, words):
+    with pytest.raises(UserError, match=words):
+        pruned(criterion, ["merge", "bn"], **options)
+
+
 def test_repairs_without_effect_are_told():
     for options, words in (
         ({"enable_rewinding": True}, "--repair bn has no effect with rewinding"),
@@ -166,4 +178,4 @@ def test_a_run_repairs_and_says_so(run):
     assert (first["epoch"], first["sparsity"], first["taken_back"]) == (0, 0.8, False)
     assert first["error_after"] < first["error_before"]
     done = run(f"{command} --repair bm")
-    assert (done.status, "'bm' is not one of bn, bias" in done.err) == (2, True)
+    assert (done.status, "'bm' is not one of merge, bn, bias" in done.err) == (2, True)
