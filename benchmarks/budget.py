@@ -5,7 +5,7 @@
 Each network, at its initialisation, is pruned to fractions of its latency on random images of 3x64x64, kept on disk,
 and timed beside the dense one in a process of its own: `again` is the fraction that it takes there.
 Then it is pruned to half of its operations, once by the scores alone, once by what a channel costs on this machine
-(`--cost latency --round_to auto`): both take turns beside the dense one. Each measurement is one line of a file under
+(`--cost latency@8 --round_to auto`): both take turns beside the dense one. Each measurement is one line of a file under
 gitignored/results/budget, or --results, so that the table can be stopped and gone on with.
 """
 
@@ -82,6 +82,8 @@ def prune(name: str, target: str, arguments: argparse.Namespace, **options: obje
     network, shape = build(name, arguments), arguments.shape
     images, labels = torch.rand(16, *shape), torch.arange(16) % CLASSES
     options = {"distribution": "global", "target": [target], "batches": [(images, labels)]} | options
+    if "cost" in options:
+        options["cost"] += f"@{arguments.images}"
     return secateur.prune(network, arguments.criterion, **options)
 
 

@@ -52,18 +52,18 @@ class StructuredCriterion(Criterion):
     )
     round_to: int = option(
         1,
-        "round the number of channels kept to the nearest multiple of N, in layers with at least twice as many; "
-        "kernels are fast on multiples of 8, and attention heads are not rounded; auto (0): up to the next multiple "
-        "of 8 unless that is slower on this machine",
+        "round the number of channels kept to the nearest multiple of N, in layers with at least twice as many, not of "
+        "attention heads; auto (0): up to the next multiple of 8 unless that is slower on this machine",
         low=0,
         synonyms={"auto": "0"},
         metavar="N|auto",
     )
     cost: str = option(
         "none",
-        "divide the scores of channels by their cost: FLOPs, or the latency of the layers that they are part of, "
-        "measured once on each machine (as a knapsack: Shen et al., 2022, HALP)",
-        choices=("none", "flops", "latency"),
+        "divide the scores of channels by their cost: flops, or the latency of the layers that they are part of, for "
+        "a batch of N images, measured once on each machine (as a knapsack: Shen et al., 2022, HALP)",
+        pattern=(r"none|flops|latency(@[1-9]\d{0,4})?", "none, flops, latency or latency@64, of a batch of 64 images"),
+        metavar="none|flops|latency|latency@N",
     )
     min_channels: int = option(
         1, "keep at least N channels of each layer; attention heads do not count", low=1, metavar="N"
@@ -236,7 +236,7 @@ class StructuredCriterion(Criterion):
             of_units = scores[root].cpu()[group.units]
             found[root] = of_units.mean(1) if group.divided else of_units.sum(1)
         if self.cost != "none":
-            costs = self._widths().unit_costs(self.cost)
+            costs = self._widths().unit_costs(self.cost.partition("@")[0])
             found = {root: score / costs[root] for root, score in found.items()}
         return found
 
@@ -244,8 +244,9 @@ class StructuredCriterion(Criterion):
         """What channels cost, of the network as it is."""
         from secateur.pruning.widths import Widths  # here, as most runs count channels alone
 
-        images = [target.images for target in self.meter.targets if target.what == "latency"] if self.meter else []
-        return Widths(self.network, self.example, self.groups, images=max(images, default=1))
+        asked = [target.images for target in self.meter.targets if target.what == "latency"] if self.meter else []
+        images = int(self.cost.partition("@")[2] or max(asked, default=1))
+        return Widths(self.network, self.example, self.groups, images)
 
     def choose(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, list[int]]:
         """Say which units of which group go, given the scores of each group's units (N,)."""
@@ -289,8 +290,7 @@ class StructuredCriterion(Criterion):
         """Let as many units of each group go that a multiple of `round_to` is left, in the order that they go in."""
         found, widths = {}, None if self.round_to else self._widths()
         for root, units in chosen.items():
-            group = self.groups[root]
-            number = len(units)
+            group, number = self.groups[root], len(units)
             if widths and not group.heads:
                 number = len(group.units) - widths.liked(root, len(group.units) - number)
             elif self.round_to and len(group.units) >= 2 * self.round_to and not group.heads:

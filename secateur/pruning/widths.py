@@ -7,6 +7,7 @@ machine, and kept.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 from functools import cache
@@ -41,7 +42,9 @@ class Widths:
     def __init__(self, network: nn.Module, example: Tensor, groups: dict[str, Group], images: int = 1) -> None:
         self.layers, self.groups, self.images = prunable_layers(network), groups, images
         self.flops = count_flops(network, example).layers
-        self.shapes = _input_shapes(network, self.layers, example)
+        names = {name for group in groups.values() for name, _, _ in group.norms}
+        self.norms = {name: network.get_submodule(name) for name in names}
+        self.shapes = _input_shapes(network, self.layers | self.norms, example)
 
     def unit_costs(self, kind: str) -> dict[str, float]:
         """Return what one unit of each group costs, by root: `flops` of an image, or seconds of `latency`.
@@ -73,7 +76,16 @@ class Widths:
             for name, own, _ in members:
                 if name in self.layers and name in self.shapes:
                     lost.setdefault(name, [0, 0])[role] += len(own) * (len(group.units) - units) // len(group.units)
-        return sum(self._layer(name, *gone, kind) for name, gone in lost.items())
+        found = sum(self._layer(name, *gone, kind) for name, gone in lost.items())
+        if kind == "flops":
+            return found
+        norms = [(name, len(own)) for name, own, _ in group.norms if name in self.shapes]
+        return found + sum(self._norm(name) * channels * units / len(group.units) for name, channels in norms)
+
+    def _norm(self, name: str) -> float:
+        """The seconds of one channel of a norm and of the activation that follows: all are moved, and take as long."""
+        shape = self.shapes[name]
+        return layer_times().of_norm(self.norms[name], (self.images, *shape)) / shape[0]
 
     def _layer(self, name: str, inputs_lost: int, outputs_lost: int, kind: str) -> float:
         layer = self.layers[name]
@@ -96,8 +108,15 @@ class LayerTimes:
         self.path = cache_folder("layers") / f"{name}.json"
         self.known: dict[str, float] = {}
         with contextlib.suppress(OSError, ValueError):
-            found = json.loads(self.path.read_text())
-            self.known = {key: float(value) for key, value in found.items()}
+            self.known = {key: float(value) for key, value in json.loads(self.path.read_text()).items()}
+
+    @torch.no_grad()
+    def of_norm(self, norm: nn.Module, shape: tuple[int, ...]) -> float:
+        """Return the seconds of a norm and a ReLU on features of `shape` (N, C, ...)."""
+        made = nn.Sequential(copy.deepcopy(norm).eval(), nn.ReLU())
+        weight = next(norm.parameters(), None)
+        given = torch.rand(shape) if weight is None else torch.rand(shape, device=weight.device, dtype=weight.dtype)
+        return self._measured(f"{made[0]} and ReLU", made, given)
 
     @torch.no_grad()
     def seconds(self, layer: nn.Module, inputs: int, outputs: int, shape: tuple[int, ...]) -> float:
@@ -106,7 +125,10 @@ class LayerTimes:
         Of the shape the channels count as `inputs`, whatever they are.
         """
         made, given = _resized(layer, inputs, outputs, shape)
-        key = f"{made} {tuple(given.shape)} {given.device} {given.dtype}"
+        return self._measured(str(made), made, given)
+
+    def _measured(self, name: str, made: nn.Module, given: Tensor) -> float:
+        key = f"{name} {tuple(given.shape)} {given.device} {given.dtype}"
         if key not in self.known:
             self.known[key] = median_times({"layer": lambda: _call(made, given)}, SECONDS)["layer"]
             keep(self.path, self.known)

@@ -1,5 +1,6 @@
 """What channels cost, by counting and by a made-up clock, and which widths a machine likes."""
 
+import contextlib
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from secateur.channels.surgery import Surgery
 from secateur.measuring.flops import count_flops
 from secateur.pruning import widths
 from secateur.pruning.widths import LayerTimes, Widths, layer_times
+from secateur.utils.errors import UserError
 
 IMAGE = torch.zeros(1, 3, 4, 4)
 
@@ -33,6 +35,8 @@ def table(monkeypatch, tmp_path):
             cell.cell_contents for cell in calls["layer"].__closure__ if isinstance(cell.cell_contents, nn.Module)
         )
         measured.append(made)
+        if isinstance(made, nn.Sequential):
+            return {"layer": 2e-6}
         outputs = made.weight.shape[0]
         return {"layer": 1e-6 * -(-outputs // 16)}
 
@@ -75,6 +79,35 @@ def test_seconds_are_measured_once_and_kept_for_this_machine(table):
     assert of(network()).unit_costs("latency") == costs
     assert len(table) == before > 0
     assert sorted(json.loads(LayerTimes().path.read_text())) == sorted(layer_times().known)
+
+
+def test_norms_take_their_share_of_the_time_by_hand(table):
+    normed = nn.Sequential(network()[0], nn.BatchNorm2d(24), *network()[1:])
+    (cost,) = [
+        cost for root, cost in of(normed).unit_costs("latency").items() if len(of(normed).groups[root].units) == 24
+    ]
+    # twelve of 24 go: the two layers that put them out take 1 us less each, the one that reads them as long as before,
+    # and the norm half of its 2 us
+    assert cost == pytest.approx((1e-6 + 1e-6 + 0 + 1e-6) / 12)
+    assert [type(made[0]).__name__ for made in table if isinstance(made, nn.Sequential)] == ["BatchNorm2d"]
+    assert sorted(of(normed).unit_costs("flops").values()) == sorted(of(network()).unit_costs("flops").values())
+
+
+@pytest.mark.parametrize(("cost", "target", "images"), [("latency@16", None, 16), ("latency", "latency=0.9@4", 4)])
+def test_latency_is_that_of_as_many_images_as_asked(table, monkeypatch, cost, target, images):
+    seen = []
+    monkeypatch.setattr(Widths, "total", lambda self, *_: seen.append(self.images) or 1.0)
+    monkeypatch.setattr("secateur.pruning.budget.median_seconds", lambda networks, *_: dict.fromkeys(networks, 1.0))
+    amount = {"sparsity": 0.2} if target is None else {"target": target}
+    with contextlib.suppress(UserError):  # by this clock nothing becomes faster
+        secateur.prune(network(), "L1Norm", example=IMAGE, cost=cost, **amount)
+    assert set(seen) == {images}
+
+
+@pytest.mark.parametrize("cost", ["latency@0", "time", "flops@8"])
+def test_other_costs_are_one_line(cost):
+    with pytest.raises(UserError, match=f"'{cost}' is not none, flops, latency or latency@64"):
+        secateur.prune(network(), "L1Norm", example=IMAGE, cost=cost)
 
 
 def test_more_channels_stay_where_as_many_are_as_fast(table):
