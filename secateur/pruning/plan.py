@@ -189,7 +189,7 @@ def check_amount(criterion: Criterion) -> None:
             )
     if (criterion.distribution == "sensitivity") != (criterion.sensitivity is not None):
         raise UserError("--distribution sensitivity and --sensitivity PATH, the table that it uses, need each other")
-    if "merge" in (criterion.repair or ()) and criterion.unit != "nodes":
+    if "merge" in (criterion.repair or ()) and criterion.unit != "units":
         raise UserError(f"--repair merge is for channels that are removed, and {who} prunes weights: leave it out")
     if target and not criterion.masks.hold:
         raise UserError("--target is for weights that stay pruned, and --disable_masking lets go of them: give one")
