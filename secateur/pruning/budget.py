@@ -38,6 +38,8 @@ SCATTER = 1.03
 LEEWAY = 1.1
 #: Sparsities that are tried at most; of a smoke run.
 TRIES, SMOKE_TRIES = 14, 2
+#: Beyond this sparsity no more digits are told.
+ALMOST_ALL = 0.9999
 #: At each try networks take turns for so many seconds, so many times, the median of which counts; where the search
 #: could end, more often, as one time scatters by three per cent.
 SECONDS, ROUNDS, MORE_ROUNDS = 0.4, 3, 9
@@ -207,9 +209,10 @@ def _search(criterion: Criterion, batches: list[Batch], epoch: int) -> float:
     if criterion.smoke:
         return best["sparsity"]
     reached = ", ".join(meter.shown(target, best, example) for target in meter.targets)
+    where = shown_share(best["sparsity"]) if best["sparsity"] <= ALMOST_ALL else f"above {ALMOST_ALL}"
     raise UserError(
         f"--target {','.join(target.text for target in meter.targets)} cannot be reached: the nearest is {reached}, at "
-        f"sparsity {shown_share(best['sparsity'])}"
+        f"sparsity {where}"
     )
 
 
