@@ -123,7 +123,7 @@ def test_masks_are_timed_without_the_channels_that_they_leave_idle(clock):
     with torch.no_grad():
         network[2].weight[12:] *= 1e-6
         network[2].bias.zero_()
-    secateur.prune(network, "Magnitude", target="latency=0.8@8", batches=BATCHES, outer_layer_pruning=True)
+    secateur.prune(network, "Magnitude", target="latency=0.7@8", batches=BATCHES, outer_layer_pruning=True)
     assert min(one["pruned"][2].out_channels for one in clock.seen) <= 12
     assert network[2].out_channels == 24
 
