@@ -72,7 +72,10 @@ class Reader:
                 )
             named[flag] = name
             if name in LISTS and isinstance(value, tuple):
-                value = (",".join(word.strip(",") for word in value),)
+                words = [word.strip(",") for word in value]
+                if "" in words:
+                    raise UserError(f"--{name}: one of its values is empty")
+                value = (",".join(words),)
             found[flag] = value
         if path is not None and (wrong := (OF_MANY_RUNS | ONCE) & found.keys()):
             raise UserError(f"--grid {path}: {min(wrong)} belongs on the command line")

@@ -61,7 +61,10 @@ def test_where_no_epoch_follows_the_pruning_the_last_network_is_kept(monkeypatch
     run = make_run(f"{SMALL} --epochs 2 --prune_criterion Magnitude --prune_moment after --pruning_limit 0.9")
     results, _ = train(monkeypatch, run, [0.9, 0.9])
     assert results["best_epoch"] is None
-    assert run.notices == ["--keep_best: no epoch followed the last pruning step, so the last network is kept"]
+    assert run.notices == [
+        "not pruned without outer_layer_pruning: features.1, classifier, the first and the last layer",
+        "--keep_best: no epoch followed the last pruning step, so the last network is kept",
+    ]
     assert results["weight_sparsity"] > 0.3
 
 

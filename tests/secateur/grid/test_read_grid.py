@@ -187,6 +187,7 @@ def test_what_is_wrong_with_a_file_is_one_line_that_names_it(write, text, messag
         ("--grid /nowhere.toml", "--grid /nowhere.toml: No such file"),
         ("--seed 1,x", "--seed: 'x' is not a whole number (of the run of seed x)"),
         ("--seed 1,,2", "--seed 1,,2: a value is missing beside a comma"),
+        ("--pruner_list mag ,", "--pruner_list: one of its values is empty"),
         ("--prune_criterion SNIP,SNOP", "there is no criterion 'SNOP': did you mean"),
         ("--prune_criterion SNIP,GRASP --grasp_temprature 1", "unknown flag --grasp_temprature in all"),
         ("--compression 2,5 --pruning_limit 0.5", "--compression and --pruning_limit"),
