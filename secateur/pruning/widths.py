@@ -45,6 +45,8 @@ class Widths:
         names = {name for group in groups.values() for name, _, _ in group.norms}
         self.norms = {name: network.get_submodule(name) for name in names}
         self.shapes = _input_shapes(network, self.layers | self.norms, example)
+        #: Seconds by what they are of: to look into the table, a layer and what it reads are made.
+        self._seconds: dict[tuple[Any, ...], float] = {}
 
     def unit_costs(self, kind: str) -> dict[str, float]:
         """Return what one unit of each group costs, by root: `flops` of an image, or seconds of `latency`.
@@ -85,7 +87,9 @@ class Widths:
     def _norm(self, name: str) -> float:
         """The seconds of one channel of a norm and of the activation that follows: all are moved, and take as long."""
         shape = self.shapes[name]
-        return layer_times().of_norm(self.norms[name], (self.images, *shape)) / shape[0]
+        if (name,) not in self._seconds:
+            self._seconds[name,] = layer_times().of_norm(self.norms[name], (self.images, *shape))
+        return self._seconds[name,] / shape[0]
 
     def _layer(self, name: str, inputs_lost: int, outputs_lost: int, kind: str) -> float:
         layer = self.layers[name]
@@ -97,7 +101,9 @@ class Widths:
         if kind == "flops":
             share = left[1] / outputs if groups == outputs > 1 else left[0] / inputs * left[1] / outputs
             return self.flops[name] * share
-        return layer_times().seconds(layer, *left, (self.images, *self.shapes[name]))
+        if (name, *left) not in self._seconds:
+            self._seconds[name, *left] = layer_times().seconds(layer, *left, (self.images, *self.shapes[name]))
+        return self._seconds[name, *left]
 
 
 class LayerTimes:
