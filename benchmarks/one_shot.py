@@ -39,7 +39,7 @@ TRAINING = {
     "--lr_schedule cosine --channels_last",
     # as recipes/cifar_fast.toml
     "ResNet20": f"{CIFAR} --epochs 36 --optimizer NESTEROV --learning_rate 0.2 --lr_schedule linear:0.2 --l2_reg 5e-4 "
-    "--grad_clip 0 --label_smoothing 0.1 --alternating_flip --lookahead 5 --train_sizes 16 24 32",
+    "--grad_clip 0 --label_smoothing 0.1 --alternating_flip --lookahead 5 --train_sizes 16 24 32 --whitening",
     "ViT_tiny": f"{CIFAR} --epochs 20 --optimizer AdamW --learning_rate 1e-3 --lr_schedule linear:0.2 --l2_reg 0.05",
 }
 #: Layers whose outputs are not inside a block, beside those that cannot go.
