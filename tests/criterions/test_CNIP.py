@@ -31,6 +31,7 @@ def test_weights_and_nodes_compete_by_hand(two_paths):
     # Of these eight the four best are 42, 42, 24 and 18: three weights and one node.
     step = two_paths.prune(0.5, BATCH)
     assert (step.weights.unit, step.weights.candidates, step.weights.kept) == ("weights", 6, 3)
+    assert step.weights.sparsity == 0.5
     assert (step.unit, step.candidates, step.kept) == ("units", 2, 1)
     assert step.weights.masks["0"].tolist() == [[False, False], [True, True]]
     assert step.weights.masks["1"].tolist() == [[False, True]]

@@ -73,6 +73,13 @@ def test_dsnot_exchanges_weights_until_the_mean_output_is_there():
     assert prune(network, "DSnoT", inputs, **options).masks["0"].tolist() == [[True, False, True]]
 
 
+def test_dsnot_prunes_what_takes_from_the_mean_output_and_not_what_adds_to_it():
+    """As above, and of the kept weights the last is the smallest, 0.104 * 27.6; but it adds 0.052 to what is lost."""
+    inputs = torch.tensor([[1.1, 1.0, -1.0, 20.0], [0.9, 1.0, -1.0, -19.0]]).double()
+    network = linear([[3.0, 2.0, 2.2, 0.104]])
+    assert prune(network, "DSnoT", inputs, sparsity=0.25).masks["0"].tolist() == [[True, True, False, True]]
+
+
 def spread(*shape):
     """Inputs that depend on each other."""
     rows = torch.randn(*shape, dtype=torch.float64)

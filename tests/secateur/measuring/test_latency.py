@@ -96,6 +96,15 @@ def test_how_long_a_batch_would_take_is_reckoned_by_the_image(make_run, monkeypa
     assert found[300] == {"quick": None, "slow": None}
 
 
+@pytest.mark.parametrize(("device", "waited"), [("cuda:1", ["cuda:1"]), ("mps", ["mps"]), ("cpu", [])])
+def test_the_clock_is_read_when_the_device_has_done_its_work(monkeypatch, device, waited):
+    done = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: done.append(str(device)))
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: done.append("mps"))
+    latency._wait(torch.device(device))
+    assert done == waited
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
 def test_an_accelerator_is_waited_for():
     layer = nn.Linear(4096, 4096, device="cuda")

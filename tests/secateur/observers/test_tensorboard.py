@@ -106,6 +106,14 @@ def test_at_the_end_come_settings_results_and_pictures(run, tmp_path):
     assert picture.image.encoded_image_string == (tmp_path / "curves.png").read_bytes()
 
 
+def test_what_was_not_trained_is_written_at_epoch_0(run):
+    observer = TensorBoard()
+    observer.run_started(run)
+    observer.run_finished(run, {"test_accuracy": 0.5})
+    assert {at for _, _, at in observer.writer.scalars} == {0}
+    assert [one["global_step"] for one in observer.writer.histograms] == [0, 0]
+
+
 def test_a_histogram_by_hand(run):
     observer = TensorBoard(disable_netplot=True)
     observer.run_started(run)

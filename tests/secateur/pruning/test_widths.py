@@ -93,7 +93,9 @@ def test_norms_take_their_share_of_the_time_by_hand(table):
     assert sorted(of(normed).unit_costs("flops").values()) == sorted(of(network()).unit_costs("flops").values())
 
 
-@pytest.mark.parametrize(("cost", "target", "images"), [("latency@16", None, 16), ("latency", "latency=0.9@4", 4)])
+@pytest.mark.parametrize(
+    ("cost", "target", "images"), [("latency@16", None, 16), ("latency", "latency=0.9@4", 4), ("latency", None, 1)]
+)
 def test_latency_is_that_of_as_many_images_as_asked(table, monkeypatch, cost, target, images):
     seen = []
     monkeypatch.setattr(Widths, "total", lambda self, *_: seen.append(self.images) or 1.0)

@@ -1,10 +1,11 @@
 """What is compared with what, and what is concluded of it, by hand."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from secateur.reports.blocks import ALL, Scope, dense_of, difference, scopes
+from secateur.reports.blocks import ALL, Scope, by_seed, dense_of, difference, scopes
 from secateur.reports.collect import collect
 from secateur.reports.comparison_tables import letter, of_collapses, of_controls, of_dense, of_pairs, of_ranks
 from secateur.reports.comparisons import against_dense, collapses, controls, pairs, rankings
@@ -58,6 +59,14 @@ def test_a_run_is_compared_with_the_dense_one_of_its_seed(grouped):
         "LeNet300 on DIGITS: against the dense network of the same seed, SNIP loses 9.00 [6.52, 11.48] points at 10x "
         "(n = 3)."
     )
+
+
+def test_a_run_counts_with_an_accuracy_from_0_to_1_alone():
+    found = [
+        SimpleNamespace(accuracy=accuracy, settings={"seed": seed})
+        for accuracy, seed in ((0.5, 1), (0.7, 1), (None, 2), (1.5, 3), (-0.5, 4), (0.0, 5), (1.0, 6))
+    ]
+    assert by_seed(SimpleNamespace(runs=found)) == {"1": pytest.approx(0.6), "5": 0.0, "6": 1.0}
 
 
 def test_runs_of_one_seed_are_one_pair(grouped, make_run_folder, tmp_path):

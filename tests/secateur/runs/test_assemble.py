@@ -15,6 +15,9 @@ from secateur.runs.checkpoint import save_checkpoint
         ("--disable_masking", ["--disable_masking has no effect with EmptyCrit"]),
         ("--disable_masking --prune_criterion SNIP --outer_layer_pruning --saliency_batches 5", []),
         ("--epochs 3 --optimizer SGD", []),
+        ("--l0_reg 2", ["--l0_reg has no effect with EmptyCrit, CrossEntropy, DefaultTrainer"]),
+        ("--beta_ema 0.5", ["--beta_ema has no effect with EmptyCrit, CrossEntropy, DefaultTrainer"]),
+        ("--l0 --l0_reg 2 --beta_ema 0.5", []),
     ],
 )
 def test_a_flag_without_effect_is_noticed(make_run, command, notices):

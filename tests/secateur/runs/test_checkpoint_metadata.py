@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.runs.checkpoint_metadata import Checkpoint, labels
+from secateur.runs.checkpoint_metadata import Checkpoint, labels, number_of
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ from secateur.runs.checkpoint_metadata import Checkpoint, labels
 )
 def test_labels_are_as_short_as_they_tell_checkpoints_apart(paths, names):
     assert labels([Checkpoint(Path(path), {}) for path in paths]) == names
+
+
+@pytest.mark.parametrize(("name", "number"), [("state_000012", 12), ("state_0", 0), ("state_copy", 0), ("notes", 0)])
+def test_states_are_counted_by_their_names(name, number):
+    assert number_of(Path("state") / name) == number

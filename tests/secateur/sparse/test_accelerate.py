@@ -121,6 +121,12 @@ def test_around_a_layer_where_the_network_cannot_be_traced():
     network, images = thinned(Untraceable()), torch.randn(9, 3, 6, 6)
     fast = secateur.accelerate(network, images, execution="sparse")
     assert [type(way) for way in fast._ways.values()] == [Around]
+    (around,) = fast._ways.values()
+    ran = []
+    around.parts[network.layer].register_forward_hook(lambda *_: ran.append("by its lists"))
+    with torch.no_grad():
+        assert_close(fast(images), network(images))
+    assert ran == ["by its lists"]
     assert type(network.layer).forward is nn.Linear.forward
     assert "forward" not in vars(network.layer)
 
