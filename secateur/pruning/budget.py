@@ -41,9 +41,9 @@ LEEWAY = 1.1
 TRIES, SMOKE_TRIES = 14, 2
 #: Beyond this sparsity no more digits are told.
 ALMOST_ALL = 0.9999
-#: At each try networks take turns for so many seconds, so many times, the median of which counts; where the search
-#: could end, more often, as one time scatters by three per cent.
-SECONDS, ROUNDS, MORE_ROUNDS = 0.4, 3, 9
+#: At each try networks take turns for so many seconds, and at least so many turns, so many times, the median of which
+#: counts; where the search could end, more often, as one time scatters by three per cent.
+SECONDS, TURNS, ROUNDS, MORE_ROUNDS = 0.4, 3, 3, 9
 
 
 class Meter:
@@ -80,7 +80,7 @@ class Meter:
                     networks = {"dense": self.dense, "pruned": run}
                     with self.autocast():
                         prepare(run, images)
-                        taken = [median_seconds(networks, images, SECONDS) for _ in range(rounds)]
+                        taken = [median_seconds(networks, images, SECONDS, least=TURNS) for _ in range(rounds)]
                     # What the dense network takes at the same time makes up for what else the machine does.
                     first = self._counts.setdefault(target.name, median(one["dense"] for one in taken))
                     found[target.name] = (

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from secateur.hooks import hookimpl
+from secateur.trainers import DefaultTrainer as DefaultTrainer_module
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 from secateur.utils.errors import UserError
 
@@ -92,6 +93,36 @@ def test_masked_gradients_do_not_count_for_clipping(make_run):
     # The one weight that is left has a gradient of norm 0.5, below the clip.
     assert weight.grad[0, 0] == 0.5
     assert weight.grad.sum() == 0.5
+
+
+def test_each_step_goes_against_the_gradient_of_its_own_batch(make_run):
+    flags = "--N 64 --batch_size 32 --optimizer SGD --learning_rate 0.5 --grad_clip 0 --l2_reg 0"
+    run = make_run(f"--model LogisticRegression {flags}")
+    trainer, layer = DefaultTrainer(run), run.network.classifier
+    weight, velocity = layer.weight.detach().clone(), torch.zeros_like(layer.weight)
+    momentum = trainer.optimizer.param_groups[0]["momentum"]
+    for inputs, targets in run.data.train.epoch(0):
+        # the mean cross-entropy by the logits: (softmax - one-hot) / N
+        by_logits = (inputs.flatten(1) @ weight.T + layer.bias.detach()).softmax(1)
+        by_logits[range(len(targets)), targets] -= 1
+        velocity = momentum * velocity + by_logits.T @ inputs.flatten(1) / len(targets)
+        weight -= 0.5 * velocity
+        trainer.train_batch(inputs, targets)
+        torch.testing.assert_close(layer.weight.detach(), weight)
+
+
+def test_processes_draw_alike_for_pruning_and_each_on_its_own_afterwards(make_run, monkeypatch):
+    run = make_run(f"{PRUNED} --epochs 1")
+    done = []
+    monkeypatch.setattr(DefaultTrainer_module, "sync_rng", lambda device: done.append("alike"))
+    monkeypatch.setattr(run.pruner, "prune_as_planned", lambda: done.append("pruned"))
+    monkeypatch.setattr(DefaultTrainer_module, "fork_rng", lambda seed, moment: done.append((seed, moment)))
+    trainer = DefaultTrainer(run)
+    trainer.prune_as_planned()
+    assert done == ["alike", "pruned", (run.options.seed, "step 0")]
+    run.pruner.step = 1  # at which nothing is due
+    trainer.prune_as_planned()
+    assert done[3:] == ["pruned"]
 
 
 def test_weight_decay_reaches_optimizers_that_have_none(make_run):

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import math
 
 import pytest
@@ -84,6 +85,20 @@ def test_every_step_ends_with_a_clamp_and_moves_the_average(make_run):
     trainer.average.write()
     for name, tensor in run.network.state_dict().items():
         torch.testing.assert_close(tensor, before[name])
+
+
+def test_the_finished_network_has_the_moving_average_of_its_parameters(make_run):
+    run = make_run(f"--model LeNet300 {SHORT} --optimizer SGD --learning_rate 0.1 --beta_ema 0.5")
+    trainer = L0Trainer(run)
+    trainer.gates.attach()
+    bias, steps = run.network.classifier.bias, []  # which no gate is folded into
+    for inputs, targets in itertools.islice(run.data.train.epoch(0), 2):
+        trainer.train_batch(inputs, targets)
+        steps.append(bias.detach().clone())
+    assert not torch.equal(*steps)
+    trainer.finish()
+    # (0.5 * 0.5 first + 0.5 second) / (1 - 0.5^2)
+    torch.testing.assert_close(bias.detach(), (steps[0] + 2 * steps[1]) / 3)
 
 
 class Rows:

@@ -25,6 +25,16 @@ def ticks(low, high, scale, suffix="", height=4):
     ] + [tick.label1.get_text() for tick in axes.yaxis.get_minor_ticks()]
 
 
+def test_an_axis_that_is_turned_round_has_the_same_ticks():
+    found = []
+    for ends in ((1, 1000), (1000, 1)):
+        axes = new_figure(4, 6).subplots()
+        axes.set(yscale="log", ylim=ends)
+        log_ticks(axes.yaxis)
+        found.append([tick for tick in axes.get_yticks() if 1 <= tick <= 1000])
+    assert found == [[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]] * 2
+
+
 @pytest.mark.parametrize(
     ("low", "high", "wanted"),
     [

@@ -82,7 +82,7 @@ def test_a_run_that_has_ended_is_a_line_with_the_time_that_is_left(tmp_path, cap
     with told:
         for row in rows[:3]:
             told.ran(row)
-        assert told.bar.tasks[0].completed == 3
+        assert (told.bar.tasks[0].completed, told.bar.tasks[0].total) == (3, 10)
         for row in rows[3:]:
             told.ran(row)
     lines = capsys.readouterr().out.splitlines()

@@ -43,6 +43,14 @@ def test_a_turn_that_uses_up_the_budget_is_the_only_one():
     assert median_seconds({"a": Slow(now, [2])}, torch.zeros(1), budget=1, clock=lambda: now[0]) == {"a": 2}
 
 
+def test_slow_networks_take_as_many_turns_as_are_asked_for():
+    now = [0.0]
+    networks = {"a": Slow(now, [20, 4, 1, 2]), "b": Slow(now, [10, 2, 3, 6])}
+    seconds = median_seconds(networks, torch.zeros(1), budget=1, clock=lambda: now[0], least=3)
+    assert seconds == {"a": 2, "b": 3}
+    assert [len(network.calls) for network in networks.values()] == [4, 4]
+
+
 def test_quick_networks_are_not_measured_for_ever(monkeypatch):
     monkeypatch.setattr(latency, "MOST_TIMES", 5)
     network = Slow([0.0], [0])

@@ -34,7 +34,7 @@ def clock(monkeypatch):
         densities = measure_sparsity(network).densities
         return 1e-3 + 1e-9 * len(images) * count_flops(network, images[:1]).effective(densities)
 
-    def medians(networks, images, budget):
+    def medians(networks, images, budget, least):
         seen.append(networks)
         return {name: seconds(network, images) for name, network in networks.items()}
 
@@ -131,7 +131,7 @@ def test_masks_are_timed_without_the_channels_that_they_leave_idle(clock):
 def test_networks_are_timed_as_they_will_be_run(monkeypatch):
     seen = []
 
-    def medians(networks, images, budget):
+    def medians(networks, images, budget, least):
         weights = [one for one in networks["pruned"].parameters() if one.dim() > 1]
         left = sum(int(one.count_nonzero()) for one in weights) / sum(one.numel() for one in weights)
         seen.append(type(networks["pruned"]).__name__)

@@ -99,7 +99,9 @@ def test_norms_take_their_share_of_the_time_by_hand(table):
 def test_latency_is_that_of_as_many_images_as_asked(table, monkeypatch, cost, target, images):
     seen = []
     monkeypatch.setattr(Widths, "total", lambda self, *_: seen.append(self.images) or 1.0)
-    monkeypatch.setattr("secateur.pruning.budget.median_seconds", lambda networks, *_: dict.fromkeys(networks, 1.0))
+    monkeypatch.setattr(
+        "secateur.pruning.budget.median_seconds", lambda networks, *_, **__: dict.fromkeys(networks, 1.0)
+    )
     amount = {"sparsity": 0.2} if target is None else {"target": target}
     with contextlib.suppress(UserError):  # by this clock nothing becomes faster
         secateur.prune(network(), "L1Norm", example=IMAGE, cost=cost, **amount)
