@@ -1,5 +1,7 @@
 """Layers of 2:4 weights on GPUs: which they are, and what is refused."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -34,6 +36,22 @@ def test_layers_that_fit_are_sparse_in_fours_and_have_sizes_that_the_hardware_ta
 def test_what_has_no_sparse_tensor_cores_is_refused():
     with pytest.raises(UserError, match="2:4 runs on NVIDIA GPUs alone, and the images are on cpu"):
         secateur.semi_structured(network_of_two_in_four(), torch.rand(64, 128))
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "message"),
+    [
+        ((7, 5), torch.float16, "this GPU has compute capability 7.5, 2:4 takes 8.0"),
+        ((8, 0), torch.float32, "torch.float32 is not float16 or bfloat16"),
+        ((8, 0), torch.bfloat16, "no Linear layer has 2:4 weights of a size that is a multiple of 32 x 64"),
+        ((9, 0), torch.float16, "no Linear layer has 2:4 weights of a size that is a multiple of 32 x 64"),
+    ],
+)
+def test_what_a_gpu_cannot_run_is_refused(monkeypatch, capability, dtype, message):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    example = SimpleNamespace(device=torch.device("cuda"), dtype=dtype)
+    with pytest.raises(UserError, match=message):
+        secateur.semi_structured(nn.Sequential(nn.Linear(128, 64)), example)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
