@@ -158,3 +158,16 @@ def test_an_axis_that_does_not_exist_is_refused_naming_the_class(own, message):
     kind = type("SNIP", (SNIP,), own)
     with pytest.raises(UserError, match=message):
         kind(network, masks, nn.functional.cross_entropy, masks.weights)
+
+
+@pytest.mark.parametrize(
+    ("flags", "timing"),
+    [
+        ("--prune_moment late", "late"),
+        ("--prune_moment late --prune_delay 2", "during"),  # which says when
+        ("--prune_moment after --prune_delay 2", "after"),
+        ("--prune_delay 2", "before"),
+    ],
+)
+def test_a_delay_says_when_late_is(build, flags, timing):
+    assert build(Magnitude, nn.Sequential(nn.Linear(4, 3)), flags).timing == timing

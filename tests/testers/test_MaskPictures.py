@@ -67,6 +67,15 @@ def test_pruned_kernels_are_black_and_gaps_grey(tmp_path, drawn):
     assert (pixels[:, 2, :3] == pixels[0, 2, 0]).all()
 
 
+def test_the_share_that_is_kept_is_drawn_from_nothing_on(tmp_path, drawn):
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    mask[0, 0] = False
+    charts.kept_layers({"a": {"layer": mask, "whole": torch.ones(2, 4, dtype=torch.bool)}}, tmp_path / "kept.png")
+    panels = [axes for axes in drawn["kept.png"].axes if axes.images]
+    assert [axes.get_title() for axes in panels[:2]] == ["layer 2x4\n87.50% kept", "whole 2x4\n100.00% kept"]
+    assert [axes.images[0].norm.vmin for axes in panels[:2]] == [0, 0]
+
+
 def test_deep_networks_show_some_of_their_layers(tmp_path, drawn):
     deep = {f"layer{number}": torch.ones(2, 3, dtype=torch.bool) for number in range(21)}
     charts.kept_layers({"deep": deep, "flat": {"only": torch.eye(2, dtype=torch.bool)}}, tmp_path / "l.png")

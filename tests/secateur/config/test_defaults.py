@@ -34,13 +34,15 @@ MARKS = {
 
 
 def described(one: Option) -> str:
-    """The default, the range, the choices, what `--smoke` makes of it, and the marks."""
+    """The default, the range, the choices, what `--smoke` makes of it, what others call it, and the marks."""
     parts = [repr(one.default)]
     if one.kind in (int, float):
         parts.append(f"{'(' if one.above else '['}{one.low}, {one.high}{')' if one.below else ']'}")
     parts += [f"of {' '.join(one.choices)}"] if one.choices else []
     parts += [f"as {one.pattern[0]}"] if one.pattern else []
     parts += [f"smoke {one.smoke!r}"] if one.smoke is not None else []
+    parts += [f"shown as {one.metavar}"] if one.metavar else []
+    parts += [f"meant by {one.suggested_for}"] if one.suggested_for else []
     return "; ".join([*parts, *(text for name, text in MARKS.items() if getattr(one, name))])
 
 
