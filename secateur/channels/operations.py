@@ -82,8 +82,6 @@ def follow(trace: Trace, func: Any, args: Any, kwargs: Any, inputs: list[Tensor]
         _copy(trace, *args[:2])
     elif name == "glu":
         _gate(trace, inputs[0], bound.get("dim", -1), results[0])
-    elif name == "_weight_norm_interface":
-        weighted.weight_norm(trace, bound, results[0])
     else:
         give_up(trace, func, inputs, results)
 

@@ -144,12 +144,3 @@ def attend(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
         pointwise(trace, [scores, mask], summed)
         batch = list(trace.known(summed)[:-2])
     trace.set(result, (*batch, query[-2], value[-1]))
-
-
-def weight_norm(trace: Trace, bound: dict[str, Any], result: Tensor) -> None:
-    """Each index of one dimension is scaled to a length of its own, taken over all others."""
-    source, own = bound["v"], bound.get("dim", 0) % bound["v"].dim()
-    others = [other for other in range(source.dim()) if other != own]
-    trace.hold(source, others, "a weight is normalised over them")
-    trace.set(result, tuple(None if dim in others else labels for dim, labels in enumerate(trace.known(source))))
-    trace.couple(trace.known(source)[own], trace.known(bound["g"])[own])

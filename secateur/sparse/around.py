@@ -13,7 +13,7 @@ from secateur.sparse.layer import SparseLayer
 
 def around(layer: SparseLayer, inputs: Tensor) -> Tensor:
     """Compute a layer of images (N, C, H, W), or of features (..., F), by way of blocks."""
-    if inputs.dim() not in (2, 4) or isinstance(layer.layer, nn.Linear):
+    if isinstance(layer.layer, nn.Linear):
         features = inputs.reshape(-1, inputs.shape[-1])
         return from_blocks(layer(to_blocks(features)), len(features)).unflatten(0, inputs.shape[:-1])
     return from_blocks(layer(to_blocks(inputs)), len(inputs))

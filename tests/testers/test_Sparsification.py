@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -124,6 +125,8 @@ def test_each_method_is_shown_before_and_after_repair(testing):
         "--k_vals 0,.9 --methods magnitude,SparseGPT,L1Norm --method_batches 1 --method_repairs least_squares"
     )
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    tables = []
+    run.hooks = SimpleNamespace(table_created=lambda run, table: tables.append(table))
     rows = Sparsification(run).compare_methods("a network")["sparsification_methods"]
     assert [(row["method"], row["sparsity"]) for row in rows] == [
         (method, k) for method in ("Magnitude", "SparseGPT", "L1Norm") for k in (0, 0.9)
@@ -133,6 +136,7 @@ def test_each_method_is_shown_before_and_after_repair(testing):
         assert row["repaired_error"] <= row["error"]
     assert rows[1]["repaired_error"] < rows[1]["error"]
     assert all(torch.equal(before[name], tensor) for name, tensor in run.network.state_dict().items())
+    assert [(table.name, table.rows) for table in tables] == [("sparsification_methods", rows)]
     with Image.open(run.folder.output / "sparsification_methods.png") as image:
         assert image.width > 500
     with pytest.raises(UserError, match="there is no criterion 'Wand'"):

@@ -125,6 +125,23 @@ def test_processes_draw_alike_for_pruning_and_each_on_its_own_afterwards(make_ru
     assert done[3:] == ["pruned"]
 
 
+def test_noise_is_the_same_for_all_processes_and_leaves_masked_gradients_alone(make_run, monkeypatch):
+    trainer = DefaultTrainer(make_run(f"{PRUNED} --grad_noise 0.5 --grad_clip 0"))
+    trainer.prune_as_planned()
+
+    def from_the_first(tensors):
+        for tensor in tensors:
+            tensor.fill_(2.0)
+
+    monkeypatch.setattr(DefaultTrainer_module.collectives, "broadcast_tensors", from_the_first)
+    for parameter in trainer.network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    trainer.adjust_gradients()
+    for name, mask in trainer.masks.kept.items():
+        torch.testing.assert_close(trainer.masks.weights[name].grad, 2.0 * mask)
+    torch.testing.assert_close(trainer.network.classifier.bias.grad, torch.full((10,), 2.0))
+
+
 def test_weight_decay_reaches_optimizers_that_have_none(make_run):
     run = make_run("--model LogisticRegression --optimizer Rprop --l2_reg 0.1 --grad_clip 0")
     trainer = DefaultTrainer(run)

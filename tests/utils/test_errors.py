@@ -12,6 +12,7 @@ def test_a_long_message_loses_its_middle_and_shows_it():
         one_line(ValueError("first\n  second " + "x" * 300 + " last"), 40)
         == "first second xxxxxxx ... xxxxxxxxxxxxxxx last"
     )
+    assert LONGEST == 2000
     assert len(str(UserError("x" * 10 * LONGEST))) == LONGEST + len(" ... ")
     said = str(UserError("a" * LONGEST + "b" * LONGEST))
     assert said == "a" * (LONGEST // 2) + " ... " + "b" * (LONGEST // 2)

@@ -84,8 +84,9 @@ def test_death_spreads_backwards_along_a_chain():
 
 
 def test_a_layer_that_has_collapsed_keeps_one_neuron_that_nobody_reads():
-    network = chain([[1.0], [1.0], [1.0]], [[0.0, 0.0, 0.0]] * 2, [[3.0, 1.0]])
+    network = chain([[1.0], [2.0], [3.0]], [[0.0, 0.0, 0.0]] * 2, [[3.0, 1.0]])
     result = compacted(network, 1)
+    assert result.network[0].weight.item() == 1  # the first
     assert [tuple(layer.weight.shape) for layer in result.network[::2]] == [(1, 1), (1, 1), (1, 1)]
     assert result.network(torch.randn(5, 1)).flatten().tolist() == [2.5] * 5  # 0.5 * (3 + 1) + 0.5
     assert result.network[4].weight.item() == 0

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from secateur.channels.coupling import Coupling
 from secateur.channels.moving import _divide
@@ -190,3 +191,24 @@ def test_what_is_coupled_in_a_network_of_hundreds_of_layers_can_be_copied():
     network = nn.Sequential(*(nn.Conv2d(2, 2, 1) for _ in range(250)))
     coupling = Coupling(network, torch.rand(1, 2, 2, 2))
     assert copy.deepcopy(coupling).uses["3"] == coupling.uses["3"]
+
+
+class WithOwnNorm(nn.Module):
+    """A network that normalises a weight itself, along one dimension or the other."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.dim, self.first, self.last = dim, nn.Linear(3, 4), nn.Linear(6, 2)
+        self.directions, self.lengths = nn.Parameter(torch.rand(6, 4)), nn.Parameter(torch.rand(((6, 1), (1, 4))[dim]))
+
+    def forward(self, features):
+        weight = torch._weight_norm(self.directions, self.lengths, self.dim)
+        return self.last(functional.linear(self.first(features).relu(), weight))
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_what_a_computed_weight_reads_is_held(dim):
+    surgery = Surgery(WithOwnNorm(dim), torch.zeros(1, 3))
+    assert {name: str(held) for name, held in surgery.fixed.items()} == {
+        "first": "4 of 4: they meet the image, or constants, channel by channel"
+    }

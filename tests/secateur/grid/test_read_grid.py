@@ -273,3 +273,10 @@ def test_each_file_is_read_and_each_parser_built_once_for_however_many_runs(monk
 def test_an_option_of_all_components_is_no_option_of_some():
     assert grid("--prune_criterion GRASP,SNIP --grasp_temperature 1 --seed 1").partial == {"grasp_temperature": 1}
     assert grid("--prune_criterion GRASP --grasp_temperature 1,2 --seed 1").partial == {}
+
+
+@pytest.mark.parametrize(("flags", "anyway"), [("", False), (" --resume_anyway", True)])
+def test_only_who_says_so_goes_on_with_altered_code(flags, anyway):
+    found = grid(f"--model LeNet300 --seed 1,2{flags}").trials
+    assert [trial.resume_anyway for trial in found] == [anyway, anyway]
+    assert all("resume_anyway" not in trial.settings for trial in found)

@@ -257,3 +257,16 @@ def test_the_bar_keeps_its_time_left_on_any_terminal(width, figures):
 def test_what_fits():
     assert [those_that_fit(["ab", "cd"], width) for width in (1, 2, 6, 7)] == ["", "ab", "ab", "ab · cd"]
     assert [first_that_fits(["abc", "ab", "abcd"], width) for width in (3, 2, 1)] == ["abc", "ab", "abcd"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "live"), [(4, {}, True), (0, {0: [0.5]}, True), (4, {0: [0.5]}, True), (0, {}, False)]
+)
+def test_on_a_terminal_what_trains_or_prunes_has_a_live_line(run, clock, epochs, steps, live):
+    told = Console()
+    told.terminal.file, told.terminal._force_terminal = io.StringIO(), True
+    run.plan.epochs, run.plan.pruning_steps = epochs, steps
+    told.run_started(run)
+    assert (told.live is not None) == live
+    if live:
+        told.live.close()

@@ -19,3 +19,17 @@ def test_text_of_a_table_is_no_formula_and_numbers_stay_as_they_are(tmp_path):
             [r"\x1b[31m@x", "", "'+"],
         ]
     assert (tmp_path / "metrics.csv").read_bytes() == b"epoch,train_loss,test_loss\r\n1,-0.25,\r\n"
+
+
+def test_on_resuming_the_file_holds_the_rows_of_the_state_and_no_later_ones(tmp_path):
+    run = SimpleNamespace(folder=SimpleNamespace(output=tmp_path, path=tmp_path))
+    before = Records()
+    state = {}
+    before.epoch_finished(run, {"epoch": 1})
+    before.on_save_state(state)
+    before.epoch_finished(run, {"epoch": 2})
+    again = Records()
+    again.run_resumed(run, state)
+    assert (tmp_path / "metrics.csv").read_bytes() == b"epoch\r\n1\r\n"
+    again.epoch_finished(run, {"epoch": 2})
+    assert (tmp_path / "metrics.csv").read_bytes() == b"epoch\r\n1\r\n2\r\n"

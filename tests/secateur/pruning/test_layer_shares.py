@@ -110,3 +110,14 @@ def test_like_groups_of_channels_are_ranked_among_themselves_and_lose_the_same_s
     # 0 and 1 are convolutions that one reads, 2 is read by a linear layer: half of 4 + 8, and of 8
     secateur.prune(found, "L1Norm", sparsity=0.5, example=IMAGE, distribution="isomorphic")
     assert [found[number].weight.shape[0] for number in (0, 1, 2)] == [1, 5, 4]
+
+
+def test_the_first_layer_takes_a_sparsity_for_its_channels_and_none_for_its_weights():
+    options = {"example": IMAGE, "sparsity": 0.5, "layer_sparsity": ["0=0.25"]}
+    found = network()
+    secateur.prune(found, "L1Norm", **options)
+    assert found[0].out_channels == 3
+    with pytest.raises(UserError, match=r"0=0\.25: 0 is not pruned"):
+        secateur.prune(network(), "Magnitude", **options)
+    with pytest.raises(UserError, match="0 is not pruned: --ignore_layers names them"):
+        secateur.prune(network(), "L1Norm", ignore_layers=["0"], **options)

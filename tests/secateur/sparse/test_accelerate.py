@@ -13,6 +13,7 @@ from secateur.models.MobileNetV2 import MobileNetV2
 from secateur.models.ResNet20 import ResNet20
 from secateur.pruning.masks import Holding, Masks
 from secateur.sparse import choice
+from secateur.sparse.accelerate import FEW
 from secateur.sparse.around import Around
 from secateur.sparse.graph import from_blocks, to_blocks
 from secateur.sparse.layer import Lists
@@ -78,12 +79,25 @@ class Untraceable(nn.Module):
         return self.layer(features.flatten(2).transpose(1, 2)).mean(1)
 
 
+class Sliced(nn.Module):
+    """A network that asks images for several of their sizes at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.layer = nn.Conv2d(3, 4, 3), nn.Linear(4 * 16, 5)
+
+    def forward(self, images):
+        features = self.convolution(images).relu()
+        return self.layer(features.reshape(*features.shape[:1], -1))
+
+
 NETWORKS = {
     "LeNet300": (lambda: LeNet300((1, 8, 8), 5), (1, 8, 8)),
     "ResNet20": (lambda: ResNet20((3, 8, 8), 5), (3, 8, 8)),
     "MobileNetV2": (lambda: MobileNetV2((3, 32, 32), 5), (3, 32, 32)),
     "Unusual": (Unusual, (3, 29, 13)),
     "Untraceable": (Untraceable, (3, 6, 6)),
+    "Sliced": (Sliced, (3, 6, 6)),
 }
 
 
@@ -129,6 +143,15 @@ def test_around_a_layer_where_the_network_cannot_be_traced():
     assert ran == ["by its lists"]
     assert type(network.layer).forward is nn.Linear.forward
     assert "forward" not in vars(network.layer)
+
+
+@pytest.mark.parametrize(("number", "in_blocks"), [(FEW, False), (FEW + 1, True)])
+def test_layers_are_tried_in_blocks_from_so_many_images_on(monkeypatch, number, in_blocks):
+    seen = []
+    monkeypatch.setattr("secateur.sparse.accelerate.faster_layers", lambda *arguments: seen.append(arguments[2]) or [])
+    secateur.accelerate(thinned(LeNet300((1, 8, 8), 5)), torch.randn(number, 1, 8, 8), execution="auto")
+    assert seen
+    assert set(seen) == {in_blocks}
 
 
 def test_it_follows_weights_that_change():
