@@ -275,3 +275,19 @@ panel '': 'images in a batch' by 'times as fast as the dense network'
 legend in 2: a, b
 """
     assert shown(speed.speed, [dense, dense | more | {"network": "b"}], {"a"}, "LeNet5") == wanted
+
+
+def test_what_is_left_of_each_layer_fills_part_of_what_there_was(monkeypatch, tmp_path):
+    figures, new_figure = [], sparsification.new_figure
+    monkeypatch.setattr(sparsification, "new_figure", lambda *size: figures.append(new_figure(*size)) or figures[-1])
+    norms = {"x": torch.tensor([1.0, 2.0, 0.0])}
+    steps = {0.0: {"x": torch.tensor([True, True, True])}, 0.5: {"x": torch.tensor([False, True, True])}}
+    sparsification.distributions("unit", norms, steps, "LeNet5", tmp_path / "units.gif")
+    (axes,) = figures[0].axes
+    before, kept = axes.patches
+    assert (before.get_label(), kept.get_label()) == ("before", "kept")
+    assert before.get_fill()
+    assert kept.get_fill()
+    assert [int(one.get_data().values.sum()) for one in (before, kept)] == [2, 1]
+    assert axes.get_title() == "x: 1 of 3 units"
+    assert figures[0].get_suptitle() == "LeNet5: units, k = 50%"

@@ -88,7 +88,7 @@ class Sliced(nn.Module):
 
     def forward(self, images):
         features = self.convolution(images).relu()
-        return self.layer(features.reshape(*features.shape[:1], -1))
+        return self.layer(features.reshape(features.shape[:1] + (-1,)))  # noqa: RUF005 - which fx can trace
 
 
 NETWORKS = {
