@@ -258,3 +258,10 @@ def test_inputs_without_an_inverse_are_refused_and_zero_ones_are_not():
         prune(network, SparseGPT, torch.ones(4, 3).double() * torch.inf, sparsity=0.6, damping=1e-30)
     with pytest.raises(UserError, match="there are none"):
         secateur.prune(network, "Wanda", sparsity=0.5, example=torch.zeros(1, 3).double(), outer_layer_pruning=True)
+
+
+def test_obc_prunes_a_layer_of_one_output():
+    inputs = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 4.0]]).double()
+    # independent inputs: w^2 E[x^2] are 9, 16 and 4 thirds
+    masks = prune(linear([[3.0, 2.0, 0.5]]), "OBC", inputs, sparsity=0.34).masks
+    assert masks["0"].tolist() == [[True, True, False]]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from secateur.config.command_line import parse
-from secateur.config.help import TASKS
+from secateur.config.help import TASKS, Page
 from secateur.config.parser import (
     Parser,
     general_options,
@@ -46,6 +46,15 @@ def test_the_short_help_shows_the_common_flags_by_task(shown):
         assert f"  --{flag}" in blocks[task]
     assert len(re.findall("^  --", text, re.MULTILINE)) == len(common)
     assert len(text.splitlines()) < 80
+
+
+def test_what_else_can_be_asked_for_stands_at_the_end_of_the_short_help(shown):
+    text = shown("--help")
+    assert text.rstrip("\n").split("\n")[-3] == ""
+    assert folded(text.strip()).endswith(
+        "--help all shows every flag, --help NAME a component with its own flags, as --help SNIP, or one flag; --list "
+        "shows the components."
+    )
 
 
 def test_its_texts_end_at_the_first_semicolon(shown):
@@ -121,3 +130,17 @@ def test_it_shows_defaults_choices_and_what_a_component_changes(shown):
     assert re.search(r"--data_dir PATH [^-]* \(default: gitignored/data\)", text)
     assert re.search(r"--tuning [a-z]", text)
     assert text.count("--epochs, ") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("two\nlines", "two lines\n"),
+        ("a formula:\n    a = b", "a formula:\n    a = b\n"),
+        ("first\nsecond\n\nthird", "first second\n\nthird\n"),
+    ],
+)
+def test_lines_of_a_paragraph_meet_unless_one_is_indented(text, wanted):
+    page = Page()
+    page._paragraphs(text, before="\n")
+    assert page.text.plain == "\n" + wanted

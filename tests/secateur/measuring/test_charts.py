@@ -291,3 +291,10 @@ def test_what_is_left_of_each_layer_fills_part_of_what_there_was(monkeypatch, tm
     assert [int(one.get_data().values.sum()) for one in (before, kept)] == [2, 1]
     assert axes.get_title() == "x: 1 of 3 units"
     assert figures[0].get_suptitle() == "LeNet5: units, k = 50%"
+
+
+def test_an_image_under_corruptions_is_drawn_from_black_to_white():
+    said = shown(corruption.examples, torch.full((1, 1, 8, 8), 0.5), ["contrast", "occlusion"], 1)
+    panels = [line for line in said.splitlines() if line.startswith("  image")]
+    assert len(panels) == 2 * 6
+    assert all(line.endswith(" gray (0 1)") for line in panels)

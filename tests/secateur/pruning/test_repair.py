@@ -179,3 +179,20 @@ def test_a_run_repairs_and_says_so(run):
     assert first["error_after"] < first["error_before"]
     done = run(f"{command} --repair bm")
     assert (done.status, "'bm' is not one of merge, bn, bias" in done.err) == (2, True)
+
+
+def test_the_first_step_of_distillation_moves_every_weight_that_is_left_by_the_step_size():
+    """Adam's moments are those of one gradient: g / |g|, whose sign the error of the outputs has."""
+    layer = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2.0, -1.0], [0.5, -2.0, 3.0]]))
+    images = torch.ones(repairs.DISTILL_BATCH, 3)
+    reference = Reference(layer, [(images, torch.zeros(len(images), dtype=torch.long))])
+    masks = Masks(layer)
+    masks.set({"": torch.tensor([[True, False, True], [False, True, True]])})
+    # the outputs were 2 and 1.5, and are 0 and 1
+    repairs.distill(layer, reference, masks, seed=1, steps=1)
+    rate = repairs.DISTILL_RATE
+    torch.testing.assert_close(
+        layer.weight.detach(), torch.tensor([[1 + rate, 0, -1 + rate], [0, -2 + rate, 3 + rate]]), rtol=0, atol=1e-6
+    )

@@ -6,6 +6,7 @@ import pytest
 
 from secateur.reports.groups import mean
 from secateur.reports.inference import (
+    ROUNDING,
     _iman_davenport,
     critical_value,
     friedman,
@@ -30,6 +31,13 @@ def test_the_p_of_pairs_is_students():
     assert paired_t(mean([-1, -2, -3])) == paired_t(mean([1, 2, 3]))
     assert paired_t(mean([-1, 1])) == 1
     assert [paired_t(mean(values)) for values in ([0.2], [0, 0], [0.3, 0.3, 0.1 + 0.2])] == [None] * 3
+
+
+def test_differences_that_rounding_alone_makes_unequal_are_not_tested():
+    # what rounding leaves of numbers of this size is a thousand times what it leaves of 1
+    assert paired_t(mean([1000, 1000 + 100 * ROUNDING])) is None
+    assert paired_t(mean([1, 1 + 100 * ROUNDING])) is not None
+    assert paired_t(mean([0, 0.1 * ROUNDING])) is None
 
 
 def test_signed_ranks_are_exact():

@@ -105,6 +105,15 @@ def assert_close(found, expected, tolerance=1e-5):
     assert (found - expected).abs().max() <= tolerance * expected.abs().max()
 
 
+@pytest.mark.parametrize("between", [nn.ReLU(), nn.Tanh()])
+def test_between_layers_numbers_change_one_by_one_in_blocks(between):
+    network = thinned(nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), between, nn.Conv2d(4, 4, 1)))
+    fast = secateur.accelerate(network, torch.randn(9, 3, 6, 6), execution="sparse")
+    (way,) = fast._ways.values()
+    targets = [node.target for node in way.graph.nodes]
+    assert (targets.count(to_blocks), targets.count(from_blocks)) == (1, 1)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("number", [2, 19])
 def test_it_computes_the_same(name, number):

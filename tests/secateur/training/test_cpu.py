@@ -12,6 +12,13 @@ def _as_before():
     precision.use_onednn_products(False)
 
 
+def test_onednn_is_asked_for_at_the_start(monkeypatch):
+    asked = []
+    monkeypatch.setattr(precision, "use_onednn_products", asked.append)
+    precision.tune_cpu()
+    assert asked == [True]
+
+
 def test_products_stay_exact_to_float32():
     precision.tune_cpu()
     left, right = torch.randn(512, 784), torch.randn(784, 300)
