@@ -92,4 +92,9 @@ def test_two_networks_side_by_side(run):
         rows = list(csv.DictReader(file))
     assert [float(row["expected_error"]) for row in rows] == [one["expected_error"] for one in found.values()]
     assert (tested.folder / "output" / "calibration.png").stat().st_size > 10_000
+    with (tested.folder / "output" / "compared.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["network"], float(row["test_accuracy"])) for row in rows] == [
+        (label, one["test_accuracy"]) for label, one in tested.results["compared"].items()
+    ]
     assert "5 bins" in tested.out

@@ -1,6 +1,7 @@
 """Training: what is pruned stays zero, what the optimizer gets, and the numbers that come out."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -294,3 +295,20 @@ def test_optimizers_that_cannot_follow_removed_channels_start_again(make_run, op
     assert math.isfinite(results["train_loss"])
     notices = run.notices.count("--optimizer LBFGS starts again whenever channels are removed")
     assert notices == (optimizer == "LBFGS")
+
+
+def test_numbers_are_looked_through_now_and_then_and_at_the_end_of_an_epoch(make_run, monkeypatch):
+    trainer = DefaultTrainer(make_run("--model LogisticRegression --N 60 --batch_size 10"))
+    clock, looked = SimpleNamespace(now=0.0), []
+    trained = trainer.train_batch
+
+    def train_batch(inputs, targets):
+        trained(inputs, targets)
+        clock.now += 6
+
+    monkeypatch.setattr(trainer, "train_batch", train_batch)
+    monkeypatch.setattr(DefaultTrainer_module, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(DefaultTrainer_module, "check_numbers", lambda trainer: looked.append(clock.now))
+    trainer.checked = 0.0
+    trainer.train_epoch()
+    assert looked == [12, 24, 36, 36]  # where ten seconds are over, and at the end
