@@ -56,8 +56,11 @@ def test_a_low_panel_has_fewer_ticks_and_a_linear_axis_as_many_decimals_everywhe
     assert ticks(1, 2, "linear", "x", height=2.5)[:2] == ["1.0x", "1.2x"]
 
 
-def test_of_lines_on_one_another_each_is_seen():
-    axes = new_figure(4, 3).subplots()
+@pytest.mark.parametrize("dpi", [50, 100, 400])
+def test_of_lines_on_one_another_each_is_seen(dpi):
+    figure = new_figure(4, 3)
+    figure.set_dpi(dpi)
+    axes = figure.subplots()
     ups = {"under": [1, 2, 3], "over": [1, 2, 3.001], "elsewhere": [300, 2, 1], "meets": [1.0, 5]}
     lines = {name: axes.plot(range(len(up)), up, "o-", label=name)[0] for name, up in ups.items()}
     before = lines["over"].get_linewidth()
@@ -83,6 +86,16 @@ def test_names_of_points_stay_inside_and_off_one_another():
     assert axes.texts[0].get_ha() == "right"
     places = {(text.get_ha(), text.get_position()) for text in axes.texts[1:]}
     assert len(places) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("short", "left"), ("a name that is too long to end before the border", "right")]
+)
+def test_a_long_name_turns_away_from_the_border_before_a_short_one(name, side):
+    axes = new_figure(4, 3).subplots()
+    axes.set(xlim=(0, 10), ylim=(0, 10))
+    name_points(axes, [(7, 5)], [name])
+    assert axes.texts[0].get_ha() == side
 
 
 ROW = {"criterion": "l1", "ratio": 0.5, "original": 0.9, "pruned": 0.1, "merged": 0.6}

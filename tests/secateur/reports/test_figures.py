@@ -217,6 +217,7 @@ def test_accuracies_are_logarithmic_in_the_error_where_that_spans_eight_times(va
         return
     assert axes.get_ylabel() == "accuracy\n(logarithmic in the error)"
     assert set(axes.get_yticks()) <= {*ACCURACY_TICKS}
+    assert 0 == ACCURACY_TICKS[0] < ACCURACY_TICKS[-1] < 100
     largest, smallest = 100 - values[0], max(100 - values[1], 0.01)
     assert axes.get_ylim() == pytest.approx((100 - 1.3 * largest, 100 - smallest / 1.3))
     # as far from 90 to 99 as from 99 to 99.9, and nothing is further than an error of 0.01
