@@ -49,6 +49,7 @@ def test_removed_channels_are_compared_with_the_dense_network(run, clocked):
         assert float(rows[name, 8]["batch_ms"]) == pytest.approx(milliseconds)
         assert float(rows[name, 8]["images_per_second"]) == pytest.approx(8000 / milliseconds)
         assert float(rows[name, 8]["times_as_fast"]) == pytest.approx(ratio)
+    assert [float(rows[name, 8]["flops_ratio"]) for name in (names[0], "plain")] == [1, 1]
     assert tested.results["threads"] == torch.get_num_threads()
     assert len(tested.results["speed"]) == 6
     assert not any("computes the zeros" in notice for notice in tested.results["notices"])

@@ -88,9 +88,7 @@ def test_names_of_points_stay_inside_and_off_one_another():
     assert len(places) == 3
 
 
-@pytest.mark.parametrize(
-    ("name", "side"), [("short", "left"), ("a name that is too long to end before the border", "right")]
-)
+@pytest.mark.parametrize(("name", "side"), [("short", "left"), ("a name of 25 characters ab", "right")])
 def test_a_long_name_turns_away_from_the_border_before_a_short_one(name, side):
     axes = new_figure(4, 3).subplots()
     axes.set(xlim=(0, 10), ylim=(0, 10))
