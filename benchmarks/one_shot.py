@@ -55,7 +55,7 @@ REPAIRS = {
     "distill": ["least_squares", "bn", "distill"],
 }
 #: What is repaired by `distill` as well, which takes as long as a short training.
-DISTILLED = (("SparseGPT", "80%"), ("SparseGPT", "90%"), (CHANNELS, "30%"), (CHANNELS, "50%"))
+DISTILLED = (("Magnitude", "80%"), ("SparseGPT", "80%"), ("SparseGPT", "90%"), (CHANNELS, "30%"), (CHANNELS, "50%"))
 
 
 def main() -> None:
