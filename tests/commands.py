@@ -10,6 +10,8 @@ ROOT = Path(__file__).parent.parent
 #: Switches off the pictures, for runs of which none is looked at.
 QUICK = "--disable_curves --disable_histograms --disable_saliency --disable_confusion --disable_weightplot "
 QUICK += "--disable_netplot"
+#: Three batches an epoch, with masks from the start.
+PRUNED = "--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --outer_layer_pruning --N 96 --batch_size 32"
 
 
 def call(command: str, folder: Path = ROOT, **options: Any) -> subprocess.CompletedProcess:

@@ -8,12 +8,11 @@ import torch
 from secateur.hooks import hookimpl
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 from secateur.utils.errors import UserError
+from tests.commands import PRUNED
 
 OPTIMIZERS = [name for name in dir(torch.optim) if isinstance(getattr(torch.optim, name), type)]
 # Muon trains matrices only, SparseAdam sparse gradients only; both are refused, see test_optimizers.
 OPTIMIZERS = [name for name in OPTIMIZERS if name not in ("Optimizer", "Muon", "SparseAdam")]
-
-PRUNED = "--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --outer_layer_pruning --N 96 --batch_size 32"
 
 
 def watch_pruned_weights(trainer):

@@ -11,8 +11,7 @@ from secateur.runs.checkpoint import restore_checkpoint
 from secateur.runs.checkpoint_metadata import find_checkpoint
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 from secateur.utils.errors import UserError
-
-PRUNED = "--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --outer_layer_pruning --N 96 --batch_size 32"
+from tests.commands import PRUNED
 
 
 def names(run):

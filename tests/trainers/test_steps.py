@@ -6,8 +6,7 @@ import torch
 
 from secateur.trainers import DefaultTrainer as DefaultTrainer_module
 from secateur.trainers.DefaultTrainer import DefaultTrainer
-
-PRUNED = "--model LeNet300 --prune_criterion SNIP --pruning_limit 0.9 --outer_layer_pruning --N 96 --batch_size 32"
+from tests.commands import PRUNED
 
 
 def test_each_step_goes_against_the_gradient_of_its_own_batch(make_run):
