@@ -40,12 +40,13 @@ TRAINING = {
     # as recipes/cifar_fast.toml, in fewer epochs
     "ResNet20": f"{CIFAR} --epochs 10 --optimizer NESTEROV --learning_rate 0.2 --lr_schedule linear:0.2 --l2_reg 5e-4 "
     "--grad_clip 0 --label_smoothing 0.1 --alternating_flip --lookahead 5 --train_sizes 16 24 32 --whitening",
-    "ViT_tiny": f"{CIFAR} --epochs 20 --optimizer AdamW --learning_rate 1e-3 --lr_schedule linear:0.2 --l2_reg 0.05",
+    "ViT_tiny": f"{CIFAR} --epochs 7 --optimizer AdamW --learning_rate 1e-3 --lr_schedule linear:0.2 --l2_reg 0.05 "
+    "--train_sizes 16 16 16 16 16 24 32",
 }
 #: Layers whose outputs are not inside a block, beside those that cannot go.
 OUTSIDE = {"ResNet20": ["stem.0", "*.conv2"]}
 CRITERIA = ("Magnitude", "Wanda", "SparseGPT")
-CHANNELS = "L1Norm"
+CHANNELS = ("L1Norm", "ZipLM")
 AMOUNTS = ("50%", "70%", "80%", "90%", "2:4")
 CHANNEL_AMOUNTS = ("30%", "50%")
 REPAIRS = {
@@ -55,7 +56,12 @@ REPAIRS = {
     "distill": ["least_squares", "bn", "distill"],
 }
 #: What is repaired by `distill` as well, which takes as long as a short training.
-DISTILLED = (("Magnitude", "80%"), ("SparseGPT", "80%"), ("SparseGPT", "90%"), (CHANNELS, "30%"), (CHANNELS, "50%"))
+DISTILLED = (
+    ("Magnitude", "80%"),
+    ("SparseGPT", "80%"),
+    ("SparseGPT", "90%"),
+    *itertools.product(CHANNELS, CHANNEL_AMOUNTS),
+)
 
 
 def main() -> None:
@@ -63,11 +69,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=TRAINING, default=list(TRAINING))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--criteria", nargs="+", choices=(*CRITERIA, CHANNELS), default=[*CRITERIA, CHANNELS])
+    parser.add_argument("--criteria", nargs="+", choices=(*CRITERIA, *CHANNELS), default=[*CRITERIA, *CHANNELS])
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the trained runs lie, or come to lie")
     parser.add_argument("--data_dir", type=Path, default=ROOT / "gitignored" / "data")
     parser.add_argument("--distribution", default="global", help="of the kept weights over the layers")
     parser.add_argument("--batches", type=int, default=5, help="of training data, for scores and repairs")
+    parser.add_argument("--every", type=int, default=1, help="test on each n-th batch of the test images alone")
     parser.add_argument("--minutes", type=float, default=0, help="stop after so long, and go on next time")
     arguments = parser.parse_args()
     ends = time.perf_counter() + 60 * arguments.minutes if arguments.minutes else float("inf")
@@ -95,13 +102,18 @@ def trials(network: str) -> list[tuple[str, str, str]]:
     normed = network.startswith("ResNet")
     repairs = [name for name in REPAIRS if normed or name != "bn"]
     weights = itertools.product(CRITERIA, AMOUNTS, repairs)
-    every = [*weights, *itertools.product([CHANNELS], CHANNEL_AMOUNTS, repairs)]
+    every = [*weights, *itertools.product(CHANNELS, CHANNEL_AMOUNTS, repairs)]
     return [one for one in every if one[2] != "distill" or one[:2] in DISTILLED]
+
+
+def record(folder: Path, arguments: argparse.Namespace) -> Path:
+    """The file of what is measured of a run's network."""
+    return folder / f"one_shot_{arguments.distribution}_{arguments.batches}_{arguments.every}.jsonl"
 
 
 def done(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """What was measured of a run's network so far: accuracy in [0, 1] and seconds, by the trial."""
-    path = folder / f"one_shot_{arguments.distribution}_{arguments.batches}.jsonl"
+    path = record(folder, arguments)
     lines = path.read_text().splitlines() if path.exists() else []
     return {found["trial"]: found for found in map(json.loads, lines)}
 
@@ -116,6 +128,7 @@ def try_all(network: str, seed: int, arguments: argparse.Namespace, ends: float)
         return
     run = run_of(folder)
     batches = list(itertools.islice(run.data.train.epoch(0), arguments.batches))
+    tested = list(itertools.islice(run.data.held_out, 0, None, arguments.every))
     for trial in [("dense", "", ""), *missing]:
         if time.perf_counter() > ends:
             return
@@ -123,17 +136,16 @@ def try_all(network: str, seed: int, arguments: argparse.Namespace, ends: float)
         if trial[0] != "dense":
             criterion, amount, repair = trial
             options = {"pattern": amount} if ":" in amount else {"sparsity": float(amount.rstrip("%")) / 100}
-            if criterion == CHANNELS:
+            if criterion in CHANNELS:
                 options |= {"ignore_layers": OUTSIDE.get(network)}
             elif ":" not in amount:
                 options |= {"distribution": arguments.distribution}
             options |= {"repair": REPAIRS[repair], "saliency_batches": arguments.batches, "outer_layer_pruning": True}
             secateur.prune(pruned, criterion, batches=batches, **options).pruner.detach()
         seconds = time.perf_counter() - start
-        held_out = run.data.held_out
-        accuracy = evaluate(pruned, run.loss, held_out, run.data.num_classes, run.precision.autocast).accuracy
+        accuracy = evaluate(pruned, run.loss, tested, run.data.num_classes, run.precision.autocast).accuracy
         line = json.dumps({"trial": " ".join(trial).strip(), "accuracy": accuracy, "seconds": seconds})
-        with (folder / f"one_shot_{arguments.distribution}_{arguments.batches}.jsonl").open("a") as file:
+        with record(folder, arguments).open("a") as file:
             file.write(line + "\n")
         sys.stderr.write(f"{network} {seed}: {line}\n")
 
@@ -157,9 +169,9 @@ def print_table(network: str, arguments: argparse.Namespace) -> None:
     amounts = [*AMOUNTS, *(f"channels {amount}" for amount in CHANNEL_AMOUNTS)]
     lines = [f"| {network}, dense {cell('dense')} | repair | {' | '.join(amounts)} | seconds |"]
     lines.append("|---" * (3 + len(amounts)) + "|")
-    for criterion, repair in itertools.product((*CRITERIA, CHANNELS), REPAIRS):
-        own = CHANNEL_AMOUNTS if criterion == CHANNELS else AMOUNTS
-        before = len(AMOUNTS) if criterion == CHANNELS else 0
+    for criterion, repair in itertools.product((*CRITERIA, *CHANNELS), REPAIRS):
+        own = CHANNEL_AMOUNTS if criterion in CHANNELS else AMOUNTS
+        before = len(AMOUNTS) if criterion in CHANNELS else 0
         cells = [cell(f"{criterion} {amount} {repair}") for amount in own]
         if not any(cells):
             continue

@@ -46,14 +46,16 @@ class ViT_tiny(TwoForms):  # noqa: N801 - named as the literature names it
     """Vision transformer of 12 layers of 192 with 3 heads (Dosovitskiy et al., 2021; DeiT-Ti of Touvron et al., 2021).
 
     Patches of 16 pixels: 5,717,416 parameters on ImageNet. Patches of 4 on small images: 5,362,762 on CIFAR-10. Pixels
-    beyond the last whole patch are not seen.
+    beyond the last whole patch are not seen. For images of another size, as `--train_sizes` makes them, the positions
+    are resized (Dosovitskiy et al., section 3.2).
     """
 
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int, form: Form = "auto") -> None:
         super().__init__()
         channels, height, width = input_shape
         patch = 4 if is_small(input_shape, form) else 16
-        tokens = (height // patch) * (width // patch) + 1
+        self.grid = height // patch, width // patch
+        tokens = self.grid[0] * self.grid[1] + 1
         self.patches = nn.Conv2d(channels, 192, patch, patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, 192))
         self.positions = nn.Parameter(torch.zeros(1, tokens, 192))
@@ -69,6 +71,16 @@ class ViT_tiny(TwoForms):  # noqa: N801 - named as the literature names it
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to logits (N, num_classes)."""
-        patches = self.patches(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches], 1) + self.positions
+        patches = self.patches(images)
+        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], 1)
+        tokens = tokens + self._positions(patches.shape[2:])
         return self.classifier(self.norm(self.encoders(tokens))[:, 0])
+
+    def _positions(self, grid: torch.Size) -> Tensor:
+        """The positions (1, T, width) of the class token and of this grid of patches."""
+        if grid == self.grid:
+            return self.positions
+        own, patches = self.positions.split([1, self.positions.shape[1] - 1], 1)
+        patches = patches.transpose(1, 2).unflatten(2, self.grid)
+        patches = functional.interpolate(patches, tuple(grid), mode="bilinear", antialias=True, align_corners=False)
+        return torch.cat([own, patches.flatten(2).transpose(1, 2)], 1)

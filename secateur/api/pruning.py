@@ -17,7 +17,7 @@ from secateur.pruning.layers import told
 from secateur.pruning.masks import held_masks, zeros_of
 from secateur.pruning.plan import PruningStep, record_of, remember
 from secateur.pruning.pruner import Pruner
-from secateur.pruning.repair import REPAIRS, Reference, Repair
+from secateur.pruning.repair import REPAIRS, Reference, Repair, Steps
 from secateur.pruning.repair import repair as repaired
 from secateur.pruning.saliency import Batch, LossFunction
 from secateur.utils.errors import UserError, nearest
@@ -105,7 +105,8 @@ def repair(
     names: str | Sequence[str],
     *,
     batches: Iterable[Batch],
-    distill_steps: int = 300,
+    distill_steps: int = 500,
+    distill_rate: float = 1e-3,
     seed: int = 333,
 ) -> list[Repair]:
     """Bring a pruned network nearer to the one that it was, in place; what is zero in its pruned layers stays zero.
@@ -121,7 +122,7 @@ def repair(
     names: bn, bias, least_squares or distill, made one after another; what would raise the error is taken back (merge
         is made as channels are removed, by `prune`).
     batches: (inputs, targets) for calibration, which go through the network all at once.
-    distill_steps: steps of distill, whose batches depend on `seed`.
+    distill_steps, distill_rate: steps of distill, whose batches depend on `seed`, and their step size, of Adam.
 
     Raises `ValueError`, in one line, for a name that is none, or networks of different shapes.
     """
@@ -134,7 +135,7 @@ def repair(
     if not (given := list(batches)):
         raise UserError("batches= holds no batch to repair the network on")
     masks = held_masks(network) or zeros_of(network)
-    return repaired(network, Reference(dense, given), names, masks, seed=seed, steps=distill_steps)
+    return repaired(network, Reference(dense, given), names, masks, Steps(distill_steps, distill_rate, seed))
 
 
 def compact(network: nn.Module, example: Tensor) -> nn.Module:

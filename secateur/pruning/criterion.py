@@ -147,11 +147,10 @@ class Criterion(CriterionOptions, Stateful):
             "snip_steps": self.schedule != "one_shot",
             "prune_delay": during or self.timing == "late",
             "prune_freq": during,
-            "pruning_limit": self.has_limit,
-            "compression": self.has_limit,
-        }
+        } | dict.fromkeys(("pruning_limit", "compression"), self.has_limit)
         idle = {flag: "" for flag, read in has_effect.items() if not read}
-        return idle if "distill" in (self.repair or ()) else idle | {"distill_steps": "without --repair distill"}
+        distilling = () if "distill" in (self.repair or ()) else ("distill_steps", "distill_rate")
+        return idle | dict.fromkeys(distilling, "without --repair distill")
 
     @property
     def limit(self) -> float:

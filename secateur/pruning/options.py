@@ -147,7 +147,8 @@ class CriterionOptions(Configurable):
         metavar="NAME,NAME,...",
         suggested_for="recalibrate bn_recalibration calibrate reconstruct reconstruction",
     )
-    distill_steps: int = option(300, "training steps of --repair distill", low=1, smoke=2)
+    distill_steps: int = option(500, "training steps of --repair distill", low=1, smoke=2)
+    distill_rate: float = option(1e-3, "step size of Adam in --repair distill, which falls to zero", low=0, above=True)
     shuffle_masks: bool = option(
         False,
         "sanity check: shuffle the final mask within each layer (Frankle et al., 2020)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,20 @@ from secateur.pruning.layer_inputs import exact, sampled_rows, see_inputs, seein
 from secateur.pruning.layers import along_outputs, outputs_first, prunable_layers
 from secateur.pruning.masks import Masks
 from secateur.utils.errors import UserError
-from secateur.utils.modes import evaluation_mode, trainable
+from secateur.utils.modes import batch_statistics, evaluation_mode, trainable
 from secateur.utils.seeds import seeded_generator
 from secateur.utils.stateful import load_own
 
-#: Of `distill`: images in a step, and the step size of Adam, which falls on a line to zero.
-DISTILL_BATCH, DISTILL_RATE = 64, 1e-3
+#: Images in a step of `distill`.
+DISTILL_BATCH = 32
+
+
+class Steps(NamedTuple):
+    """The steps of `distill`: how many, the step size of Adam, which falls on a line to zero, and what seeds them."""
+
+    count: int = 500
+    rate: float = 1e-3
+    seed: int = 333
 
 
 @dataclass(frozen=True)
@@ -126,11 +135,11 @@ class Reference:
 
 
 def repair(
-    network: nn.Module, reference: Reference, names: Sequence[str], masks: Masks, *, seed: int = 333, steps: int = 300
+    network: nn.Module, reference: Reference, names: Sequence[str], masks: Masks, steps: Steps | None = None
 ) -> list[Repair]:
     """Make the repairs that are named, one after another, in place; what is pruned stays zero.
 
-    Parameters: `names` of REPAIRS; `steps` and `seed` of `distill`. What would raise the error on the calibration
+    Parameters: `names` of REPAIRS; `steps` of `distill`. What would raise the error on the calibration
     batches is taken back.
     """
     done = []
@@ -141,7 +150,7 @@ def repair(
         before = (
             done[-1].error_after if done and (name == "distill") == (done[-1].name == "distill") else error(network)
         )
-        REPAIRS[name](network, reference, masks, seed, steps)
+        REPAIRS[name](network, reference, masks, steps or Steps())
         masks.apply_to_weights()
         after = error(network)
         if taken_back := not after <= before:
@@ -159,10 +168,12 @@ def idle(network: nn.Module, names: Sequence[str], *, rewinds: bool) -> list[str
 
 
 @torch.no_grad()
-def renew_batch_norms(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
+def renew_batch_norms(network: nn.Module, reference: Reference, masks: Masks, steps: Steps) -> None:
     """Batch norms take the statistics of the calibration batches, each after those before it have taken theirs."""
 
     def renew(name: str, norm: nn.Module, inputs: Tensor) -> None:
+        if inputs.numel() == inputs.shape[1]:  # a single number of a channel has no variance
+            return
         variance, mean = torch.var_mean(inputs.float(), dim=[dim for dim in range(inputs.dim()) if dim != 1])
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
@@ -171,7 +182,7 @@ def renew_batch_norms(network: nn.Module, reference: Reference, masks: Masks, se
 
 
 @torch.no_grad()
-def correct_means(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
+def correct_means(network: nn.Module, reference: Reference, masks: Masks, steps: Steps) -> None:
     """Biases of layers and norms change by what the mean of each output has lost (Nagel et al., 2019, section 4.2)."""
 
     def correct(name: str, module: nn.Module, outputs: Tensor) -> Tensor:
@@ -184,7 +195,7 @@ def correct_means(network: nn.Module, reference: Reference, masks: Masks, seed: 
 
 
 @torch.no_grad()
-def refit_layers(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
+def refit_layers(network: nn.Module, reference: Reference, masks: Masks, steps: Steps) -> None:
     """Each layer is fitted, by the weights that it has left, to what it gave before, by the inputs that it gets now."""
 
     def refit(name: str, layer: nn.Module, inputs: Tensor) -> None:
@@ -194,15 +205,19 @@ def refit_layers(network: nn.Module, reference: Reference, masks: Masks, seed: i
     see_inputs(network, reference.layers, reference.images, refit)
 
 
-def distill(network: nn.Module, reference: Reference, masks: Masks, seed: int, steps: int) -> None:
-    """`--distill_steps` of Adam on the squared error of the network's outputs, norms by their running statistics."""
+def distill(network: nn.Module, reference: Reference, masks: Masks, steps: Steps) -> None:
+    """`--distill_steps` of Adam on the squared error of the network's outputs, norms by the statistics of each batch.
+
+    Then batch norms take those of all calibration batches.
+    """
     parameters = list(network.parameters())
     moments = [torch.zeros_like(parameter) for parameter in parameters]
     squares = [torch.zeros_like(parameter) for parameter in parameters]
-    generator = seeded_generator(seed, "distill")
+    generator = seeded_generator(steps.seed, "distill")
     scale = reference.outputs.square().mean().clamp(min=1e-12)
-    with evaluation_mode(network), trainable(parameters), torch.enable_grad():
-        for step in range(steps):
+    mode = batch_statistics if len(reference.images) > 1 else evaluation_mode  # one image may be one number a channel
+    with mode(network), trainable(parameters), torch.enable_grad():
+        for step in range(steps.count):
             some = torch.randperm(len(reference.images), generator=generator)[:DISTILL_BATCH].to(scale.device)
             error = (network(reference.images[some]) - reference.outputs[some]).square().mean() / scale
             # By no optimizer of torch, whose steps others may count.
@@ -212,13 +227,14 @@ def distill(network: nn.Module, reference: Reference, masks: Masks, seed: int, s
                 torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 0.01)
                 sizes = torch._foreach_sqrt(torch._foreach_div(squares, 1 - 0.99 ** (step + 1)))
                 torch._foreach_add_(sizes, 1e-8)
-                rate = DISTILL_RATE * (1 - step / steps) / (1 - 0.9 ** (step + 1))
+                rate = steps.rate * (1 - step / steps.count) / (1 - 0.9 ** (step + 1))
                 torch._foreach_addcdiv_(parameters, moments, sizes, value=-rate)
                 masks.apply_to_weights()
+    renew_batch_norms(network, reference, masks, steps)
 
 
 #: What `--repair` can name.
-REPAIRS: dict[str, Callable[[nn.Module, Reference, Masks, int, int], None]] = {
+REPAIRS: dict[str, Callable[[nn.Module, Reference, Masks, Steps], None]] = {
     "bn": renew_batch_norms,
     "bias": correct_means,
     "least_squares": refit_layers,

@@ -16,7 +16,7 @@ from secateur.pruning.criterion import Criterion
 from secateur.pruning.layers import execution_order, outputs_first, prunable_layers
 from secateur.pruning.masks import Masks
 from secateur.pruning.plan import SCHEDULES, Timeline
-from secateur.pruning.repair import Reference, Repair, repair
+from secateur.pruning.repair import Reference, Repair, Steps, repair
 from secateur.pruning.saliency import Batch
 
 if TYPE_CHECKING:
@@ -83,4 +83,4 @@ def pruned_by(
     for limit in SCHEDULES[criterion.schedule](sparsity, criterion.snip_steps or 1):
         step = criterion.prune(limit, looked_at)
         reference.keep_indices(network, step.kept_indices)
-    return network, lambda names: repair(network, reference, names, masks, seed=run.options.seed)
+    return network, lambda names: repair(network, reference, names, masks, Steps(seed=run.options.seed))

@@ -22,7 +22,7 @@ def prune_and_repair(
     notices = []
     repairs = [name for name in criterion.repair or () if name != "merge"]  # which is made as channels are removed
     if repairs:
-        from secateur.pruning.repair import Reference, idle, repair
+        from secateur.pruning.repair import Reference, Steps, idle, repair
 
         if criterion.reference is None:
             criterion.reference = Reference(criterion.network, batches, follows=criterion.unit == "units")
@@ -45,8 +45,7 @@ def prune_and_repair(
             criterion.reference,
             repairs,
             criterion.masks,
-            seed=criterion.seed,
-            steps=criterion.distill_steps,
+            Steps(criterion.distill_steps, criterion.distill_rate, criterion.seed),
         )
         criterion.reference = None
         notices += idle(criterion.network, repairs, rewinds=criterion.rewinds)

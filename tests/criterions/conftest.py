@@ -1,8 +1,10 @@
 """Criteria as a run builds them, on networks that the tests make."""
 
 import pytest
+import torch
 from torch.nn import functional
 
+from secateur.measuring.sparsity import layer_outputs
 from secateur.pruning.masks import Masks
 from secateur.pruning.plan import Timeline
 
@@ -36,5 +38,18 @@ def plan_of(build, make_settings):
             step / 10: [pytest.approx(sparsity) for sparsity in sparsities]
             for step, sparsities in plan.pruning_steps.items()
         }
+
+    return make
+
+
+@pytest.fixture
+def traced(build):
+    """Build a criterion of channels whose groups have been found."""
+
+    def make(kind, network, inputs=(1, 2), flags="", loss=None):
+        criterion = build(kind, network, flags, **({"loss": loss} if loss else {}))
+        criterion.example, criterion.dense_outputs = torch.zeros(inputs), layer_outputs(network)
+        criterion.trace()
+        return criterion
 
     return make

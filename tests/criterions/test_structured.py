@@ -11,23 +11,9 @@ from secateur.criterions.L2Norm import L2Norm
 from secateur.criterions.SNAP import SNAP
 from secateur.criterions.StructuredRandom import StructuredRandom
 from secateur.criterions.TaylorFO import TaylorFO
-from secateur.measuring.sparsity import layer_outputs
 from secateur.pruning.plan import Timeline
 from secateur.utils.errors import UserError
 from tests.secateur.channels.networks import Joined
-
-
-@pytest.fixture
-def traced(build):
-    """Build a criterion of channels whose groups have been found."""
-
-    def make(kind, network, inputs=(1, 2), flags="", loss=None):
-        criterion = build(kind, network, flags, **({"loss": loss} if loss else {}))
-        criterion.example, criterion.dense_outputs = torch.zeros(inputs), layer_outputs(network)
-        criterion.trace()
-        return criterion
-
-    return make
 
 
 def linear(bias=True):

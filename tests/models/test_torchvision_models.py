@@ -92,3 +92,18 @@ def test_vit_computes_what_torchvision_computes():
             parameter.copy_(source[name])
         images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         assert torch.allclose(ours.eval()(images), theirs.eval()(images), rtol=1e-4, atol=1e-4)
+
+
+def test_positions_are_resized_for_images_of_another_size():
+    network = ViT_tiny((3, 16, 16), 10).eval()
+    row = torch.tensor([0.0, 4.0, 8.0, 12.0])  # from left to right, of a grid of 4 x 4
+    with torch.no_grad():
+        network.positions[0, 0] = 5
+        network.positions[0, 1:] = row.repeat(4)[:, None]
+        assert network._positions(torch.Size([4, 4])) is network.positions
+        smaller = network._positions(torch.Size([2, 2]))[0]
+        assert network(torch.rand(2, 3, 8, 8)).shape == (2, 10)
+    # triangles over what they shrink: weights 3, 3, 1 of 7 at the border
+    left, right = (0 * 3 + 4 * 3 + 8) / 7, (4 + 8 * 3 + 12 * 3) / 7
+    assert smaller[:, 0].tolist() == pytest.approx([5, left, right, left, right])
+    assert smaller.shape == (5, 192)

@@ -73,14 +73,14 @@ def test_what_layers_gave_is_compared_with_what_their_channels_that_stay_give():
 def test_batch_norms_take_the_statistics_of_the_calibration_batches():
     found, _ = pruned("Magnitude", None)
     inputs = outputs(found[:1], IMAGES)
-    repairs.renew_batch_norms(found, Reference(network(), BATCHES), Masks(found), 0, 0)
+    repairs.renew_batch_norms(found, Reference(network(), BATCHES), Masks(found), repairs.Steps())
     torch.testing.assert_close(found[1].running_mean, inputs.mean((0, 2, 3)))
     torch.testing.assert_close(found[1].running_var, inputs.var((0, 2, 3)))
 
 
 def test_biases_give_back_the_mean_of_each_output():
     found, dense = pruned("Magnitude", None)[0], network()
-    repairs.correct_means(found, Reference(dense, BATCHES), Masks(found), 0, 0)
+    repairs.correct_means(found, Reference(dense, BATCHES), Masks(found), repairs.Steps())
     for end in (2, 4, 6, 8):  # behind the norm and the layers that have a bias
         means = [outputs(one[:end], IMAGES).movedim(1, -1).flatten(0, -2).mean(0) for one in (found, dense)]
         torch.testing.assert_close(*means, rtol=1e-4, atol=1e-4)
@@ -191,8 +191,30 @@ def test_the_first_step_of_distillation_moves_every_weight_that_is_left_by_the_s
     masks = Masks(layer)
     masks.set({"": torch.tensor([[True, False, True], [False, True, True]])})
     # the outputs were 2 and 1.5, and are 0 and 1
-    repairs.distill(layer, reference, masks, seed=1, steps=1)
-    rate = repairs.DISTILL_RATE
+    rate = 0.002
+    repairs.distill(layer, reference, masks, repairs.Steps(1, rate))
     torch.testing.assert_close(
         layer.weight.detach(), torch.tensor([[1 + rate, 0, -1 + rate], [0, -2 + rate, 3 + rate]]), rtol=0, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("images", [1, 40])
+def test_norms_have_the_statistics_of_all_images_after_distillation(images):
+    """Each step takes those of its own images; a single image may have no variance, and the norm keeps what it has."""
+    torch.manual_seed(0)
+    dense = randomised(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))).eval()
+    found, inputs = copy.deepcopy(dense), torch.randn(images, 3)
+    reference = Reference(dense, [(inputs, torch.zeros(images, dtype=torch.long))])
+    with torch.no_grad():
+        found[0].weight += 0.3 * torch.randn(4, 3)
+    before = reference.output_error(found)
+    (done,) = repairs.repair(found, reference, ["distill"], Masks(found), repairs.Steps(60, 0.01))
+    if images > 1:
+        assert reference.output_error(found) == pytest.approx(done.error_after)
+        assert done.error_after < 0.3 * before
+        variance, mean = torch.var_mean(found[0](inputs), dim=0)
+        torch.testing.assert_close(found[1].running_mean, mean.detach())
+        torch.testing.assert_close(found[1].running_var, variance.detach())
+    else:
+        assert torch.equal(found[1].running_var, dense[1].running_var)
+    assert not any(module.training for module in found.modules())

@@ -1,0 +1,137 @@
+"""What channels cost the layers that read them, by the closed form of what those cannot make up for."""
+
+import pytest
+import torch
+from torch import nn
+
+import secateur
+from secateur.criterions.ZipLM import ZipLM
+from secateur.pruning import removal_costs
+
+
+class Read(nn.Module):
+    """Channels that are the inputs, each read by layers of two outputs."""
+
+    def __init__(self, channels, *readers):
+        super().__init__()
+        self.made = nn.Linear(channels, channels, bias=False)
+        self.made.weight.data = torch.eye(channels)
+        self.readers = nn.ModuleList(nn.Linear(channels, 2, bias=False) for _ in readers)
+        for layer, weight in zip(self.readers, readers, strict=True):
+            layer.weight.data = weight
+
+    def forward(self, inputs):
+        made = self.made(inputs)
+        return sum(layer(made) for layer in self.readers)
+
+
+def dependent(rows, columns):
+    """Inputs (rows, columns) that can stand in for each other in part."""
+    inputs = torch.randn(rows, columns)
+    return inputs + 0.7 * inputs.roll(1, 1) + 0.3
+
+
+def damped(inputs, damping=0.01):
+    moments = inputs.double().T @ inputs.double() / len(inputs)
+    return moments, moments + damping * moments.diagonal().mean() * torch.eye(len(moments), dtype=torch.float64)
+
+
+def least_error(weight, moments, kept):
+    """What weights (R, F) within `kept` (F,) cannot give of what all of them gave."""
+    weight, found = weight.double(), torch.zeros_like(weight, dtype=torch.float64)
+    found[:, kept] = torch.linalg.solve(moments[kept][:, kept], (weight @ moments)[:, kept].T).T
+    missing = weight - found
+    return float((missing @ moments * missing).sum())
+
+
+def greedy(readers, inputs, units):
+    """The cost of each unit, by trying all that are left at each step."""
+    moments, more = damped(inputs)
+    energies = [float((weight.double() @ moments * weight.double()).sum()) for weight in readers]
+
+    def error(kept):
+        return sum(
+            least_error(weight, more, kept) / all_of_it for weight, all_of_it in zip(readers, energies, strict=True)
+        )
+
+    kept, costs, before = torch.ones(len(moments), dtype=torch.bool), {}, 0.0
+    while len(costs) < len(units):
+        found = {}
+        for number, columns in enumerate(units):
+            if number not in costs:
+                without = kept.clone()
+                without[columns] = False
+                found[number] = error(without)
+        cheapest = min(found, key=found.get)
+        costs[cheapest] = max(found[cheapest] - before, *costs.values(), 0)
+        before = found[cheapest]
+        kept[units[cheapest]] = False
+    return [costs[number] for number in range(len(units))]
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_costs_are_those_of_the_best_fit_after_each_removal(traced, readers):
+    inputs, weights = dependent(30, 6), [torch.randn(2, 6) for _ in range(readers)]
+    scores = traced(ZipLM, Read(6, *weights), (1, 6)).channel_scores([(inputs, None)])
+    assert scores["made"].tolist() == pytest.approx(greedy(weights, inputs, [[c] for c in range(6)]), rel=1e-9)
+
+
+def test_places_of_a_kernel_and_pixels_that_are_flattened_go_with_their_channel(traced):
+    maps, network = nn.Conv2d(1, 3, 1, bias=False), nn.Sequential(nn.Flatten(), nn.Linear(12, 2, bias=False))
+    images = torch.randn(40, 1, 2, 2)
+    made = maps(images).detach()
+    criterion = traced(ZipLM, nn.Sequential(maps, *network), (1, 1, 2, 2))
+    units = [list(range(4 * channel, 4 * channel + 4)) for channel in range(3)]
+    wanted = greedy([network[1].weight.detach()], made.flatten(1), units)
+    assert criterion.channel_scores([(images, None)])["0"].tolist() == pytest.approx(wanted, rel=1e-6)
+
+    reader = nn.Conv2d(3, 2, 2, bias=False)  # as a product it has the same columns, in another order
+    reader.weight.data = network[1].weight.detach().view(2, 3, 2, 2)
+    criterion = traced(ZipLM, nn.Sequential(maps, reader), (1, 1, 2, 2))
+    assert criterion.channel_scores([(images, None)])["0"].tolist() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_of_two_channels_that_are_the_same_one_costs_next_to_nothing(traced):
+    inputs = torch.randn(50, 3)
+    inputs[:, 2] = inputs[:, 0]
+    costs = traced(ZipLM, Read(3, torch.tensor([[1.0, 1, 1], [1, 0, 1]])), (1, 3)).channel_scores([(inputs, None)])
+    cheap, dear = sorted(costs["made"][[0, 2]].tolist())
+    assert cheap < 0.01 < 0.3 < dear
+
+
+def test_inputs_of_very_wide_layers_are_held_to_be_independent(traced, monkeypatch):
+    monkeypatch.setattr(removal_costs, "MOST_COLUMNS", 3)
+    inputs, weight = dependent(30, 4), torch.tensor([[1.0, 2, 3, 4], [0, 1, 0, -1]])
+    scores = traced(ZipLM, Read(4, weight), (1, 4)).channel_scores([(inputs, None)])
+    square = inputs.double().square().mean(0)
+    lost = weight.double().square().sum(0) * (square + 0.01 * square.mean())
+    assert scores["made"].tolist() == pytest.approx((lost / (weight.double().square() @ square).sum()).tolist())
+
+
+def test_channels_that_nobody_reads_stay_and_a_reader_of_zeros_asks_for_none(traced):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.made, self.reader, self.last = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, inputs):
+            return self.last(self.reader(self.reader(self.made(inputs))))
+
+    scores = traced(ZipLM, Twice(), (1, 3)).channel_scores([(torch.randn(20, 3), None)])
+    assert all(score.isfinite().all() for score in scores.values())  # of the last layer, which is used once
+    scores = traced(ZipLM, Read(3, torch.zeros(2, 3)), (1, 3)).channel_scores([(torch.randn(20, 3), None)])
+    assert scores["made"].tolist() == [0, 0, 0]
+
+
+def test_large_filters_that_say_the_same_go_first_and_the_others_make_up_for_them():
+    network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+    with torch.no_grad():  # the first three channels are the largest, and all the same
+        network[0].weight[1:3], network[0].bias[1:3] = network[0].weight[0], network[0].bias[0]
+        network[0].weight[:3] *= 10
+        network[0].bias[:3] *= 10
+    images = torch.randn(64, 8)
+    before = network(images).detach()
+    batches = [(images, torch.zeros(64, dtype=torch.long))]
+    secateur.prune(network, "ZipLM", sparsity=1 / 3, batches=batches, repair=["least_squares"])
+    assert network[0].out_features == 4
+    assert torch.allclose(network(images), before, atol=0.05 * float(before.abs().max()))
