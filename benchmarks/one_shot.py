@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=TRAINING, default=list(TRAINING))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--criteria", nargs="+", choices=(*CRITERIA, *CHANNELS), default=[*CRITERIA, *CHANNELS])
+    parser.add_argument("--repairs", nargs="+", choices=REPAIRS, default=list(REPAIRS))
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the trained runs lie, or come to lie")
     parser.add_argument("--data_dir", type=Path, default=ROOT / "gitignored" / "data")
     parser.add_argument("--distribution", default="global", help="of the kept weights over the layers")
@@ -122,7 +123,7 @@ def try_all(network: str, seed: int, arguments: argparse.Namespace, ends: float)
     """Make the trials on one network that were not made before."""
     folder = trained(network, seed, arguments)
     there = done(folder, arguments)
-    asked = [trial for trial in trials(network) if trial[0] in arguments.criteria]
+    asked = [one for one in trials(network) if one[0] in arguments.criteria and one[2] in arguments.repairs]
     missing = [trial for trial in asked if " ".join(trial) not in there]
     if not missing or time.perf_counter() > ends:
         return
@@ -169,7 +170,7 @@ def print_table(network: str, arguments: argparse.Namespace) -> None:
     amounts = [*AMOUNTS, *(f"channels {amount}" for amount in CHANNEL_AMOUNTS)]
     lines = [f"| {network}, dense {cell('dense')} | repair | {' | '.join(amounts)} | seconds |"]
     lines.append("|---" * (3 + len(amounts)) + "|")
-    for criterion, repair in itertools.product((*CRITERIA, *CHANNELS), REPAIRS):
+    for criterion, repair in itertools.product(arguments.criteria, arguments.repairs):
         own = CHANNEL_AMOUNTS if criterion in CHANNELS else AMOUNTS
         before = len(AMOUNTS) if criterion in CHANNELS else 0
         cells = [cell(f"{criterion} {amount} {repair}") for amount in own]
