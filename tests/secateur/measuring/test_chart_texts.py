@@ -48,16 +48,16 @@ def test_accuracy_by_layer_and_sparsity_as_pruned_and_recalibrated():
     wanted = """\
 title: LeNet5
 panel 'as pruned': "layer's sparsity [%]" by 'layer'
-  x linear (-0.5 1.5) 0=25 1=50
-  y linear (1.5 -0.5) 0=b 1=a
+  x linear 0=25 1=50
+  y linear 0=b 1=a
   image (75 25)/(-- 45) viridis (0 75)
   text (0 0): '75.0'
   text (1 0): '25.0'
   text (0 1): 'nan'
   text (1 1): '45.0'
 panel 'after batch-norm recalibration': "layer's sparsity [%]" by ''
-  x linear (-0.5 1.5) 0=25 1=50
-  y linear (1.5 -0.5) 0=b 1=a
+  x linear 0=25 1=50
+  y linear 0=b 1=a
   image (50 50)/(-- 12.5) viridis (0 75)
   text (0 0): '50.0'
   text (1 0): '50.0'
