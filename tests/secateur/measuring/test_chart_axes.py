@@ -78,6 +78,8 @@ def test_an_adversarial_image_in_three_colours_and_its_change_by_the_largest_of_
     assert adversarial.tolist() == [[[0.25, 0.5, 1], [0.75, 0.25, 0]]]
     assert figure.axes[1].get_title() == "± 0.5"
     assert all(axes.get_xticks().size == axes.get_yticks().size == 0 for axes in figure.axes)
+    grey = figure_of(attacks.adversarial_images, original[:, 2:], original[:, 2:], [(3, 4)], "pgd")
+    assert grey.axes[0].images[0].get_array().tolist() == [[1, 0]]
 
 
 def test_a_reliability_diagram_stands_above_a_lower_histogram_with_ticks_of_one_form():
