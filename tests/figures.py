@@ -64,4 +64,4 @@ def _numbers(numbers):
 
 
 def _number(number):
-    return f"{float(number):.4g}"
+    return "--" if number is None else f"{float(number):.4g}"  # which is masked

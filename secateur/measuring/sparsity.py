@@ -52,7 +52,7 @@ def shown_share(share: float, kind: str = "g") -> str:
     """Write a share in four digits (`kind` `%`: per cent in two decimals), or as many as tell it from 1."""
     digits = 2 if kind == "%" else 4
     text = f"{share:.{digits}{kind}}"
-    while share < 1 and digits < 16 and text in ("1", f"{1:.{digits}%}"):
+    while share < 1 and text in ("1", f"{1:.{digits}%}"):
         digits += 1
         text = f"{share:.{digits}{kind}}"
     return text

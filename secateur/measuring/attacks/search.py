@@ -135,7 +135,7 @@ def _perturbed(
         options["starting_points"] = images[distances.argmin(1)][usable]
     if not usable.any():
         return originals
-    originals_left, labels_left = originals[usable].clone(), labels[usable]
+    originals_left, labels_left = originals[usable], labels[usable]  # copies
     criterion = foolbox.criteria.Misclassification(labels_left)
     if attack.is_targeted:
         with torch.no_grad():

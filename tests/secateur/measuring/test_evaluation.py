@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from secateur.data.batches import Batches
 from secateur.data.data_set import Images
+from secateur.measuring import evaluation
 from secateur.measuring.evaluation import among_guesses, evaluate
 from secateur.models.LeNet5 import LeNet5
 
@@ -163,3 +164,26 @@ def test_a_confusion_matrix_of_very_many_classes_is_not_counted():
     found = evaluate(Given(), functional.cross_entropy, [(logits, targets)], 100_000)
     assert found.confusion is None
     assert found.accuracy == pytest.approx(2 / 3)
+
+
+def test_two_thousand_classes_are_the_most_whose_confusion_is_counted():
+    def found(classes):
+        batch = torch.zeros(1, classes), torch.tensor([5])
+        return evaluate(Given(), functional.cross_entropy, [batch], classes)
+
+    assert found(2000).confusion.nonzero().tolist() == [[5, 0]]
+    assert found(2001).confusion is None
+
+
+def test_a_process_without_batches_tells_what_all_processes_have_counted(monkeypatch):
+    def with_others(tensors):
+        assert [tensor.dtype for tensor in tensors] == [torch.int64]  # as the others have it
+        tensors[0] += torch.tensor([[1, 2], [0, 1]])
+
+    monkeypatch.setattr(
+        evaluation, "sum_of_numbers", lambda *own: [a + b for a, b in zip(own, (6.0, 2, 0, 4), strict=True)]
+    )
+    monkeypatch.setattr(evaluation, "sum_over_processes", with_others)
+    found = evaluate(Given(), functional.cross_entropy, [], 2)
+    assert (found.loss, found.accuracy, found.top5_accuracy) == (1.5, 0.5, None)
+    assert found.confusion.tolist() == [[1, 2], [0, 1]]

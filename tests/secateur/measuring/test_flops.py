@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.measuring.flops import Flops, count_flops
+from secateur.measuring.flops import TRAINING_FACTOR, Flops, count_flops
 from secateur.models.LeNet5 import LeNet5
 from secateur.models.LeNet300 import LeNet300
 
@@ -136,3 +136,39 @@ def test_counting_leaves_the_network_as_it_was():
         assert torch.equal(torch.get_rng_state(), state)
     assert all(tensor.equal(before[key]) for key, tensor in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_fused_attention_is_allowed_afterwards_as_it_was_before(fast):
+    class Broken(nn.Module):
+        def forward(self, inputs):
+            seen.append(torch.backends.mha.get_fastpath_enabled())
+            raise ValueError("broken")
+
+    seen, before = [], torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        count(nn.Linear(7, 5), 7)
+        assert torch.backends.mha.get_fastpath_enabled() == fast
+        with pytest.raises(ValueError, match="broken"):
+            count(Broken(), 7)
+        assert torch.backends.mha.get_fastpath_enabled() == fast
+        assert seen == [False]
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def test_operations_are_run_with_all_their_settings():
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2, dtype=torch.float64)
+
+        def forward(self, inputs):
+            return self.layer(inputs.sum(1, dtype=torch.float64))
+
+    assert count(Wide(), 5, 3) == Flops(12, {"layer": 12})
+
+
+def test_a_training_step_is_three_forward_passes():
+    assert TRAINING_FACTOR == 3

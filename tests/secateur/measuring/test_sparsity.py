@@ -22,6 +22,7 @@ def filled(layer, values):
 def test_a_few_zeros_by_chance_leave_a_network_dense():
     # As ResNet18 starts on DIGITS with seed 333: four of its weights are drawn as 0.0.
     assert shown_left(69_289_964, 69_289_984, 4 / 11_163_200) == "69,289,984"
+    assert shown_left(99_999, 100_000, 1e-5) == "100,000"
     assert shown_left(1_000, 69_289_984, 0.5) == "1,000 of 69,289,984"
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10))
     with torch.no_grad():
@@ -158,6 +159,7 @@ def test_any_mask_is_counted_exactly(first, second):
         (0.9375, "0.9375", "93.75%"),
         (0.99999, "0.99999", "99.999%"),
         (0.9999999, "0.9999999", "99.99999%"),
+        (1 - 2**-53, "0.9999999999999999", "99.99999999999999%"),
         (1.0, "1", "100.00%"),
         (0, "0", "0.00%"),
     ],

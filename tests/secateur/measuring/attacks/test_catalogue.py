@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from secateur.measuring.attacks.catalogue import SUITE, find_attacks
+from secateur.measuring.attacks.catalogue import EPSILONS, SUITE, check_attacks, find_attacks
 from secateur.utils.errors import UserError
 
 
@@ -80,3 +82,51 @@ def test_an_attack_asked_for_twice_runs_once():
 def test_what_cannot_be_right_is_said_in_one_line(names, norm, steps, message):
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         find_attacks(names, norm, steps)
+
+
+def test_epsilons_double_five_times():
+    assert EPSILONS == {
+        "L0": (1, 2, 4, 8, 16, 32),
+        "L1": (1, 2, 4, 8, 16, 32),
+        "L2": (1 / 8, 1 / 4, 1 / 2, 1, 2, 4),
+        "Linf": (2 / 255, 4 / 255, 8 / 255, 16 / 255, 32 / 255, 64 / 255),
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "norm", "steps", "wanted"),
+    [
+        ("UniformNoise", None, None, [("LinfUniformNoise", "Linf")]),  # which comes in this norm alone
+        ("AdditiveUniformNoise", None, None, [("L2AdditiveUniformNoise", "L2")]),
+        ("CarliniWagner,FGSM", "Linf", None, [("L2CarliniWagner", "L2"), ("FGSM", "Linf")]),
+        ("FGSM,PGD", None, 5, [("FGSM", "Linf"), ("LinfPGD", "Linf")]),
+        ("Pointwise", "L0", None, [("Pointwise", "L0")]),
+        ("Pointwise", None, None, [("Pointwise", "L2")]),
+        ("GaussianBlur", "Linf", None, [("GaussianBlur", "Linf")]),
+        ("HopSkipJump", None, None, [("HopSkipJump", "L2")]),
+        ("LInfFMN", None, None, [("LInfFMN", "Linf")]),
+    ],
+)
+def test_several_attacks_each_go_by_the_norm_that_they_have(names, norm, steps, wanted):
+    assert [(attack.name, attack.norm) for attack in find_attacks(names, norm, steps)] == wanted
+
+
+def test_which_attacks_turn_walk_aim_and_draw_noise():
+    names = "Spatial,Boundary,HopSkipJump,Pointwise,Gen,L2GaussianNoise,L2RepeatedGaussian,FGSM"
+    attacks = find_attacks(names, None, None)
+    assert [attack.name for attack in attacks if attack.is_spatial] == ["Spatial"]
+    assert [attack.name for attack in attacks if attack.walks] == ["Boundary", "HopSkipJump", "Pointwise"]
+    assert [attack.name for attack in attacks if attack.is_targeted] == ["Gen"]
+    assert [attack.name for attack in attacks if attack.is_noise] == ["L2GaussianNoise"]
+
+
+def test_names_are_checked_before_anything_is_run():
+    check_attacks("FGSM,DDN")
+    with pytest.raises(UserError, match="no attack 'FGSN'"):
+        check_attacks("FGSM,FGSN")
+
+
+def test_foolbox_is_told_that_there_may_be_no_git(monkeypatch):
+    monkeypatch.delenv("GIT_PYTHON_REFRESH", raising=False)
+    find_attacks("FGSM", None, None)
+    assert os.environ["GIT_PYTHON_REFRESH"] == "quiet"
