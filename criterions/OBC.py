@@ -33,14 +33,14 @@ class OBC(SparseGPT):
         """Order the weights of each output, keep the costliest of the layer, and solve for what they become."""
         if weight.shape[-1] > self.obc_columns:
             return super().prune_matrix(weight, inputs, quota)
-        inverse = self.inverse(inputs).repeat_interleave(weight.shape[1], 0)  # (G R, F, F)
+        inverse = inputs.inverse(self.damping).repeat_interleave(weight.shape[1], 0)  # (G R, F, F)
         at_once = max(MOST_NUMBERS // inverse[0].numel(), 1)
         parts = zip(
             *(one.split(at_once) for one in (weight.flatten(0, 1), inverse, quota.alive.flatten(0, 1))), strict=True
         )
         scores = torch.cat([self.removal_costs(*part, quota) for part in parts]).view(weight.shape)
         kept = self.chosen(scores, quota)
-        moments = self.moments(inputs)
+        moments = inputs.damped(self.damping)
         found = [solved(*system, ridge=0) for system in zip(moments, weight @ moments, kept, strict=True)]
         return torch.stack(found), kept
 

@@ -7,7 +7,6 @@ from secateur.config.option import option
 from secateur.pruning.layer_inputs import InputStatistics
 from secateur.pruning.layerwise import LayerwiseCriterion, Quota
 from secateur.pruning.selection import layer_counts
-from secateur.utils.errors import UserError
 
 
 class SparseGPT(LayerwiseCriterion):
@@ -29,23 +28,11 @@ class SparseGPT(LayerwiseCriterion):
 
     def matrix_scores(self, weight: Tensor, inputs: InputStatistics) -> Tensor:
         """w^2 / [H^-1]_jj."""
-        return weight.square() / self.inverse(inputs).diagonal(dim1=1, dim2=2)[:, None]
-
-    def moments(self, inputs: InputStatistics) -> Tensor:
-        """H, (G, F, F); of inputs that are all zero the identity."""
-        mean = inputs.square.mean(1, keepdim=True)
-        return inputs.moments + torch.diag_embed(torch.where(mean > 0, self.damping * mean, 1).expand_as(inputs.square))
-
-    def inverse(self, inputs: InputStatistics) -> Tensor:
-        """H^-1, (G, F, F)."""
-        factor, failed = torch.linalg.cholesky_ex(self.moments(inputs))
-        if failed.any():
-            raise UserError(f"--damping {self.damping:g}: a layer's moments cannot be inverted: increase it")
-        return torch.cholesky_inverse(factor)
+        return weight.square() / inputs.inverse(self.damping).diagonal(dim1=1, dim2=2)[:, None]
 
     def prune_matrix(self, weight: Tensor, inputs: InputStatistics, quota: Quota) -> tuple[Tensor, Tensor]:
         """Go through the columns, block by block."""
-        rows = torch.linalg.cholesky(self.inverse(inputs), upper=True)
+        rows = torch.linalg.cholesky(inputs.inverse(self.damping), upper=True)
         weight, mask = weight.clone(), torch.zeros_like(quota.alive)
         blocks = list(quota.blocks(self.obs_block))
         alive = {block: int(quota.alive[..., slice(*block)].sum()) for block in blocks}

@@ -54,6 +54,13 @@ class Group:
         return self.divided and not self.root.endswith("/0")
 
     @property
+    def unit_numbers(self) -> Tensor:
+        """The number of the unit that each of the root's channels is in, (C,); what is coupled to them is in one."""
+        numbers = torch.full((self.channels,), -1)
+        numbers[self.units] = torch.arange(len(self.units)).unsqueeze(1)
+        return numbers
+
+    @property
     def nodes(self) -> Tensor:
         """How many outputs of layers go with each unit, (N,)."""
         return sum(self._losses(self.outputs).values())
@@ -80,9 +87,8 @@ class Group:
 
         Where a depthwise convolution follows a concatenation, each unit is of one of the layers before that.
         """
-        number = torch.empty(self.channels, dtype=torch.long)
-        number[self.units] = torch.arange(len(self.units)).unsqueeze(1)
-        return {name: number[root].bincount(minlength=len(self.units)) for name, _, root in members}
+        numbers = self.unit_numbers
+        return {name: numbers[root].bincount(minlength=len(self.units)) for name, _, root in members}
 
 
 class Outputs:

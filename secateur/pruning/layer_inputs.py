@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secateur.pruning.layers import outputs_first
+from secateur.utils.errors import UserError
 from secateur.utils.modes import evaluation_mode
 
 #: At most so many places of a layer's outputs are looked at, or so many for each column if that is more; and so many
@@ -147,6 +148,22 @@ class InputStatistics:
     square: Tensor
     #: E[x x^T], (G, F, F); None where nobody asked for it.
     moments: Tensor | None
+
+    def added(self, damping: float) -> Tensor:
+        """What is added to the diagonal of the second moments, (G, 1): a fraction of its mean, 1 where that is 0."""
+        mean = self.square.mean(1, keepdim=True)
+        return torch.where(mean > 0, damping * mean, 1)
+
+    def damped(self, damping: float) -> Tensor:
+        """H = E[x x^T] + `damping` * mean(diag H), (G, F, F); of inputs that are all zero the identity."""
+        return self.moments + torch.diag_embed(self.added(damping).expand_as(self.square))
+
+    def inverse(self, damping: float) -> Tensor:
+        """H^-1, (G, F, F); raises `UserError` where there is none."""
+        factor, failed = torch.linalg.cholesky_ex(self.damped(damping))
+        if failed.any():
+            raise UserError(f"--damping {damping:g}: a layer's moments cannot be inverted: increase it")
+        return torch.cholesky_inverse(factor)
 
 
 def input_statistics(name: str, layer: nn.Module, inputs: Tensor, *, moments: bool) -> InputStatistics:

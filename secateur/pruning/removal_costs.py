@@ -25,15 +25,10 @@ class Reader:
         self.width = outputs_first(layer).shape[1]
         wide = self.weight.shape[1] > MOST_COLUMNS
         found = input_statistics(name, layer, inputs, moments=not wide)
-        square = found.square[0].cpu()
-        added = torch.where(square.mean() > 0, damping * square.mean(), 1)
         #: H^-1, (F, F), or of a wide layer its diagonal (F,) alone; and E|y|^2.
-        if wide:
-            self.inverse, energy = 1 / (square + added), (self.weight.square() @ square).sum()
-        else:
-            moments = found.moments[0].cpu()
-            energy = (self.weight @ moments * self.weight).sum()
-            self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments + torch.diag(added.expand_as(square))))
+        self.inverse = (1 / (found.square + found.added(damping)) if wide else found.inverse(damping))[0].cpu()
+        products = self.weight * found.square[0].cpu() if wide else self.weight @ found.moments[0].cpu()
+        energy = (products * self.weight).sum()
         self.energy = energy.clamp(min=torch.finfo(energy.dtype).tiny)
 
 
@@ -81,13 +76,11 @@ def removal_costs(group: Group, readers: dict[str, Reader]) -> Tensor:
     Costs of several readers add up, the channels of a unit share theirs, and none is less than one before it. Those of
     units that none of the readers reads are infinite.
     """
-    number = torch.full((group.channels,), -1)
-    number[group.units] = torch.arange(len(group.units))[:, None]
-    removers = []
-    for name, own, ours in group.inputs:
-        mine = number[ours] >= 0
-        if name in readers and mine.any():
-            removers.append(Remover(readers[name], number[ours][mine], own[mine], len(group.units)))
+    removers = [
+        Remover(readers[name], group.unit_numbers[ours], own, len(group.units))
+        for name, own, ours in group.inputs
+        if name in readers
+    ]
     read = sum((remover.there.any(1) for remover in removers), torch.zeros(len(group.units), dtype=torch.bool))
     left, most = read.nonzero().flatten(), 0.0
     costs = torch.full((len(group.units),), torch.inf, dtype=torch.float64)

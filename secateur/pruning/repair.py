@@ -139,8 +139,8 @@ def repair(
 ) -> list[Repair]:
     """Make the repairs that are named, one after another, in place; what is pruned stays zero.
 
-    Parameters: `names` of REPAIRS; `steps` of `distill`. What would raise the error on the calibration
-    batches is taken back.
+    Parameters: `names` of REPAIRS; `steps` of `distill`. What would raise the error on the calibration batches is taken
+    back.
     """
     done = []
     for name in names:
@@ -178,7 +178,8 @@ def renew_batch_norms(network: nn.Module, reference: Reference, masks: Masks, st
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
 
-    see_inputs(network, _norms(network), reference.images, renew)
+    if norms := _norms(network):
+        see_inputs(network, norms, reference.images, renew)
 
 
 @torch.no_grad()

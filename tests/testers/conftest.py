@@ -1,5 +1,7 @@
 """Networks to test, and what a tester tells the observers."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from secateur.runs.checkpoint import save_checkpoint
@@ -52,5 +54,23 @@ def calls_of(monkeypatch):
 
         monkeypatch.setattr(f"secateur.testers.{place}", record)
         return calls
+
+    return make
+
+
+@pytest.fixture
+def bar_of(monkeypatch):
+    """Put a bar that keeps what it is told in the place of a tester's; returns the bars, and their steps."""
+
+    def make(tester):
+        bars, steps = [], []
+
+        @contextmanager
+        def progress_bar(total, unit):
+            bars.append((total, unit))
+            yield lambda done, what: steps.append((done, what))
+
+        monkeypatch.setattr(f"secateur.testers.{tester}.progress_bar", progress_bar)
+        return bars, steps
 
     return make

@@ -1,7 +1,6 @@
 """Which images are attacked, how, within which distances, and what is told of what the attacks found."""
 
 import math
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -56,10 +55,10 @@ def test_distances_rise_and_attacks_that_minimise_have_one_without_bound(attacki
     assert tester.epsilons(tester.attacks[0]) == [2 ** (1 + n) / 255 for n in range(6)]
 
 
-def test_every_batch_of_every_network_is_attacked_with_weights_that_stay(attacking, monkeypatch):
+def test_every_batch_of_every_network_is_attacked_with_weights_that_stay(attacking, bar_of, monkeypatch):
     tester = attacking("FGSM,LinfUniformNoise --attack_samples 8 --attack_epsilons .1", networks=2)
     networks = [one.network.train() for one in tester.run.compared.values()]
-    seen, bars, steps = [], [], []
+    seen, (bars, steps) = [], bar_of("AdversarialEvaluation")
 
     def search(attack, model, pixels, labels, predicted, epsilons, pool):
         (number,) = [number for number, network in enumerate(networks) if model.network is network]
@@ -72,13 +71,7 @@ def test_every_batch_of_every_network_is_attacked_with_weights_that_stay(attacki
         seen.append((attack.name, number, place, epsilons, still and not networks[number].training))
         return found(2, [[True, False]])
 
-    @contextmanager
-    def progress_bar(total, unit):
-        bars.append((total, unit))
-        yield lambda done, what: steps.append((done, what))
-
     monkeypatch.setattr(AdversarialEvaluation_module, "search", search)
-    monkeypatch.setattr(AdversarialEvaluation_module, "progress_bar", progress_bar)
     tester.attack_networks()
     names = ("FGSM", "LinfUniformNoise")
     assert seen == [(name, number, place, [0.1], True) for number in (0, 1) for name in names for place in (0, 2, 4, 6)]

@@ -1,6 +1,5 @@
 """The testers that prune copies of a network: what they ask for, and what they tabulate and draw of what comes back."""
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -84,22 +83,19 @@ def test_merging_is_not_asked_for_beside_the_comparison(evaluating, flags):
     ("criterion", "layers"),
     [("Magnitude", ["features.1", "features.3", "classifier"]), ("L1Norm", ["features.3", "features.1"])],
 )
-def test_each_layer_is_pruned_alone_to_each_sparsity(evaluating, evaluations, calls_of, monkeypatch, criterion, layers):
+def test_each_layer_is_pruned_alone_to_each_sparsity(
+    evaluating, evaluations, calls_of, bar_of, monkeypatch, criterion, layers
+):
     flags = f"--sensitivity_criterion {criterion} --sensitivity_sparsities .5,.25 --sensitivity_batches 1"
     run = evaluating(f"--test_scheme Sensitivity {flags}", MLP)
-    tester, asked, repairs, bars, steps = Sensitivity(run), [], [], [], []
+    tester, asked, repairs = Sensitivity(run), [], []
+    bars, steps = bar_of("Sensitivity")
 
     def pruned_by(*arguments, **options):
         asked.append((arguments, options))
         return "pruned", repairs.append
 
-    @contextmanager
-    def progress_bar(total, unit):
-        bars.append((total, unit))
-        yield lambda done, what: steps.append((done, what))
-
     monkeypatch.setattr(Sensitivity_module, "pruned_by", pruned_by)
-    monkeypatch.setattr(Sensitivity_module, "progress_bar", progress_bar)
     drawn = calls_of("Sensitivity.heat_map")
     trials = [(layer, sparsity) for layer in layers for sparsity in (0.5, 0.25)]
     evaluated = evaluations(*(Evaluation(0.0, number, None) for number in range(2 * len(trials))))

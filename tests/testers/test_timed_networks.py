@@ -1,6 +1,5 @@
 """What the testers ask of the clock, and the rows, ratios and figures that they make of times that a test sets."""
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -56,21 +55,13 @@ def test_each_network_is_compared_with_the_dense_one_of_its_kind(evaluating, cal
 
 
 @pytest.fixture
-def tradeoff(evaluating, monkeypatch):
+def tradeoff(evaluating, bar_of, monkeypatch):
     """Build the tester, whose evaluations are of accuracy 0.5, and what its progress bar is told."""
 
     def make(flags, *commands):
         evaluation = Evaluation(1.0, 0.5, None)
         monkeypatch.setattr(DefaultTester, "on_held_out", lambda self, run, network: evaluation)
-        bars, steps = [], []
-
-        @contextmanager
-        def progress_bar(total, unit):
-            bars.append((total, unit))
-            yield lambda done, what: steps.append((done, what))
-
-        monkeypatch.setattr(Tradeoff_module, "progress_bar", progress_bar)
-        return Tradeoff(evaluating(f"--tradeoff {flags}", *commands)), bars, steps
+        return Tradeoff(evaluating(f"--tradeoff {flags}", *commands)), *bar_of("Tradeoff")
 
     return make
 
