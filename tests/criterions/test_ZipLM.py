@@ -7,6 +7,8 @@ from torch import nn
 import secateur
 from secateur.criterions.ZipLM import ZipLM
 from secateur.pruning import removal_costs
+from secateur.utils.errors import UserError
+from tests.criterions.moments import damped, spread
 
 
 class Read(nn.Module):
@@ -25,17 +27,6 @@ class Read(nn.Module):
         return sum(layer(made) for layer in self.readers)
 
 
-def dependent(rows, columns):
-    """Inputs (rows, columns) that can stand in for each other in part."""
-    inputs = torch.randn(rows, columns)
-    return inputs + 0.7 * inputs.roll(1, 1) + 0.3
-
-
-def damped(inputs, damping=0.01):
-    moments = inputs.double().T @ inputs.double() / len(inputs)
-    return moments, moments + damping * moments.diagonal().mean() * torch.eye(len(moments), dtype=torch.float64)
-
-
 def least_error(weight, moments, kept):
     """What weights (R, F) within `kept` (F,) cannot give of what all of them gave."""
     weight, found = weight.double(), torch.zeros_like(weight, dtype=torch.float64)
@@ -46,7 +37,7 @@ def least_error(weight, moments, kept):
 
 def greedy(readers, inputs, units):
     """The cost of each unit, by trying all that are left at each step."""
-    moments, more = damped(inputs)
+    moments, more = damped(inputs.double(), 0), damped(inputs.double())
     energies = [float((weight.double() @ moments * weight.double()).sum()) for weight in readers]
 
     def error(kept):
@@ -71,7 +62,7 @@ def greedy(readers, inputs, units):
 
 @pytest.mark.parametrize("readers", [1, 2])
 def test_costs_are_those_of_the_best_fit_after_each_removal(traced, readers):
-    inputs, weights = dependent(30, 6), [torch.randn(2, 6) for _ in range(readers)]
+    inputs, weights = spread(30, 6).float(), [torch.randn(2, 6) for _ in range(readers)]
     scores = traced(ZipLM, Read(6, *weights), (1, 6)).channel_scores([(inputs, None)])
     assert scores["made"].tolist() == pytest.approx(greedy(weights, inputs, [[c] for c in range(6)]), rel=1e-9)
 
@@ -101,11 +92,18 @@ def test_of_two_channels_that_are_the_same_one_costs_next_to_nothing(traced):
 
 def test_inputs_of_very_wide_layers_are_held_to_be_independent(traced, monkeypatch):
     monkeypatch.setattr(removal_costs, "MOST_COLUMNS", 3)
-    inputs, weight = dependent(30, 4), torch.tensor([[1.0, 2, 3, 4], [0, 1, 0, -1]])
+    inputs, weight = spread(30, 4).float(), torch.tensor([[1.0, 2, 3, 4], [0, 1, 0, -1]])
     scores = traced(ZipLM, Read(4, weight), (1, 4)).channel_scores([(inputs, None)])
     square = inputs.double().square().mean(0)
     lost = weight.double().square().sum(0) * (square + 0.01 * square.mean())
     assert scores["made"].tolist() == pytest.approx((lost / (weight.double().square() @ square).sum()).tolist())
+
+
+def test_moments_that_have_no_inverse_are_one_line(traced):
+    inputs = torch.randn(20, 1).expand(20, 3)
+    criterion = traced(ZipLM, Read(3, torch.ones(2, 3)), (1, 3), "--damping 1e-300")
+    with pytest.raises(UserError, match=r"--damping 1e-300: a layer's moments cannot be inverted: increase it"):
+        criterion.channel_scores([(inputs, None)])
 
 
 def test_channels_that_nobody_reads_stay_and_a_reader_of_zeros_asks_for_none(traced):
@@ -119,6 +117,11 @@ def test_channels_that_nobody_reads_stay_and_a_reader_of_zeros_asks_for_none(tra
 
     scores = traced(ZipLM, Twice(), (1, 3)).channel_scores([(torch.randn(20, 3), None)])
     assert all(score.isfinite().all() for score in scores.values())  # of the last layer, which is used once
+    network = Read(3, torch.ones(2, 3))
+    network.readers.append(network.readers[0])  # the only one that reads them, and it runs twice
+    assert (
+        traced(ZipLM, network, (1, 3)).channel_scores([(torch.randn(20, 3), None)])["made"].tolist() == [torch.inf] * 3
+    )
     scores = traced(ZipLM, Read(3, torch.zeros(2, 3)), (1, 3)).channel_scores([(torch.randn(20, 3), None)])
     assert scores["made"].tolist() == [0, 0, 0]
 

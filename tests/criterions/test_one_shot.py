@@ -12,6 +12,7 @@ from secateur.criterions.OBC import OBC
 from secateur.criterions.SparseGPT import SparseGPT
 from secateur.pruning.layer_inputs import as_matrix, from_matrix, unfolded
 from secateur.utils.errors import UserError
+from tests.criterions.moments import damped, spread
 
 CRITERIA = ("Wanda", "RIA", "DSnoT", "SparseGPT", "OBC")
 
@@ -78,17 +79,6 @@ def test_dsnot_prunes_what_takes_from_the_mean_output_and_not_what_adds_to_it():
     inputs = torch.tensor([[1.1, 1.0, -1.0, 20.0], [0.9, 1.0, -1.0, -19.0]]).double()
     network = linear([[3.0, 2.0, 2.2, 0.104]])
     assert prune(network, "DSnoT", inputs, sparsity=0.25).masks["0"].tolist() == [[True, True, False, True]]
-
-
-def spread(*shape):
-    """Inputs that depend on each other."""
-    rows = torch.randn(*shape, dtype=torch.float64)
-    return rows + 0.7 * rows.roll(1, 1) + 0.3
-
-
-def damped(inputs, damping=0.01):
-    moments = inputs.T @ inputs / len(inputs)
-    return moments + damping * moments.diagonal().mean() * torch.eye(len(moments), dtype=torch.float64)
 
 
 def test_sparsegpt_gives_the_closed_form_of_optimal_brain_surgery():
