@@ -102,7 +102,7 @@ def friedman(methods: Sequence[str], values: Sequence[Sequence[float]]) -> Ranks
 
     Takes two blocks and three methods at least. Equal values share the mean of their ranks.
     """
-    table = np.round(np.array(values, dtype=float), DECIMALS)
+    table = np.round(np.array(values), DECIMALS)
     blocks, number = table.shape
     means = stats.rankdata(-table, axis=1).mean(0)
     # Where all values of all blocks are equal, there is no statistic.

@@ -78,7 +78,7 @@ def weight_histograms(
     named: dict[str, Any] = {}
     for axes, layer in zip(all_axes, layers, strict=True):
         there = {line: found[layer] for line, found in weights.items() if layer in found and found[layer].size}
-        limit = max((float(np.quantile(np.abs(kept), 0.999)) for kept in there.values()), default=1.0) or 1.0
+        limit = max((float(np.quantile(np.abs(kept), 0.999)) for kept in there.values()), default=1.0)
         for line, kept in there.items():
             counts, edges = np.histogram(kept, bins=50, range=(-limit, limit))
             named.setdefault(

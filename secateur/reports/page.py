@@ -49,7 +49,7 @@ def page(
         title=_text(title),
         summary=_text(summary),
         command=_repeat(command),
-        rule=_text(rule).replace("\n\n", "</p><p>"),
+        rule=_paragraphs(rule),
         differences=_differences(differences),
         problems=_list("problems", "Could not be read", problems),
         conclusions=_conclusions(conclusions, method, evidence, place),
@@ -66,6 +66,11 @@ def page(
 def _text(text: str) -> str:
     """Text as HTML shows it, whatever it holds."""
     return escape(printable(text))
+
+
+def _paragraphs(text: str) -> str:
+    """Paragraphs, which empty lines part, to be put between `<p>` and `</p>`."""
+    return "</p><p>".join(_text(" ".join(part.split())) for part in text.split("\n\n"))
 
 
 def _note(text: str) -> str:
@@ -102,7 +107,7 @@ def _conclusions(sentences: Sequence[str], method: str, tables: Sequence[ReportT
     items = [f"<li>{_text(sentence)}</li>" for sentence in sentences]
     first, rest = "".join(items[:MOST_SENTENCES]), "".join(items[MOST_SENTENCES:])
     more = f"<details><summary>{len(items) - MOST_SENTENCES} more</summary><ul>{rest}</ul></details>" if rest else ""
-    how = f"<details><summary>How this is concluded</summary><p>{_text(method)}</p></details>"
+    how = f"<details><summary>How this is concluded</summary><p>{_paragraphs(method)}</p></details>"
     listed = f"<ul>{first}</ul>" if first else _note("None: there is no pair of runs of one seed.")
     return "\n".join([listed, more, how, *(_long_folded(table, place) for table in tables)])
 

@@ -48,8 +48,8 @@ def line_names(groups: Sequence[Group]) -> list[str]:
 
 def most_run(groups: Sequence[Group]) -> tuple[list[Group], str]:
     """The groups of the panels and lines that a page can show, and what it says of the others ("" for none)."""
-    panels = Counter({one.panel: 0 for one in groups})
-    lines = Counter({one.line: 0 for one in groups})
+    panels: Counter[str] = Counter()
+    lines: Counter[str] = Counter()
     for one in groups:
         panels[one.panel] += len(one.runs)
         lines[one.line] += len(one.runs)

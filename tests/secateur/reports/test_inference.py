@@ -4,9 +4,10 @@ import math
 
 import pytest
 
-from secateur.reports.groups import mean
+from secateur.reports.groups import Mean, mean
 from secateur.reports.inference import (
     ROUNDING,
+    Ranks,
     _iman_davenport,
     critical_value,
     friedman,
@@ -86,3 +87,28 @@ def test_without_differences_all_are_alike():
     assert (found.mean, found.differ) == ({"a": 2, "b": 2, "c": 2}, False)
     assert found.alike == [["a", "b", "c"]]
     assert not friedman(["a", "b", "c"], [[1, 2, 3], [3, 2, 1]]).differ
+
+
+def test_a_test_needs_more_than_what_rounding_leaves():
+    assert paired_t(Mean(0.0, 1e-12, 2)) is None
+    assert paired_t(Mean(0.5, 1.5e-12, 2)) is not None
+    assert paired_t(Mean(-1000.0, 1e-10, 2)) is None
+    assert signed_rank([4e-13] * 6) == 1  # of which twelve decimals count
+    assert signed_rank([0, 1, 2, 3, 4, 5]) < 0.1  # the pair that is equal takes none from the others
+    assert smallest_signed_rank(0) == 1
+
+
+def test_at_a_p_of_5_per_cent_methods_do_not_differ():
+    assert not Ranks({}, 2, 0.05, 1.0).differ
+    assert Ranks({}, 2, 0.0499, 1.0).differ
+
+
+def test_sets_that_are_alike_hold_all_ranks_nearer_than_the_critical_difference():
+    ranks = Ranks({"a": 1.0, "b": 1.5, "c": 2.0, "d": 4.0, "e": 4.25}, 9, 0.01, 0.75)
+    assert ranks.alike == [["a", "b"], ["b", "c"], ["d", "e"]]
+    assert Ranks({"a": 1.0, "b": 2.0}, 9, 0.01, 1.0).alike == [["a"], ["b"]]
+
+
+def test_methods_of_one_rank_are_in_the_order_of_the_alphabet_in_either_case():
+    found = friedman(["c", "B", "a"], [[0.5, 0.5, 0.5]] * 4)
+    assert (list(found.mean), found.p, found.blocks) == (["a", "B", "c"], 1.0, 4)
