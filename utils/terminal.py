@@ -87,10 +87,10 @@ def progress_bar(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
     room = max(terminal.width - len(unit) - 2 * len(str(total)) - 28, 1)
     alone = Column(no_wrap=True)
     with Progress(
-        TextColumn("{task.description}", markup=False, table_column=alone.copy()),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(table_column=alone.copy()),
-        TextColumn(unit, table_column=alone.copy()),
+        TextColumn(unit),
         TimeColumn(table_column=alone.copy()),
         console=terminal,
         transient=True,

@@ -158,7 +158,7 @@ class Console:
         ]
         short = [f"{name} accuracy {figures[f'{name}_accuracy']:.2%}" for name in names]
         whole = [
-            one.replace(name, f"{name} loss {figures[f'{name}_loss']:.4f}", 1)
+            one.replace(name, f"{name} loss {figures[f'{name}_loss']:.4f}")
             for name, one in zip(names, short, strict=True)
         ]
         sparsity = f"sparsity {shown_share(figures['weight_sparsity'], '%')}"
@@ -173,7 +173,7 @@ class Console:
         shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
         for column in table.columns:
             text = any(isinstance(row.get(column), str) for row in table.rows)
-            shown.add_column(column, justify="left" if text else "right", overflow="fold", no_wrap=False)
+            shown.add_column(column, justify="left" if text else "right", overflow="fold")
         for row in table.rows:
             shown.add_row(*table.shown(row))
         self.terminal.print(shown)

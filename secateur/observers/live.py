@@ -33,13 +33,12 @@ class LiveBars:
 
     def __init__(self, terminal: Terminal, batches: int, steps: int) -> None:
         self.terminal, self.steps = terminal, steps
-        alone = {"no_wrap": True}
         self.progress = Progress(
-            TextColumn("{task.description}", table_column=Column(**alone)),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=None, table_column=Column(min_width=10)),
-            TextColumn("{task.percentage:>3.0f}%", table_column=Column(**alone)),
-            TextColumn("{task.fields[figures]}", table_column=Column(**alone)),
-            TimeColumn(table_column=Column(**alone)),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[figures]}"),
+            TimeColumn(table_column=Column(no_wrap=True)),
             console=terminal,
         )
         self.training = self.progress.add_task("training", total=batches, figures="", visible=batches > 0)

@@ -4,11 +4,12 @@ import errno
 import logging
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
 from secateur.hooks import hookimpl, plugin_manager
-from secateur.observers.project import guard_observers
+from secateur.observers.project import guard_observers, project_observers
 from secateur.utils.errors import UserError
 
 
@@ -19,6 +20,7 @@ class FakeRun:
         self.log.addHandler(self)
         self.level = 0
         self.disk_errors = []
+        self.folder = SimpleNamespace(path="results/run")
 
     def on_write_error(self, error):
         self.disk_errors.append(error)
@@ -106,3 +108,70 @@ def test_ctrl_c_waits_until_an_observer_is_done_and_leaves_out_the_next(guarded)
     with pytest.raises(KeyboardInterrupt):
         hook.pruned(run=run, step=None)
     assert (interrupted.calls, after.calls, run.notices) == (1, 0, [])
+
+
+def test_a_file_of_the_run_that_has_vanished_is_told_as_a_disk_error(guarded):
+    gone = FileNotFoundError(errno.ENOENT, "gone", "results/run/output/metrics.csv")
+    hook, run = guarded(Failing(gone))
+    hook.pruned(run=run, step=None)
+    assert (run.disk_errors, run.notices) == ([gone], [])
+    for error in (
+        FileNotFoundError(errno.ENOENT, "gone", "elsewhere"),
+        IsADirectoryError(21, "x", "results/run/output"),
+    ):
+        hook, run = guarded(Failing(error))
+        hook.pruned(run=run, step=None)
+        assert (run.disk_errors, len(run.notices)) == ([], 1)
+
+
+def test_where_the_run_has_failed_a_log_that_cannot_be_written_hides_no_error(guarded):
+    hook, run = guarded(Failing(ValueError("no")))
+
+    def full(record):
+        raise OSError("full")
+
+    run.handle = full
+    hook.run_failed(run=run, error=KeyboardInterrupt())
+    assert len(run.notices) == 1
+    hook, run = guarded(Failing(ValueError("no")))
+    run.handle = full
+    with pytest.raises(OSError, match="full"):
+        hook.pruned(run=run, step=None)
+
+
+def test_ctrl_c_ends_a_batch_at_once(guarded):
+    class Interrupted(Counting):
+        @hookimpl
+        def batch_finished(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            self.calls += 1
+
+    interrupted = Interrupted()
+    hook, run = guarded(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hook.batch_finished(run=run, epoch=0, batch=0, batches=1, means=None)
+    assert interrupted.calls == 0
+
+
+@pytest.mark.parametrize("how", [{"wrapper": True}, {"hookwrapper": True}])
+def test_an_observer_may_stand_around_the_others(guarded, how):
+    class Around(Counting):
+        @hookimpl(**how)
+        def pruned(self):
+            self.calls += 1
+            found = yield
+            self.calls += 1
+            return found
+
+    around, within = Around(), Counting()
+    hook, run = guarded(around, within)
+    hook.pruned(run=run, step=None)
+    assert (around.calls, within.calls, run.notices) == (2, 1, [])
+
+
+def test_weights_are_tracked_where_that_was_asked_for(make_settings):
+    usual = ["Console", "Pictures", "TensorBoard", "Records"]
+    assert [type(one).__name__ for one in project_observers(make_settings())] == usual
+    found = project_observers(make_settings("--track_weights --plot_weights_freq 7 --disable_histograms"))
+    assert [type(one).__name__ for one in found] == [*usual, "WeightTracker"]
+    assert (found[1].plot_weights_freq, found[2].disable_histograms) == (7, True)

@@ -1,9 +1,14 @@
 """The files of figures that a run leaves."""
 
 import csv
+import shutil
 from types import SimpleNamespace
 
+import pytest
+
 from secateur.observers.records import Records
+from secateur.runs.files import read_checksummed
+from secateur.utils.errors import UserError
 from secateur.utils.tables import Table
 
 
@@ -33,3 +38,28 @@ def test_on_resuming_the_file_holds_the_rows_of_the_state_and_no_later_ones(tmp_
     assert (tmp_path / "metrics.csv").read_bytes() == b"epoch\r\n1\r\n"
     again.epoch_finished(run, {"epoch": 2})
     assert (tmp_path / "metrics.csv").read_bytes() == b"epoch\r\n1\r\n2\r\n"
+
+
+def test_at_the_end_rows_that_could_not_be_written_are(tmp_path):
+    output = tmp_path / "deeper" / "output"
+    run = SimpleNamespace(folder=SimpleNamespace(output=output, path=tmp_path))
+    records = Records()
+    records.epoch_finished(run, {"epoch": 1})
+    shutil.rmtree(tmp_path / "deeper")  # which is made again
+    records.written = 0
+    records.run_finished(run, {"a": 0.5})
+    assert (output / "metrics.csv").read_bytes() == b"epoch\r\n1\r\n"
+    assert read_checksummed(output / "results.json") == {"a": 0.5}
+
+
+def test_a_state_without_rows_is_refused_and_one_of_no_epoch_leaves_no_file(tmp_path):
+    run = SimpleNamespace(folder=SimpleNamespace(output=tmp_path, path="results/x"))
+    for state in ({}, {"Records": b"epoch"}):
+        with pytest.raises(UserError) as caught:
+            Records().run_resumed(run, state)
+        assert str(caught.value) == "--resume: the state of results/x holds no rows of metrics.csv"
+    records = Records()
+    records.run_resumed(run, {"Records": ""})
+    assert list(tmp_path.iterdir()) == []
+    records.epoch_finished(run, {"epoch": 1})
+    assert (tmp_path / "metrics.csv").read_bytes() == b"epoch\r\n1\r\n"

@@ -103,6 +103,7 @@ def test_at_the_end_come_settings_results_and_pictures(run, tmp_path):
     # What was typed and changes numbers, and no place; and what every table has.
     assert found == {"model": "LeNet5", "epochs": 9, "seed": 3, "input_dim": "[1, 8, 8]"}
     assert (picture.tag, step, picture.image.width, picture.image.height) == ("output/curves", 3, 100, 50)
+    assert picture.image.colorspace == 4  # RGBA
     assert picture.image.encoded_image_string == (tmp_path / "curves.png").read_bytes()
 
 
@@ -181,3 +182,41 @@ def test_a_network_that_cannot_be_traced_has_no_graph_and_that_is_logged(run, mo
     run.log.addHandler(caplog.handler)
     TensorBoard().run_started(run)
     assert caplog.messages == ["TensorBoard has no graph of LeNet5: ValueError"]
+
+
+def test_pictures_come_in_the_order_of_their_names(run, tmp_path):
+    names = ["h", "b", "g", "a", "f", "c", "e", "d"]
+    new_figure(1, 1).savefig(tmp_path / "h.png", dpi=10)
+    for name in names[1:]:
+        (tmp_path / f"{name}.png").write_bytes((tmp_path / "h.png").read_bytes())
+    observer = TensorBoard()
+    observer.run_started(run)
+    observer.run_finished(run, {})
+    assert [value.tag for value, _ in observer.writer.summaries[3:]] == [f"output/{name}" for name in "abcdefgh"]
+
+
+def test_masks_are_drawn_64_pixels_wide_and_as_bright_as_their_fullest_place(run):
+    run.masks.kept = {"wide": torch.tensor([[True, False] + [False] * 126]), "empty": torch.zeros(1, 2)}
+    observer = TensorBoard()
+    observer.run_started(run)
+    assert observer.writer.images == [("kept/wide", [[1.0, *[0.0] * 63]], 0), ("kept/empty", [[0.0, 0.0]], 0)]
+
+
+@pytest.mark.parametrize(("layers", "drawn"), [(40, 40), (41, 0)])
+def test_masks_of_more_than_40_layers_are_not_drawn(run, layers, drawn):
+    run.masks.kept = {str(number): torch.ones(1, 1) for number in range(layers)}
+    observer = TensorBoard()
+    observer.run_started(run)
+    assert len(observer.writer.images) == drawn
+
+
+def test_what_was_typed_stands_behind_what_every_table_has(run):
+    options = {name: SimpleNamespace(option=SimpleNamespace(changes_numbers=True, is_path=False)) for name in "dbfcea"}
+    run.settings.declared, run.settings.given = run.settings.declared | options, frozenset(options) | {"seed"}
+    run.settings.values = run.settings.values | dict.fromkeys(options, True)
+    observer = TensorBoard()
+    observer.run_started(run)
+    observer.run_finished(run, {})
+    content = observer.writer.summaries[0][0].metadata.plugin_data.content
+    infos = HParamsPluginData.FromString(content).experiment.hparam_infos
+    assert [info.name for info in infos] == ["model", "epochs", "seed", *"abcdef"]

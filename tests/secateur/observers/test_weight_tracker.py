@@ -50,3 +50,16 @@ def test_statistics_follow_weights_whose_channels_go_and_runs_that_are_resumed(t
         assert getattr(tracker, statistics)[0].tolist() == values
     tracker.pruned(SimpleNamespace(kept_indices={}))
     assert tracker.flips[0].tolist() == [[7, 8]]
+
+
+def test_one_flip_is_a_weight_that_flipped(tmp_path):
+    weight = nn.Parameter(torch.tensor([1.0, 1.0, 1.0, 1.0]))
+    run = SimpleNamespace(masks=SimpleNamespace(weights={"a": weight}), folder=SimpleNamespace(output=tmp_path))
+    tracker = WeightTracker()
+    tracker.run_started(run)
+    weight.data.copy_(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+    tracker.batch_finished()
+    tracker.run_finished(run)
+    _, row = (tmp_path / "weight_statistics.csv").read_text().splitlines()
+    # one flip of four weights; means 0.98, 1, 1, 1; variance 0.99 * 0.01 * 2^2 / 4
+    assert [float(value) for value in row.split(",")[1:]] == pytest.approx([4, 0.25, 0.25, 0.995, 0.0099])
