@@ -3,13 +3,16 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from secateur.config.completion import completion
+from secateur.config.completion import _for_zsh, completion
+from secateur.config.option import option
 from secateur.config.registry import Registry
 from secateur.hooks import empty_manager
 from secateur.utils.errors import UserError
+from tests.secateur.config.records import record
 
 HOOKS = empty_manager()
 #: Answers as bash would for the words before and at the cursor, one line each.
@@ -82,3 +85,36 @@ def test_another_shell_is_refused(make_settings):
     assert make_settings("--completion bash")["completion"] == "bash"
     with pytest.raises(UserError, match=r"^--completion: 'fish' is not one of bash, zsh"):
         make_settings("--completion fish")
+
+
+@pytest.mark.parametrize(
+    ("one", "line"),
+    [
+        (record(bool, False), "'--one[help]'"),
+        (record(int), "'--one[help]:N: '"),
+        (record(Path), "'--one[help]:PATH:_files'"),
+        (record(str, choices=("a", "b"), synonyms={"c": "a"}), "'--one[help]:NAME:_sequence compadd - a b c'"),
+        (record(list[int], words="+"), "'--one[help]:*-*:N: '"),
+        (record(str, words="?", choices=("a", "b"), metavar="A:B"), "'--one[help]::AB:(a b)'"),
+        (record(Path, words="?"), "'--one[help]::PATH:_files'"),
+    ],
+)
+def test_zsh_is_told_each_kind_of_flag(one, line):
+    values = {"one": [*one.choices, *one.synonyms]}
+    assert _for_zsh("--one", one, values) == line
+
+
+def test_zsh_is_told_no_brackets_and_what_stands_before_the_semicolon():
+    one = option(None, r"a [b] \c; more")
+    one._named("one", "int")
+    assert _for_zsh("--one", one, {"one": []}) == "'--one[a (b) c]:N: '"
+
+
+def test_flags_are_offered_in_the_order_of_the_alphabet():
+    script = completion("bash", Registry(HOOKS), HOOKS)
+    flags = script.partition("\n_secateur_flags='")[2].partition("'")[0].split()
+    assert flags == sorted(flags)
+    assert len(flags) > 100
+    cases = [line.split(")")[0].strip() for line in script.splitlines() if ") words='" in line]
+    assert "--prune_criterion|--pruner" in cases
+    assert [case.split("|")[0] for case in cases] == sorted(case.split("|")[0] for case in cases)
