@@ -18,10 +18,7 @@ def converted(pixels: Tensor, shape: tuple[int, int, int]) -> Tensor:
     if pixels.shape[2:] != shape[1:]:
         # In pieces, so that the float copy of a large data set does not have to fit in memory.
         pieces = [
-            functional.interpolate(piece.float(), shape[1:], mode="bilinear", antialias=True)
-            .round()
-            .clamp(0, 255)
-            .byte()
+            functional.interpolate(piece.float(), shape[1:], mode="bilinear", antialias=True).round().byte()
             for piece in pixels.split(4096)
         ]
         pixels = torch.cat(pieces)
