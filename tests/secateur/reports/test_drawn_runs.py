@@ -92,7 +92,7 @@ def test_the_weights_of_each_layer_are_counted_between_the_largest(stored):
     assert (counts[31], edges[-1]) == (2, 0.5)  # 0.125 / 0.02 = 6.25 to the right of the middle
     assert (len(two.patches), len(three.patches)) == (0, 1)
     assert {axes.yaxis.get_transform().linthresh for axes in figure.axes} == {1}
-    assert {axes.get_ylim()[0] for axes in figure.axes} == {0}
+    assert {(axes.get_ylim()[0], axes.get_autoscaley_on()) for axes in figure.axes} == {(0, False)}
     assert one.yaxis.get_major_formatter()(1000) == "1,000"
     assert figure.get_size_inches().tolist() == pytest.approx([3 * 3.6, 2.6 + 0.2 + LEGEND])
 
