@@ -89,9 +89,9 @@ def progress_bar(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(table_column=alone.copy()),
+        MofNCompleteColumn(table_column=alone),
         TextColumn(unit),
-        TimeColumn(table_column=alone.copy()),
+        TimeColumn(table_column=alone),
         console=terminal,
         transient=True,
         disable=not terminal.is_terminal,

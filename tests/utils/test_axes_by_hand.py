@@ -187,6 +187,14 @@ def test_a_name_stands_where_no_point_is(axes, points, names, wanted):
     assert [text.get_ha() for text in axes.texts] == ["left" if right > 0 else "right" for right, _ in wanted]
 
 
+def test_axes_begin_where_they_do_and_not_where_the_figure_does(axes):
+    axes.set_position((0.25, 0, 0.75, 1))
+    axes.set_xlim(100, WIDTH)
+    # To the left the name of ten letters would reach from 72 to 116, and to the right it would be near two points.
+    name_points(axes, [(120, 150), (146, 155), (146, 145)], ["x" * 10, "", ""])
+    assert sides(axes)[0][0] > 0
+
+
 @pytest.mark.parametrize(("crowd", "inside"), [(8, True), (9, False)])
 def test_a_name_leaves_the_axes_only_where_ten_points_would_be_on_it(axes, crowd, inside):
     # Its middle would be 26 to the right, where so many points are; those on the other side of the height count 0.19.

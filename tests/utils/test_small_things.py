@@ -67,7 +67,7 @@ def test_the_width_is_asked_of_output_errors_and_input_in_turn(monkeypatch):
 
 def test_parts_that_fit_end_with_the_first_that_does_not():
     assert those_that_fit(["aa", "bbbbbb", "c"], 7) == "aa"
-    assert those_that_fit(["aa", "b"], 6, between="--") == "aa--b"
+    assert those_that_fit(["aa", "b"], 5, between="--") == "aa--b"
 
 
 @pytest.mark.parametrize(
