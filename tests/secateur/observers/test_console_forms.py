@@ -128,6 +128,9 @@ def test_bars_are_there_as_long_as_they_say_something():
         *(False, 3, {"figures": ""}, "pruning"),
     )
     assert bars.progress.live.is_started
+    columns = [column.get_table_column() for column in bars.progress.columns]
+    assert [column.no_wrap for column in columns] == [True, False, True, True, True]
+    assert columns[1].min_width == 10
     for steps, said in ((0, "step 1 of 3"), (2, "step 3 of 3"), (3, "step 3 of 3")):
         bars.prune(steps)
         assert (pruning.visible, pruning.completed, pruning.total, pruning.fields["figures"]) == (True, steps, 3, said)
