@@ -134,7 +134,7 @@ class Rewriter:
                     chain.replace(self.graph, self._name(part))
 
     def _name(self, part: nn.Module) -> str:
-        name = f"part{len(self._parts)}"
+        name = f"secateur_part{len(self._parts)}"
         self._parts[name] = part
         self.modules[name] = part
         self.traced.add_module(name, part)
@@ -174,8 +174,7 @@ class Rewriter:
         """Let a node take blocks where it can, images where it must."""
         kind, arguments = self._kind(node), node.all_input_nodes
         module = self.modules.get(node.target) if node.op == "call_module" else None
-        is_listed = type(module) in LAYERS and node.target in self.layers and len(self._shape(node) or ()) in (2, 4)
-        if self.training and is_listed:
+        if self.training and type(module) in LAYERS and node.target in self.layers:
             part = SparseLayer(module, trains=True, mask=partial(self.mask, node.target))
             part.dense_gradients = self.dense_gradients
             node.target, module = self._name(part), part
@@ -228,8 +227,8 @@ class Rewriter:
 
     def _alike(self, node: fx.Node) -> bool:
         """Whether all tensors that an operation joins are of as many dimensions, which then mean the same."""
-        shapes = [self._shape(value) for value in node.all_input_nodes]
-        return all(shape is not None and len(shape) == len(shapes[0]) and shape[0] == shapes[0][0] for shape in shapes)
+        shapes = [None if value.op == "get_attr" else self._shape(value) for value in node.all_input_nodes]
+        return all(shape and len(shape) == len(shapes[0]) and shape[0] == shapes[0][0] for shape in shapes)
 
     def _flattens(self, node: fx.Node, kind: Any) -> bool:
         """Whether a node makes features (N, F) of images."""
