@@ -48,7 +48,7 @@ _IN, _OUT = ("in_block", "in_channel", "in_row", "in_column"), ("out_block", "ou
 
 def _split(blocks: int, rows: int, tasks: int) -> tuple[int, int]:
     """Into how many bands of rows, or else parts of the channels, work is split to make so many tasks."""
-    if blocks % tasks == 0 or blocks > 4 * tasks:
+    if blocks % tasks == 0:
         return 1, 1
     bands = min(rows, -(-2 * tasks // blocks))
     return bands, (1 if blocks * bands >= tasks else -(-tasks // (blocks * bands)))
