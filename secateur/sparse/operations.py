@@ -78,7 +78,7 @@ class Norm(nn.Module):
             momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
             count = blocks.numel() // blocks.shape[1]
             norm.running_mean.lerp_(means, momentum)
-            norm.running_var.lerp_(variances * (count / max(count - 1, 1)), momentum)
+            norm.running_var.lerp_(variances * (count / (count - 1)), momentum)
         return outputs
 
 

@@ -61,3 +61,84 @@ def test_on_a_gpu_it_computes_the_same():
     torch.testing.assert_close(secateur.semi_structured(network, images)(images), network(images), rtol=1e-2, atol=1e-2)
     with pytest.raises(UserError, match="is not float16 or bfloat16"):
         secateur.semi_structured(network.float(), images.float())
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says that it is on a GPU."""
+
+    device = torch.device("cuda")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU that has sparse tensor cores, whose results are what the weights times `gpu["error"]` give."""
+    found = {"error": 1.0, "weights": []}
+
+    def compressed(weight):
+        found["weights"].append(weight)
+        return weight * found["error"]
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr("secateur.sparse.semi_structured.to_sparse_semi_structured", compressed)
+    return found
+
+
+def bfloat16_of_two_in_four():
+    """One layer of whole numbers that bfloat16 holds; its outputs of ones are -8, and 4 otherwise."""
+    network = nn.Sequential(nn.Linear(64, 32))
+    nn.init.zeros_(network[0].bias)
+    with torch.no_grad():
+        network[0].weight.zero_()[:, :16:4] = 1
+        network[0].weight[0, ::8] = -1
+        network[0].weight[0, 4:16:8] = 0
+    return network.bfloat16()
+
+
+@pytest.mark.parametrize(("error", "agrees"), [(1.0, True), (1.03125, True), (0.96875, True), (1.0625, False)])
+def test_outputs_have_to_agree_to_a_twentieth_of_the_largest(gpu, error, agrees):
+    network = bfloat16_of_two_in_four().train()
+    gpu["error"] = error
+    images = torch.ones(2, 64, dtype=torch.bfloat16).as_subclass(OnGpu)
+    before = network[0].weight.clone()
+    if agrees:
+        fast = secateur.semi_structured(network, images)
+        assert not fast.training
+        assert not any(parameter.requires_grad for parameter in fast.parameters())
+        assert torch.equal(fast[0].weight, before * error)
+        assert fast[0].weight is not network[0].weight
+    else:
+        with pytest.raises(UserError, match="outputs differ from those of the network, which stays as it is"):
+            secateur.semi_structured(network, images)
+    assert len(gpu["weights"]) == 1
+    assert network.training
+    assert network[0].weight.requires_grad
+    assert torch.equal(network[0].weight, before)
+
+
+def test_outputs_that_are_all_zero_agree(gpu):
+    network = bfloat16_of_two_in_four()
+    nn.init.zeros_(network[0].weight)
+    secateur.semi_structured(network, torch.ones(2, 64, dtype=torch.bfloat16).as_subclass(OnGpu))
+    assert len(gpu["weights"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "fits"),
+    [(32, 64, True), (96, 128, True), (64, 32, False), (33, 64, False), (32, 65, False), (64, 96, False)],
+)
+def test_sizes_are_multiples_of_32_rows_and_64_columns(rows, columns, fits):
+    layer = nn.Linear(columns, rows)
+    with torch.no_grad():
+        layer.weight.zero_()
+    assert bool(fitting_layers(nn.Sequential(layer))) is fits
+
+
+def test_other_layers_than_linear_ones_do_not_fit():
+    class Own(nn.Linear):
+        pass
+
+    network = nn.Sequential(Own(64, 32), nn.ReLU(), nn.Linear(64, 32))
+    with torch.no_grad():
+        network[0].weight.zero_()
+        network[2].weight.zero_()
+    assert list(fitting_layers(network)) == ["2"]

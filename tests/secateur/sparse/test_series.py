@@ -77,3 +77,34 @@ def test_layers_of_features_run_in_one_call():
     with torch.no_grad():
         for found, expected in zip(way(images), network(images), strict=True):
             torch.testing.assert_close(found, expected)
+
+
+def series_in(way):
+    return [part for part in way.modules() if isinstance(part, Series)]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_two_layers_are_a_series(layers):
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3))).eval()
+    images = torch.randn(2, 3, 4, 5)
+    way = Rewriter(symbolic_trace(network), images, [str(number) for number in range(layers)], blocks=False).rewrite()
+    assert [len(series.layers) for series in series_in(way)] == ([layers] if layers > 1 else [])
+    with torch.no_grad():
+        torch.testing.assert_close(way(images), network(images))
+
+
+def test_what_a_series_is_told_is_kept_for_so_many_images():
+    network, images = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)).eval(), torch.randn(3, 3)
+    way = Rewriter(symbolic_trace(network), images, ["0", "1"], blocks=False).rewrite()
+    (series,) = series_in(way)
+    assert (series.wiring, series.leaving) == ([(0,), (1,)], [2])
+    with torch.no_grad():
+        way(images)
+        jobs = series._jobs
+        torch.testing.assert_close(way(2 * images), network(2 * images))
+        assert series._jobs is jobs
+        torch.testing.assert_close(way(images[:2]), network(images[:2]))
+        assert series._jobs is not jobs
+        network[1].weight[0] = 0
+        network[1].weight[1, 1:] = 0
+        torch.testing.assert_close(way(images), network(images))
