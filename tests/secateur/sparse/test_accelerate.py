@@ -19,12 +19,7 @@ from secateur.sparse.graph import from_blocks, to_blocks
 from secateur.sparse.layer import Lists
 from tests.secateur.sparse.networks import Sliced, Untraceable, Unusual, thinned
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(choice, "SECONDS", 0.0)
-    monkeypatch.setattr(choice, "LAYER_SECONDS", 0.0)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 NETWORKS = {

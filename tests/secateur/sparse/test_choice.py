@@ -139,3 +139,82 @@ def test_where_nothing_can_be_kept_nothing_is_said(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     Notes(network_of(1), torch.ones(4, 10), None, (), {}).write(Choice())
+
+
+def test_layers_are_sparse_at_thirty_five_per_cent():
+    network = nn.ModuleDict({str(kept): nn.Linear(20, 1) for kept in (7, 8)})
+    for kept, layer in network.items():
+        layer.weight.data.zero_()[0, : int(kept)] = 1
+    assert by_density(network) == ["7"]
+
+
+def test_at_three_per_cent_exactly_evaluation_is_sparse_and_training_dense(monkeypatch):
+    given = []
+
+    def times(calls, budget):
+        given.append(budget)
+        for call in calls.values():
+            call()
+        return {"dense": 1.03, "sparse": 1.0}
+
+    monkeypatch.setattr(choice, "median_times", times)
+    ways = [nn.Linear(1, 1, bias=False) for _ in range(2)]
+    for way in ways:
+        way.weight.data.fill_(2)
+    milliseconds = {"dense": 1030, "sparse": 1000}
+    images = torch.full((1, 1), 3.0)
+    assert fastest(dict(zip(milliseconds, ways, strict=True)), images) == ("sparse", milliseconds)
+    assert fastest_to_train(*ways, images) == ("dense", milliseconds)
+    assert given == [1, 1]
+    assert [way.weight.grad.item() for way in ways] == [36, 36]  # of (2 * 3) ** 2
+
+
+class Mixed(nn.Module):
+    """A convolution, a layer of tokens, and a layer of features, without weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.tokens, self.last = nn.Conv2d(1, 2, 1), nn.Linear(2, 2), nn.Linear(2, 5)
+        for layer in self.children():
+            layer.weight.data.zero_()
+
+    def forward(self, images):
+        return self.last(self.tokens(self.convolution(images).flatten(2).transpose(1, 2)).mean(1))
+
+
+@pytest.mark.parametrize(
+    ("in_blocks", "shapes"),
+    [
+        (False, [(3, 2, 4, 6), (3, 2, 4, 6), (3, 5), (3, 5)]),
+        (True, [(3, 2, 4, 6), (1, 2, 4, 6, 16), (3, 5), (1, 5, 16)]),
+    ],
+)
+def test_convolutions_and_layers_of_features_are_tried_in_their_form(monkeypatch, in_blocks, shapes):
+    tried, budgets = [], []
+
+    def times(calls, budget):
+        budgets.append(budget)
+        tried.extend(call().shape for call in calls.values())
+        return {"dense": 2, "sparse": 1}
+
+    monkeypatch.setattr(choice, "median_times", times)
+    assert faster_layers(Mixed(), torch.ones(3, 1, 4, 6), in_blocks) == ["convolution", "last"]
+    assert tried == shapes
+    assert budgets == [0.1, 0.1]
+
+
+def test_choices_replace_those_of_before_and_are_remembered_when_they_are_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert Choice() == Choice([], False, {}, 0)
+    given = network_of(1), torch.ones(4, 10), None, (True,)
+    for written in (Choice(["l0"]), Choice(images=3)):
+        Notes(*given, {}).write(written)
+        own = {}
+        notes = Notes(*given, own)
+        assert notes.read() == written
+        notes.path.unlink()
+        assert notes.read() == written
+        assert list(own) == [notes.name]
+        Notes(*given, {}).write(written)
+    assert (len(notes.name), notes.path.suffix) == (32, ".json")
+    assert [path.name for path in notes.path.parent.iterdir()] == [f"{notes.name}.json"]
