@@ -13,7 +13,6 @@ from secateur.models.MobileNetV2 import MobileNetV2
 from secateur.models.ResNet20 import ResNet20
 from secateur.pruning.masks import Holding, Masks
 from secateur.sparse import choice
-from secateur.sparse.accelerate import FEW
 from secateur.sparse.around import Around
 from secateur.sparse.graph import from_blocks, to_blocks
 from secateur.sparse.layer import Lists
@@ -85,7 +84,7 @@ def test_around_a_layer_where_the_network_cannot_be_traced():
     assert "forward" not in vars(network.layer)
 
 
-@pytest.mark.parametrize(("number", "in_blocks"), [(FEW, False), (FEW + 1, True)])
+@pytest.mark.parametrize(("number", "in_blocks"), [(7, False), (8, True)])
 def test_layers_are_tried_in_blocks_from_so_many_images_on(monkeypatch, number, in_blocks):
     seen = []
     monkeypatch.setattr("secateur.sparse.accelerate.faster_layers", lambda *arguments: seen.append(arguments[2]) or [])

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from secateur.sparse.convolution import from_blocks, to_blocks
 from secateur.sparse.normalisation import normalise
-from secateur.sparse.operations import BlockPooling, Norm
+from secateur.sparse.operations import BlockPooling, Norm, _Normalised
 
 
 def norm_of(shape, **options):
@@ -86,3 +86,9 @@ def test_pooling_of_blocks_is_that_of_images(pooling, arguments, keywords):
     assert found.is_contiguous()
     torch.testing.assert_close(from_blocks(found, 19), pooling(images, *arguments, **keywords))
     assert list(part.children()) == []
+
+
+def test_statistics_of_a_batch_take_no_gradient():
+    blocks = torch.randn(1, 3, 16, requires_grad=True)
+    outputs, means, variances = _Normalised.apply(blocks, None, None, None, 1e-5, False)
+    assert [tensor.requires_grad for tensor in (outputs, means, variances)] == [True, False, False]
