@@ -81,7 +81,8 @@ class _OverLeft(TorchFunctionMode):
     def _reduced(self, func: Any, source: Tensor, *others: Any, **kwargs: Any) -> Any:
         """A statistic of what is left along the dimensions that it is taken over; of all numbers, as it is."""
         over = kwargs.get("dim", others[0] if others else ())
-        for dim in [over] if isinstance(over, int) and not isinstance(over, bool) else over or ():
+        # A boolean says whether a variance is that of a sample.
+        for dim in () if isinstance(over, bool) else [over] if isinstance(over, int) else over or ():
             if self._is_cut(source, dim):
                 source = source.index_select(dim, self._left(source, dim))
         return func(source, *others, **kwargs)
