@@ -100,7 +100,7 @@ def lost_inputs(surgery: Surgery, removals: Iterable[Removal]) -> dict[str, Tens
     for root, removed in removals:
         for name, own, ours in surgery.groups[root].inputs:
             layer = surgery.network.get_submodule(name)
-            size = getattr(layer, "in_features", None) or getattr(layer, "in_channels", int(own.max()) + 1)
+            size = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
             lost.setdefault(name, torch.zeros(size, dtype=torch.bool))
             lost[name][own[torch.isin(ours, torch.tensor(removed))]] = True
     return lost
