@@ -156,3 +156,5 @@ def test_a_state_is_loaded_under_the_names_before_and_after():
         assert each[0].out_proj.bias.equal(closed[0].out_proj.bias)
     with pytest.raises(RuntimeError, match=r'"0\.in_proj\.bias"'):
         network.load_state_dict({name: tensor for name, tensor in closed.state_dict().items() if name[-4:] != "bias"})
+    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "0\.bias_k"'):
+        network.load_state_dict(closed.state_dict() | {"0.bias_k": torch.zeros(1, 1, 6)})
