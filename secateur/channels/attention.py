@@ -75,7 +75,7 @@ class OpenAttention(nn.MultiheadAttention):
         tensors = [tensor.transpose(0, 1) if places else tensor for tensor in tensors]
         tensors = [tensor if batched else tensor.unsqueeze(0) for tensor in tensors]
         heads = [part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in self._project(*tensors)]
-        mask = self._mask(heads[0], heads[1], key_padding_mask if batched else _row(key_padding_mask), attn_mask)
+        mask = self._mask(heads[0], key_padding_mask if batched else _row(key_padding_mask), attn_mask)
         dropout = self.dropout if self.training else 0.0
         if need_weights:
             scores = heads[0] * self.scale @ heads[1].transpose(-2, -1)
@@ -102,7 +102,7 @@ class OpenAttention(nn.MultiheadAttention):
         biases = biases if self.in_proj.bias is None else self.in_proj.bias.chunk(3)
         return tuple(map(functional.linear, (query, *others), weights, biases))
 
-    def _mask(self, query: Tensor, key: Tensor, padding: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    def _mask(self, query: Tensor, padding: Tensor | None, mask: Tensor | None) -> Tensor | None:
         """What is added to the scores (N, heads, L, S)."""
         if mask is not None:
             mask = _added(mask, query)

@@ -164,3 +164,5 @@ def test_numbers_are_gathered_by_channel_in_ascending_order_where_each_has_as_ma
     assert _by_channel(own[:3], ours[:3], 3).tolist() == [[3], [0], [5]]
     assert _by_channel(own[:5], ours[:5], 3) is None
     assert _by_channel(own, ours, 4) is None
+    many = torch.arange(120)
+    assert _by_channel(many.flip(0), many % 3, 3).tolist() == [list(range(first, 120, 3)) for first in (2, 1, 0)]

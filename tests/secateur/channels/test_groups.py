@@ -95,6 +95,13 @@ def test_channels_of_each_group_go_together_and_what_reads_them_is_dealt_out_in_
         ("narrow", [0, 1], [1, 0]),
         ("twice", [0, 1, 2, 3], [1, 3, 0, 2]),
     ]
+    members = plain(3, grouped=[2, 1, 0] * 40)
+    members.inputs = tensors(flat=[0] * 80 + [1] * 80 + [2] * 80)
+    (group,), _ = find_groups(members, torch.ones(3, dtype=torch.bool))
+    assert group.units.tolist() == [list(range(first, 120, 3)) for first in range(3)]
+    ((_, own, root),) = entries(group.inputs)
+    assert own == list(range(240))
+    assert root == [channel for first in (2, 1, 0) for channel in range(first, 120, 3) for _ in range(2)]
 
 
 def test_of_unequal_numbers_those_that_are_usual_go():

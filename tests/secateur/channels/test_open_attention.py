@@ -130,6 +130,20 @@ def test_weights_are_dropped_in_training_alone():
     assert not attention.train()(tokens, tokens, tokens)[1].any()
 
 
+@pytest.mark.parametrize("options", [{}, {"need_weights": False}])
+def test_narrower_heads_are_scaled_by_the_width_that_they_began_with(options):
+    attention = opened(nn.MultiheadAttention(8, 2, bias=False, batch_first=True))
+    attention.in_proj.weight.data = torch.zeros(6, 8)  # a query, a key and a value of each head
+    attention.in_proj.weight.data[::2, 0] = 1
+    attention.out_proj.weight.data = torch.eye(2)
+    tokens = torch.zeros(1, 2, 8)
+    tokens[0, :, 0] = torch.tensor([1.0, 2])
+    # Of four numbers in each head one is left: scores are those of 1 and 2 with themselves, by the root of four.
+    second = torch.sigmoid(torch.tensor([1.0, 2]) / 2)
+    found = attention(tokens, tokens, tokens, **options)[0][0, :, 0]
+    torch.testing.assert_close(found, 1 + second)
+
+
 @torch.no_grad()
 def test_an_encoder_of_torch_with_open_attention_computes_what_it_did():
     layer = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True).eval()
