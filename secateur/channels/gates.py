@@ -28,7 +28,7 @@ def gate_gradients(
     float32, its norms in the `mode` that `--score_mode` names, and is left as it was.
     """
     device = next(network.parameters()).device
-    gates = {root: torch.ones(group.channels, device=device, requires_grad=True) for root, group in groups.items()}
+    gates = {root: torch.ones(group.channels, device=device) for root, group in groups.items()}
     modules = dict(network.named_modules())
     handles = [
         modules[name].register_forward_hook(_multiply(gates[root], own.to(device), ours.to(device)))
