@@ -29,12 +29,12 @@ def classes():
 #: What a record says of its option, where it does.
 MARKS = {
     "changes_numbers": "changes numbers", "is_path": "a place", "on_resume": "may change on resume",
-    "only_training": "of training alone", "general": "known without its component",
+    "only_training": "of training alone", "general": "known without its component", "is_run": "a run",
 }  # fmt: skip
 
 
 def described(one: Option) -> str:
-    """The default, the range, the choices, what `--smoke` makes of it, what others call it, and the marks."""
+    """The default, the range, the choices, what `--smoke` makes of it, names, what else a record says, the marks."""
     parts = [repr(one.default)]
     if one.kind in (int, float):
         parts.append(f"{'(' if one.above else '['}{one.low}, {one.high}{')' if one.below else ']'}")
@@ -43,6 +43,15 @@ def described(one: Option) -> str:
     parts += [f"smoke {one.smoke!r}"] if one.smoke is not None else []
     parts += [f"shown as {one.metavar}"] if one.metavar else []
     parts += [f"meant by {one.suggested_for}"] if one.suggested_for else []
+    parts += [f"of the task {one.common!r}"] if one.common else []
+    parts += (
+        [f"written as {' '.join(f'{other}={text}' for other, text in one.synonyms.items())}"] if one.synonyms else []
+    )
+    parts += [f"words {one.words}"] if one.words else []
+    parts += [f"alone {one.alone!r}"] if one.alone else []
+    parts += [f"for {' '.join(one.stands_for)}"] if one.stands_for else []
+    parts += [f"names one of {one.names}"] if one.names else []
+    parts += [f"checked by {one.check}"] if one.check else []
     return "; ".join([*parts, *(text for name, text in MARKS.items() if getattr(one, name))])
 
 
