@@ -92,3 +92,51 @@ def test_the_reason_of_a_copy_that_failed_is_that_of_its_first_file():
     reason = "[Errno 28] No space left on device: 'b'"
     assert disk_reason(shutil.Error([("a", "b", reason), ("c", "d", "other")])) == reason
     assert disk_reason(OSError(28, "No space left on device")) == "No space left on device"
+
+
+def test_the_whole_line_of_what_is_no_bug_is_told():
+    long = "x" * 301
+    short = f"{'x' * 150} ... {'x' * 150}"
+    assert str(explain(MemoryError(f"a\n  {long[:298]}"), PLAIN)) == (
+        f"out of memory: try a smaller --batch_size or network, or fewer images by --N (a {long[:298]})"
+    )
+    assert str(explain(MemoryError(long), PLAIN)).endswith(f"({short})")
+    end = "DataLoader worker (pid 7) is killed by signal: Killed."
+    assert str(explain(RuntimeError(end), PLAIN)) == (
+        f"a process that decodes images was killed, perhaps because memory ran out ({end}); --preload_all_data decodes "
+        "them beforehand"
+    )
+    assert explain(ValueError(end), PLAIN) is explain(ValueError("out of memory"), PLAIN) is None
+    error = InvalidCxxCompilerError(f"{long}\n\nSet TORCHDYNAMO_VERBOSE=1 for the internal stack trace")
+    assert str(explain(error, COMPILED)) == (
+        f"--compile: {short}: it takes a C++ compiler, such as g++, and a network that torch can trace; leave "
+        "--compile out to go without"
+    )
+    own = UserError("own")
+    assert explain(own, COMPILED) is own
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError("no\n  words"), "no words"),
+        (shutil.Error("one text"), "one text"),
+        (shutil.Error([("a", "b", "first"), ("c", "d", "second")]), "first"),
+        (shutil.Error(), ""),
+    ],
+)
+def test_a_disk_says_why_in_a_line(error, reason):
+    assert disk_reason(error) == reason
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_says_nothing_of_a_folder_that_has_vanished(monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    with quiet_threads():
+        for error in (FileNotFoundError(), PermissionError(), None):
+            arguments = threading.ExceptHookArgs((OSError, error, None, None))
+            threading.excepthook(arguments)
+    assert [arguments.exc_value for arguments in told[1:]] == [None]
+    assert type(told[0].exc_value) is PermissionError
+    assert threading.excepthook == told.append

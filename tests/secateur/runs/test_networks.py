@@ -1,5 +1,7 @@
 """Building a network for the data, and refusing one that does not fit in one line."""
 
+import warnings
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -11,6 +13,7 @@ from secateur.models.LeNet5 import LeNet5
 from secateur.models.LeNet300 import LeNet300
 from secateur.models.MLP5 import MLP5
 from secateur.models.ResNet18 import ResNet18
+from secateur.runs import networks
 from secateur.runs.model_zoos import torchvision_network
 from secateur.runs.networks import build_network, check_size, network_options
 from secateur.utils.errors import UserError
@@ -159,6 +162,26 @@ def test_the_advice_is_never_the_images_that_were_just_refused():
     assert "--input_dim 3 32 32" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((3, 31, 31), "3 32 32"),
+        ((3, 32, 31), "3 64 64"),
+        ((1, 31, 32), "1 64 64"),
+        ((200, 63, 8), "200 64 64"),
+        ((3, 64, 1), "3 224 224"),
+        ((3, 223, 223), "3 224 224"),
+        ((3, 224, 1), None),
+    ],
+)
+def test_the_next_usual_size_is_advised(shape, hint):
+    with pytest.raises(UserError) as caught:
+        build_network(Raising, "Mine", shape, 10, {"error": UserWarning("x" * 301)})
+    text, _, advice = str(caught.value).partition(" (")
+    assert text == f"Mine does not work on images of {shape[0]}x{shape[1]}x{shape[2]}: {'x' * 150} ... {'x' * 150}"
+    assert advice.partition(")")[2] == (f"; try larger images, as by --input_dim {hint}" if hint else "")
+
+
 def test_a_network_that_is_larger_than_memory_is_refused_before_any_is_taken():
     torch.manual_seed(4)
     before = torch.get_rng_state()
@@ -168,3 +191,34 @@ def test_a_network_that_is_larger_than_memory_is_refused_before_any_is_taken():
         check_size(MLP5, "MLP5", SHAPE, 10, {"hidden_dim": 10**7})
     check_size(MLP5, "MLP5", SHAPE, 10, {"hidden_dim": 8})
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("free", "fits"), [(2_624, True), (2_623, False)])
+def test_a_network_may_be_as_large_as_memory(monkeypatch, free, fits):
+    # 64 x 10 weights, 10 biases, and of the norm two numbers, two averages and a count of 8 bytes: 654 x 4 + 8
+    monkeypatch.setattr(networks, "free_memory", lambda device: free)
+    with (
+        nullcontext()
+        if fits
+        else pytest.raises(UserError, match=r"^Mine takes 2,624 bytes, and 2,623 bytes of memory are free$")
+    ):
+        check_size(Flattened, "Mine", SHAPE, 10, {})
+
+
+def test_a_network_whose_size_cannot_be_told_is_left_to_those_who_build_it():
+    check_size(Raising, "Mine", SHAPE, 10, {"error": ValueError("x"), "late": False})
+
+
+def test_what_a_network_warns_of_beside_layers_without_weights_is_seen():
+    def build(input_shape, num_classes):
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=1)
+        return Flattened(input_shape, num_classes)
+
+    assert build_network(build, "Mine", SHAPE, 10, {}).depth == 2
+
+    def warns(input_shape, num_classes):
+        warnings.warn("another matter", UserWarning, stacklevel=1)
+        return Flattened(input_shape, num_classes)
+
+    with pytest.raises(UserError, match=r"^Mine does not work on images of 1x8x8: another matter; try"):
+        build_network(warns, "Mine", SHAPE, 10, {})
