@@ -90,6 +90,12 @@ def test_values_are_split_where_the_flag_takes_one(reader, flag, value, found):
     assert reader.alternatives(flag, value) == found
 
 
+@pytest.mark.parametrize("text", ["1,", ",1", "1,,2", ","])
+def test_no_value_is_missing_beside_a_comma(reader, text):
+    with pytest.raises(UserError, match=rf"^--seed {text}: a value is missing beside a comma$"):
+        reader.alternatives("seed", (text,))
+
+
 def test_a_place_is_where_it_leads_from_here(reader, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert reader.alternatives("data_dir", ("a",)) == [(str(tmp_path / "a"),)]

@@ -1,5 +1,6 @@
 """How a file is written aside and put in its place, and what its text is."""
 
+import math
 import os
 import zlib
 from pathlib import Path
@@ -97,6 +98,12 @@ def test_json_is_laid_out_for_people(tmp_path):
         '{\n  "b": [\n    1,\n    {\n      "c": null\n    }\n  ],\n  "2": "\\u00e9",\n'
         '  "d": [\n    1,\n    2,\n    3,\n    20\n  ]\n}\n'
     )
+
+
+def test_what_json_does_not_have_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "file", {"a": {math.nan}})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checksum_in_a_file_is_of_what_is_said_in_whatever_order(tmp_path):
