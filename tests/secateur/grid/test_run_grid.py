@@ -203,6 +203,13 @@ def test_a_row_is_of_the_newest_folder_that_counts(grid):
     assert index.in_state("done", "failed") == [found.trials[number] for number in (0, 2, 3)]
 
 
+def test_a_switch_is_true_among_the_flags_of_a_run(tmp_path):
+    grid = Grid(trials_of([{"tuning": (), "input_dim": ("1", "8", "8")}]), tmp_path, [], GridOptions(), "")
+    Index(grid).write_grid()
+    (written,) = json.loads((tmp_path / "grid.json").read_text())["runs"]
+    assert written["flags"] == {"tuning": True, "input_dim": "1 8 8"}
+
+
 def test_who_has_a_folder_is_read_from_its_lock_and_written_there(tmp_path, monkeypatch):
     folder, said = tmp_path / "a" / "grid", []
     with own_turn(folder, said.append):

@@ -70,8 +70,11 @@ def test_seven_of_eight_turns_of_the_trial_count_and_the_middle_one_is_taken(mon
     clock = iter(clock)
     monkeypatch.setattr(precision.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(precision, "TRIAL", (1, 2, 3, 3))
+    seen, forward = [], torch.nn.Conv2d.forward
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda *of: seen.append(of[1].shape) or forward(*of))
     assert precision._trial_times() == {"float32": 4, "bf16": 40}
     assert next(clock, None) is None
+    assert seen == [(1, 2, 3, 3)] * 16
 
 
 @pytest.mark.parametrize(
