@@ -163,7 +163,7 @@ def aim(criterion: Criterion, sparsity: float, batches: list[Batch], epoch: int,
     estimate = criterion.estimate
     if last or criterion.regrowth is not None:
         return estimate
-    return min(estimate * min(1.0, sparsity / NOMINAL), max(0.0, 1 - (1 - estimate) * LEEWAY))
+    return min(estimate * sparsity / NOMINAL, max(0.0, 1 - (1 - estimate) * LEEWAY))
 
 
 def conclude(criterion: Criterion) -> list[str]:
@@ -205,7 +205,7 @@ def _search(criterion: Criterion, batches: list[Batch], epoch: int) -> float:
         one for one in tried if one["excess"] <= 1
     ]
     if within:
-        return min(within, key=lambda one: abs(1 - one["excess"]))["sparsity"]
+        return max(within, key=lambda one: one["excess"])["sparsity"]
     best = min(tried, key=lambda one: one["excess"])
     if criterion.smoke:
         return best["sparsity"]
@@ -222,7 +222,7 @@ def _between(low: tuple[float, float], high: tuple[float, float], aimed: float, 
     if halve:
         return (low[0] + high[0]) / 2
     fraction = (low[1] - aimed) / (low[1] - high[1])
-    return low[0] + min(0.999, max(0.001, fraction)) * (high[0] - low[0])
+    return low[0] + min(0.999, fraction) * (high[0] - low[0])
 
 
 def _twins(criterion: Criterion, batches: list[Batch], epoch: int) -> Callable[[float], nn.Module]:
