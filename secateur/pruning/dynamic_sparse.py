@@ -120,6 +120,5 @@ class DynamicSparse(Criterion):
         stays = self.staying(kept, weight.detach())
         dropped = number - count_true(stays)
         rate = self.growing_rate
-        room = kept.numel() - number + dropped
-        regrown = min(dropped if rate is None else round(rate * number), room)
+        regrown = dropped if rate is None else round(rate * number)
         return stays | keep_largest(wanted.masked_fill(stays, -torch.inf), regrown)
