@@ -84,7 +84,7 @@ def like_layers(network: nn.Module, names: Iterable[str]) -> list[list[str]]:
     for name in names:
         layer = network.get_submodule(name)
         groups = getattr(layer, "groups", 1)
-        kind = (type(layer), layer.weight.shape[2:], groups > 1, groups == len(layer.weight))
+        kind = (type(layer), layer.weight.shape[2:], groups > 1, 1 < groups == len(layer.weight))
         alike.setdefault(kind, []).append(name)
     return list(alike.values())
 
