@@ -43,3 +43,14 @@ def test_training_smooths_the_target_and_nothing_else_does():
     expected = -0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4)
     assert float(loss.in_training(None, logits, targets)) == pytest.approx(expected)
     assert float(loss(logits, targets)) == pytest.approx(-math.log(3 / 4))
+
+
+def test_the_power_is_read_where_there_is_a_penalty_that_it_is_of():
+    assert CrossEntropy(MASKS, l1_reg=1).idle_options() == {"lp_power": "without --lp_reg"}
+    assert CrossEntropy(MASKS, lp_reg=1).idle_options() == {}
+
+
+def test_without_smoothing_training_sees_the_plain_loss():
+    loss = CrossEntropy(MASKS)
+    logits, targets = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+    assert float(loss.in_training(None, logits, targets)) == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)

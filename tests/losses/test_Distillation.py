@@ -57,6 +57,9 @@ def test_a_run_learns_from_the_network_of_another(make_run):
         loss, logits = trainer.compute_loss(inputs, targets)
         expected = taught_by(taught.network).in_training(inputs, logits, targets)
         torch.testing.assert_close(loss, expected)
+        teacher = run.loss._teaches
+        assert not any(module.training for module in teacher.modules())
+        assert not any(parameter.requires_grad for parameter in teacher.parameters())
     for flags, words in (
         ("", "--loss Distillation needs a teacher: --teacher RUN"),
         (f"--teacher {taught.folder.path} --input_dim 1 9 9", "does not take images of 1x9x9"),

@@ -9,7 +9,8 @@ from secateur.pruning.masks import Masks
 def test_the_ratio_by_hand_whatever_the_scale():
     weight = torch.tensor([[3.0, -4.0], [0.0, 0.0]])
     assert float(hoyer_square(weight)) == pytest.approx(49 / 25)
-    assert float(hoyer_square(100 * weight)) == pytest.approx(49 / 25)
+    for scale in (100, 0.001):
+        assert float(hoyer_square(scale * weight)) == pytest.approx(49 / 25)
     assert float(hoyer_square(torch.ones(5, 2))) == pytest.approx(10)  # all alike: their number
     assert float(hoyer_square(torch.tensor([7.0]))) == pytest.approx(1)  # one is left
     assert float(hoyer_square(torch.zeros(3))) == 0.0

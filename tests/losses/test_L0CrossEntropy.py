@@ -45,6 +45,14 @@ def test_the_penalty_by_hand(network):
     assert penalty(l0_reg=6, l2_reg=0, l1_reg=0.5) == pytest.approx(0.12 + 4.0)
 
 
+def test_nothing_decays_and_every_weight_costs_one_unless_that_is_said(network):
+    loss = loss_of(network, 0.0)
+    del loss.l2_reg, loss.images
+    assert (loss.l2_reg, loss.images) == (0.0, 0)
+    loss.images = 100
+    assert loss.penalty().item() == pytest.approx(4 * 0.5 * 0.01)
+
+
 def test_its_gradients_by_hand(network):
     loss = loss_of(network, l0_reg=6, l2_reg=0.2)
     loss.penalty().backward()
