@@ -55,6 +55,20 @@ def test_noise_keeps_a_millionth_away_from_zero_and_one(monkeypatch):
     torch.testing.assert_close(drawn, torch.tensor([0.5, 0.881089]).expand(3, 4, 2))
 
 
+@pytest.mark.parametrize("shape", [(50, 2), (50, 3, 2), (50, 3, 4, 2)])
+def test_each_sample_of_a_linear_layer_draws_its_own_gates_for_all_that_it_holds(shape):
+    layer = nn.Linear(2, 2, bias=False)
+    nn.init.eye_(layer.weight)
+    gates = gates_of(layer, "")
+    gates.attach()
+    drawn = layer(torch.ones(shape)).detach().view(50, -1, 2)
+    assert (drawn == drawn[:, :1]).all()
+    assert all(len(drawn[:, 0, number].unique()) > 20 for number in range(2))
+    assert not torch.equal(drawn[..., 0], drawn[..., 1])
+    single = layer(torch.ones(2))  # of no batch
+    assert single.shape == (2,)
+
+
 def test_every_parameter_is_gated_once_or_not_at_all():
     network = Shared()
     gates = gates_of(network, "one", "last")

@@ -59,6 +59,7 @@ def test_all_places_are_looked_at_where_there_is_room_and_else_as_many_as_there_
         assert len(rows) == 4 * (places - 1)
         of_images = rows.unflatten(0, (4, -1))[:, None]
         assert (whole[:, :, None] == of_images).flatten(3).all(3).any(1).all()
+        assert sum(map(len, sampled_rows("a", layer, inputs[:1], places - 1))) == places - 1
     rows = torch.cat(list(sampled_rows("a", layer, inputs, 3)))
     assert len(rows) == 3  # of an image each
     assert all((whole[number] == row).flatten(1).all(1).any() for number, row in enumerate(rows))
