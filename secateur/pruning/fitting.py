@@ -94,7 +94,7 @@ def solved(gram: Tensor, moments: Tensor, kept: Tensor, ridge: float = RIDGE) ->
     at_once = max(MOST_NUMBERS // size**2, 1)
     for first in range(0, len(supports), at_once):
         some = supports[first : first + at_once]
-        columns = some.byte().argsort(dim=1, descending=True, stable=True)[:, :size]
+        columns = some.byte().argsort(descending=True, stable=True)[:, :size]
         there = some.gather(1, columns)
         systems = gram[columns[:, :, None], columns[:, None]] * (there[:, :, None] & there[:, None])
         diagonal = systems.diagonal(dim1=1, dim2=2)

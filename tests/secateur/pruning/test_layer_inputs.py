@@ -122,7 +122,8 @@ def test_of_inputs_that_nobody_has_seen_all_are_alike():
     found = unseen_statistics(nn.Conv2d(4, 6, (1, 2), groups=2))
     assert found.mean.tolist() == [[0.0] * 4] * 2
     assert found.square.tolist() == [[1.0] * 4] * 2
-    assert torch.equal(found.moments, torch.eye(4, dtype=torch.float64).expand(2, 4, 4))
+    assert found.moments.tolist() == torch.eye(4).expand(2, 4, 4).tolist()
+    assert {one.dtype for one in (found.mean, found.square, found.moments)} == {torch.float64}
 
 
 def test_inputs_are_seen_before_a_layer_runs_and_what_is_done_to_it_has_its_effect():
