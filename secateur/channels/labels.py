@@ -147,7 +147,7 @@ class Labels:
                 return found
             found = deeper
         left = found[found != NONE].unique()
-        tangled = left[table[0, left] != left]
+        tangled = left[(table[0, left] != left) | (table[1:, left] != NONE).any(0)]
         for labels, parts in self._composed:
             if torch.isin(number[labels], tangled).any():
                 self.hold(torch.cat([labels, parts.flatten()]), CUT)
