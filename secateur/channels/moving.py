@@ -51,7 +51,7 @@ def move(trace: Trace, name: str, func: Any, args: Any, kwargs: Any, results: li
         spread = labels.view([-1 if other == dim else 1 for other in range(source.dim())]).expand(source.shape)
         moved = func(_laid_out(name, spread.to(source.device), source), *rest, **kwargs)
         if "channel_shuffle" in name and dim == source.dim() - 3:
-            _lies_along(trace, labels.view(rest[0], -1), None)
+            _lies_along(trace, labels.view(rest[0], -1), 1)
         pieces = []
         for number, piece in enumerate(moved if isinstance(moved, tuple | list) else [moved]):
             place = dim if piece.dim() == source.dim() else None
