@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.channels.refitting import refit
+from secateur.pruning.fitting import sampled_outputs
 from tests.compensated import NORMED, PLAIN, outputs, pruned, randomised
 
 
@@ -52,3 +54,22 @@ def test_least_squares_fits_behind_layers_that_were_fitted():
     best = torch.linalg.lstsq(hidden, expected.double()).solution
     least = float((hidden @ best - expected).norm())
     assert float((outputs(network, images) - expected).norm()) == pytest.approx(least, rel=1e-3)
+
+
+def test_inputs_that_are_lost_have_no_weights_and_what_they_did_is_done_by_others_and_the_bias():
+    first = torch.linspace(-1, 2, 40)
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(2, 1))
+    network[0].weight.data = torch.tensor([[1.0, 2, 4], [0, 1, 0]])[..., None, None]
+    network[0].bias.data = torch.tensor([0.5, 0])
+    network[2].weight.data, network[2].bias.data = torch.tensor([[1.0, 3]]), torch.tensor([2.0])
+    # The second channel is three times the first one and one more; the third is something else.
+    images = torch.stack([first, 3 * first + 1, first.square()], 1)[..., None, None]
+    removed = {"0": torch.tensor([False, True, False]), "2": torch.tensor([True, False])}
+    wanted = sampled_outputs(network, removed, images)
+    refit(network, removed, images, wanted)
+    kernels = network[0].weight.flatten(1)
+    assert kernels[:, 1].tolist() == [0, 0]
+    torch.testing.assert_close(kernels, torch.tensor([[7.0, 0, 4], [3.0, 0, 0]]), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(network[0].bias, torch.tensor([2.5, 1]), rtol=1e-2, atol=1e-2)
+    assert network[2].weight[0, 0] == 0
+    assert network[2].weight[0, 1] != 3

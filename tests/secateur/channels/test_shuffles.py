@@ -134,3 +134,14 @@ class Halved(nn.Module):
 def test_a_layer_keeps_one_of_the_channels_that_it_reads():
     group = Surgery(Halved(), torch.rand(1, 3)).groups["first"]
     assert group.removable(range(6)) == [0, 2, 3, 4]
+
+
+def test_lists_of_numbers_say_where_each_channel_comes_from():
+    network = shufflenet()
+    open_shuffles(network)
+    plain, wider = network.stage2[1], network.stage2[0]
+    assert plain.passed_on.tolist() == [0, 1, 2, 3, 4, 5]
+    assert plain.worked_on.tolist() == [6, 7, 8, 9, 10, 11]
+    assert plain.order.tolist() == wider.order.tolist() == [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
+    assert not hasattr(wider, "passed_on")
+    assert open_shuffles(nn.Linear(1, 1)) == []
