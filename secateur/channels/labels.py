@@ -148,6 +148,8 @@ class Labels:
             found = deeper
         left = found[found != NONE].unique()
         tangled = left[(table[0, left] != left) | (table[1:, left] != NONE).any(0)]
+        if not len(tangled):
+            return found
         for labels, parts in self._composed:
             if torch.isin(number[labels], tangled).any():
                 self.hold(torch.cat([labels, parts.flatten()]), CUT)

@@ -59,6 +59,7 @@ def test_gates_that_act_are_folded_for_a_while_even_if_that_ends_with_an_error()
         assert not gates.attached
         raise KeyError
     assert gates.attached
+    assert gates._own == {}  # in memory no longer
     assert (network[0].weight.tolist(), network[0].bias.tolist()) == ([2.0, 3.0], [-2.0, -3.0])
     assert (network[1].weight.tolist(), network[1].bias.tolist()) == ([4.0, 5.0, 6.0], [-4.0, -5.0, -6.0])
 

@@ -143,14 +143,14 @@ def test_parts_may_be_composed_themselves():
     assert classes.size_of(outer) == (1, [[0], [1], [2]])
 
 
-def test_a_single_part_of_a_single_part_is_seen_through():
-    labels, first = labels_of(2)
-    assert parts_of(classes_of_rows(labels, first), [4, 5]) == [[0, 1]]
-
-
-def classes_of_rows(labels, first):
-    labels.merge([labels.merge([first])])
-    return labels.classes()
+@pytest.mark.parametrize(("times", "part", "held"), [(2, 0, {}), (6, 0, {}), (7, 1, {0: CUT, 1: CUT})])
+def test_six_times_one_may_be_composed_of_another(times, part, held):
+    labels, whole = labels_of(1)
+    for _ in range(times):
+        whole = labels.merge([whole])
+    classes = labels.classes()
+    assert parts_of(classes, whole.tolist()) == [[part]]
+    assert classes.held == held
 
 
 def test_sizes_of_parts_are_told_apart_in_any_order():

@@ -81,6 +81,14 @@ def test_an_offset_counts_by_what_it_is_multiplied_by():
     assert (found.kept.tolist(), found.scale.tolist()) == ([1], [2.0])
 
 
+def test_the_cosine_decides_between_offsets_that_are_alike():
+    filters = doubles([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
+    ones, zeros = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    norm = Norm(ones, zeros, zeros, ones, 0.0)
+    found = partners_behind_norm(filters, norm, torch.tensor([1, 2]), torch.tensor([0]), 0.1, 0.5, "algebraic")
+    assert (found.kept.tolist(), found.scale.tolist()) == ([1], pytest.approx([1.0]))
+
+
 def test_what_is_infinite_behind_a_norm_is_no_partner():
     filters = doubles([[2.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
     ones, zeros = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)

@@ -87,6 +87,9 @@ OPERATIONS = {
     ),
     # Written into.
     "copy": (lambda x, y: x.copy_(y), [(2, 3), (3,)], [([0, 1], [2, 3, 4])], {5: 2, 6: 3, 7: 4}, {}),
+    "copy, not blocking": (
+        lambda x, y: x.copy_(y, non_blocking=True), [(2,), (2,)], [([0, 1],)], {2: 0, 3: 1}, {}
+    ),
     "copy into a part": (written_into_a_part, [(2, 2)], [([0, 1], None)] * 2, {}, of(CUT, 2, 3)),
     "copy into a part with labels": (
         lambda x, y: (x[:, :2].copy_(y), x), [(2, 3), (2, -2)], [([0, 1], None), ([0, 1], [2, 3, 4])],

@@ -102,6 +102,22 @@ def test_each_attention_has_makers_of_its_own_and_the_image_is_left_alone():
     assert makers_of_queries(nn.Linear(2, 2), tokens) == []
 
 
+def test_queries_that_are_used_twice_have_the_same_makers_twice():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2, bias=False)
+
+        def forward(self, tokens):
+            queries = self.layer(tokens)
+            return sum(functional.scaled_dot_product_attention(queries, tokens, tokens) for _ in range(2))
+
+    network, tokens, random = Twice(), torch.rand(1, 3, 2), torch.get_rng_state()
+    found = [{name: own.tolist() for name, own in makers.items()} for makers in makers_of_queries(network, tokens)]
+    assert found == [{"layer.weight": [True, True]}] * 2
+    assert torch.get_rng_state().equal(random)
+
+
 def test_makers_are_multiplied_by_the_root_of_what_is_left_of_the_width():
     first, last = torch.tensor([True, False, False]), torch.tensor([False, False, True])
     found = factors([(4, 1, {"a": first, "b": last}), (9, 9, {"c": first}), (25, 4, {"a": last}), (16, 9, {"b": last})])

@@ -90,6 +90,16 @@ def test_dimensions_are_as_long_as_those_that_they_are_counted_by(sizes, result,
         assert found == ([result], together, held, {})
 
 
+def test_sizes_that_are_no_numbers_are_none_that_are_given():
+    seen = follow(lambda x: x.view(2, torch.tensor(3)), (6,), sized=True)
+    assert seen == ([([6, 7], [8, 9, 10])], {}, {}, {})
+
+
+def test_constants_are_counted_by_nothing():
+    padded = follow(lambda x, y: functional.pad(x, (0, 1)).view(y.shape[0]), (5,), (6,), sized=True)
+    assert padded == ([([0, 1, 2, 3, 4, -1],)], {}, {}, {})
+
+
 def test_what_lies_behind_a_dimension_that_is_divided_stays_as_it_is():
     found = follow(lambda x: x.unflatten(1, (2, -1)), (-1, 4, 2, 2), sized=True)
     assert found == ([(None, None, [0, 1], [4, 5], [6, 7])], {2: 0, 3: 1}, {}, {})
@@ -153,13 +163,11 @@ def test_a_tensor_is_cut_where_sizes_say_that_follow(cut, results, together, hel
 
 
 def test_norms_over_as_many_as_there_are_are_counted_by_them():
-    norm = lambda x, y: functional.layer_norm(x, y.shape)  # noqa: E731
-    assert follow(norm, (2, 3), (3,), sized=True) == (
-        [([0, 1], [2, 3, 4])],
-        {5: 2, 6: 3, 7: 4},
-        {},
-        {("", -1): [2, 3, 4]},
-    )
+    found = follow(lambda x, y: functional.layer_norm(x, y.shape), (2, 3), (3,), sized=True)
+    assert found[:3] == ([([0, 1], [2, 3, 4])], {5: 2, 6: 3, 7: 4}, {})
+    named = follow(lambda x: torch.layer_norm(x, normalized_shape=[3]), (2, 3), sized=True)
+    assert named[:3] == ([([0, 1], [2, 3, 4])], {}, {})
+    assert found.averages == named.averages == {("", -1): [2, 3, 4]}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ def test_of_one_group_two_units_are_tried_and_of_the_next_three_but_no_more_than
         ([1.0, 2.0], [1.0, 2.0], 0.0),
         ([0.0, 0.25], [0.0, 0.0], 0.25),
         ([NAN, 1.0], [NAN, 2.0], 0.5),
+        ([NAN, 0.25], [NAN, 0.5], 0.5),
+        ([INFINITE, 0.25], [INFINITE, 0.5], 0.5),
         ([NAN, 1.0], [3.0, 2.0], INFINITE),
         ([3.0, 1.0], [NAN, 2.0], INFINITE),
         ([INFINITE, 1.0], [INFINITE, 2.0], 0.5),
@@ -193,6 +195,15 @@ class Off(nn.Module):
 def test_outputs_may_differ_by_rounding_alone(off, single, roughly, breaks):
     surgery = Surgery(Off(off, single), torch.rand(1, 3), roots=["one"])
     assert bool(surgery.breaches([("one", [0])], roughly)) == breaks
+    assert roughly or bool(surgery.breaches([("one", [0])])) == breaks
+
+
+def test_groups_are_tried_roughly_at_first():
+    assert list(Surgery(Off(5e-5), torch.rand(1, 3)).groups) == ["one"]
+    surgery = Surgery(Off(2e-4), torch.rand(1, 3))
+    assert surgery.groups == {}
+    reason = "without some of them the outputs are 2.0e-04 off what they are with zeros"
+    assert surgery.fixed == {"one": Held(4, 4, reason)}
 
 
 def test_removals_that_keep_the_law_apart_are_tried_together():
