@@ -6,7 +6,7 @@ from torch import nn
 
 from secateur.pruning import saliency
 from secateur.pruning.pruner import Pruner
-from secateur.pruning.saliency import mean_gradients
+from secateur.pruning.saliency import hessian_gradient_product, mean_gradients
 from secateur.pruning.selection import select
 from secateur.trainers.DefaultTrainer import DefaultTrainer
 
@@ -116,3 +116,52 @@ def test_a_batch_whose_images_mix_stays_whole(norm, training, parts):
     assert torch.equal(torch.cat([part for part, _, _ in found]), inputs)
     assert torch.equal(torch.cat([part for _, part, _ in found]), targets)
     assert [fraction for _, _, fraction in found] == pytest.approx([1 / parts] * parts)
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes"),
+    [(0, [0]), (64, [64]), (65, [33, 32]), (128, [64, 64]), (129, [43, 43, 43]), (130, [44, 43, 43])],
+)
+def test_at_most_64_images_go_through_the_network_at_a_time(number, sizes):
+    inputs, targets = torch.randn(number, 2), torch.arange(number)
+    found = list(saliency.micro_batches(nn.Linear(2, 2).eval(), inputs, targets))
+    assert [(len(part), len(classes)) for part, classes, _ in found] == [(size, size) for size in sizes]
+    assert [fraction for _, _, fraction in found] == ([1.0] if number <= 64 else [size / number for size in sizes])
+
+
+def test_targets_that_are_no_tensor_are_not_divided():
+    inputs, targets = torch.randn(200, 2), [torch.arange(200)] * 200
+    ((some, theirs, fraction),) = saliency.micro_batches(nn.Linear(2, 2).eval(), inputs, targets)
+    assert (some is inputs, theirs is targets, fraction) == (True, True, 1.0)
+
+
+def test_second_derivatives_of_what_is_linear_or_has_no_part_are_zero():
+    class Product(nn.Module):
+        """3 a + b * b / 2, and nothing of c."""
+
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = (nn.Parameter(torch.tensor([value])) for value in (2.0, 5.0, 7.0))
+
+        def forward(self, inputs):
+            return inputs * (3 * self.a + self.b * self.b / 2)
+
+    network, batches = Product(), [(torch.ones(1, 1), None)]
+
+    def product(*names):
+        weights = {name: getattr(network, name) for name in names}
+        found = hessian_gradient_product(network, lambda outputs, targets: outputs.mean(), batches, weights)
+        return {name: value.tolist() for name, value in found.items()}
+
+    assert product("a", "b", "c") == {"a": [0.0], "b": [5.0], "c": [0.0]}
+    assert product("a") == {"a": [0.0]}
+
+
+def test_other_errors_of_a_network_are_its_own():
+    class Broken(nn.Linear):
+        def forward(self, inputs):
+            raise ValueError("out of order")
+
+    network = Broken(2, 2)
+    with pytest.raises(ValueError, match=r"^out of order$"):
+        mean_gradients(network, nn.functional.cross_entropy, [(torch.ones(2, 2), None)], {"w": network.weight})
