@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 import secateur
+from secateur.channels.groups import Group
 from secateur.criterions.ZipLM import ZipLM
 from secateur.pruning import removal_costs
+from secateur.pruning.removal_costs import Reader
 from secateur.utils.errors import UserError
 from tests.criterions.moments import damped, spread
 
@@ -37,27 +39,34 @@ def least_error(weight, moments, kept):
 
 def greedy(readers, inputs, units):
     """The cost of each unit, by trying all that are left at each step."""
-    moments, more = damped(inputs.double(), 0), damped(inputs.double())
-    energies = [float((weight.double() @ moments * weight.double()).sum()) for weight in readers]
+    return greedy_of([(weight, inputs, units) for weight in readers])
 
-    def error(kept):
-        return sum(
-            least_error(weight, more, kept) / all_of_it for weight, all_of_it in zip(readers, energies, strict=True)
-        )
 
-    kept, costs, before = torch.ones(len(moments), dtype=torch.bool), {}, 0.0
-    while len(costs) < len(units):
-        found = {}
-        for number, columns in enumerate(units):
-            if number not in costs:
-                without = kept.clone()
-                without[columns] = False
-                found[number] = error(without)
+def greedy_of(readers):
+    """The same of weights, with the inputs that each of them reads and the columns of each unit among these."""
+    parts = []
+    for weight, inputs, units in readers:
+        moments, more = damped(inputs.double(), 0), damped(inputs.double())
+        parts.append((weight, more, float((weight.double() @ moments * weight.double()).sum()), units))
+
+    def error(kept_units):
+        total = 0
+        for weight, more, energy, units in parts:
+            kept = torch.ones(len(more), dtype=torch.bool)
+            for number, columns in enumerate(units):
+                kept[columns] = number in kept_units
+            total += least_error(weight, more, kept) / energy
+        return total
+
+    left, costs, before = set(range(len(readers[0][2]))), {}, 0.0
+    count = len(left)
+    while left:
+        found = {number: error(left - {number}) for number in left}
         cheapest = min(found, key=found.get)
         costs[cheapest] = max(found[cheapest] - before, *costs.values(), 0)
         before = found[cheapest]
-        kept[units[cheapest]] = False
-    return [costs[number] for number in range(len(units))]
+        left.remove(cheapest)
+    return [costs[number] for number in range(count)]
 
 
 @pytest.mark.parametrize("readers", [1, 2])
@@ -138,3 +147,72 @@ def test_large_filters_that_say_the_same_go_first_and_the_others_make_up_for_the
     secateur.prune(network, "ZipLM", sparsity=1 / 3, batches=batches, repair=["least_squares"])
     assert network[0].out_features == 4
     assert torch.allclose(network(images), before, atol=0.05 * float(before.abs().max()))
+
+
+def test_units_of_several_channels_some_of_which_a_reader_does_not_see_share_what_they_cost():
+    torch.manual_seed(5)
+    first, second = nn.Linear(6, 3, bias=False), nn.Linear(3, 2, bias=False)
+    seen = [spread(30, 6).float(), spread(30, 3).float()]
+    # units 0 2, 1 3 and 4 5: the first reader has 0 2 twice, 1 3, and 1 of it once more; the second 2 0 and 4
+    units = torch.tensor([[0, 2], [1, 3], [4, 5]])
+    inputs = [
+        ("first", torch.arange(6), torch.tensor([0, 1, 2, 0, 3, 2])),
+        ("second", torch.tensor([2, 0, 1]), torch.tensor([4, 2, 0])),
+        ("unseen", torch.tensor([0]), torch.tensor([5])),
+    ]
+    columns = [[[0, 2, 3, 5], [1, 4], []], [[0, 1], [], [2]]]
+    group = Group("made", 7, units, inputs=inputs)
+    weights = [first.weight.detach(), second.weight.detach()]
+    wanted = greedy_of([(*part, own) for *part, own in zip(weights, seen, columns, strict=True)])
+    readers = {"first": Reader("first", first, seen[0], 0.01), "second": Reader("second", second, seen[1], 0.01)}
+    for _ in range(2):  # nothing is left of the first time
+        costs = removal_costs.removal_costs(group, readers)
+        assert (costs.dtype, costs.shape) == (torch.float64, (7,))
+        halves = [wanted[unit] / 2 for unit in (0, 1, 0, 1, 2, 2)]
+        assert costs.tolist() == pytest.approx([*halves, torch.inf], rel=1e-9)
+    alone = removal_costs.removal_costs(group, {"second": readers["second"]})
+    assert alone.isinf().tolist() == [False, True, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(("columns", "most", "wide"), [(4, 4, False), (5, 4, True), (8193, None, True)])
+def test_layers_of_more_columns_than_a_square_has_room_for_have_no_second_moments(monkeypatch, columns, most, wide):
+    if most is not None:
+        monkeypatch.setattr(removal_costs, "MOST_COLUMNS", most)
+    asked, statistics = [], removal_costs.input_statistics
+
+    def noted(*given, moments):
+        asked.append(moments)
+        return statistics(*given, moments=moments and columns < 10)
+
+    monkeypatch.setattr(removal_costs, "input_statistics", noted)
+    reader = Reader("reader", nn.Linear(columns, 2), torch.randn(20, columns), 0.01)
+    assert asked == [not wide]
+    assert reader.inverse.shape == ((columns,) if wide else (columns, columns))
+
+
+def test_wide_readers_add_up_what_each_column_of_a_unit_costs(monkeypatch):
+    monkeypatch.setattr(removal_costs, "MOST_COLUMNS", 2)
+    inputs, layer = spread(30, 4).float(), nn.Linear(4, 2, bias=False)
+    units = torch.tensor([[0], [1]])
+    group = Group("made", 2, units, inputs=[("reader", torch.arange(4), torch.tensor([1, 0, 1, 1]))])
+    costs = removal_costs.removal_costs(group, {"reader": Reader("reader", layer, inputs, 0.01)})
+    square = inputs.double().square().mean(0)
+    lost = layer.weight.detach().double().square().sum(0)
+    energy = float((lost * square).sum())
+    lost = (lost * (square + 0.01 * square.mean()) / energy).tolist()
+    small, large = sorted([lost[1], lost[0] + lost[2] + lost[3]])
+    assert sorted(costs.tolist()) == pytest.approx([small, large])
+    assert costs.argmin() == (0 if lost[1] == small else 1)
+
+
+def test_convolutions_of_groups_that_read_channels_have_no_say(traced):
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 2))
+    images = torch.randn(20, 1, 4, 4)
+    scores = traced(ZipLM, network, (1, 1, 4, 4)).channel_scores([(images, None)])
+    read = network[:2](images).detach()
+    windows = nn.functional.unfold(read, 2).transpose(1, 2).flatten(0, 1)
+    units = [list(range(4 * channel, 4 * channel + 4)) for channel in range(4)]
+    wanted = greedy([network[2].weight.detach().flatten(1)], windows, units)
+    (score,) = scores.values()
+    assert score.tolist() == pytest.approx(wanted, rel=1e-5)
