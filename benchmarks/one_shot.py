@@ -22,6 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from secateur.cli import ENVIRONMENT
+
+os.environ.update(ENVIRONMENT | os.environ)  # read when torch starts
+
 import secateur
 from secateur.config.command_line import parse
 from secateur.config.registry import Registry
@@ -29,6 +33,7 @@ from secateur.hooks import plugin_manager
 from secateur.measuring.evaluation import evaluate
 from secateur.runs.assemble import assemble
 from secateur.runs.run import Run
+from secateur.training.precision import choose_precision, tune_cpu
 
 RESULTS = ROOT / "gitignored" / "results" / "one_shot"
 SEEDS = (1, 2, 3)
@@ -49,13 +54,22 @@ CRITERIA = ("Magnitude", "Wanda", "SparseGPT")
 CHANNELS = ("L1Norm", "ZipLM")
 AMOUNTS = ("50%", "70%", "80%", "90%", "2:4")
 CHANNEL_AMOUNTS = ("30%", "50%")
+#: How each is repaired: options of `secateur.prune`. The last one prunes in six steps, each repaired.
 REPAIRS = {
-    "none": None,
-    "bn": ["bn"],
-    "least_squares": ["least_squares", "bn"],
-    "distill": ["least_squares", "bn", "distill"],
+    "none": {},
+    "bn": {"repair": ["bn"]},
+    "least_squares": {"repair": ["least_squares", "bn"]},
+    "distill": {"repair": ["least_squares", "bn", "distill"]},
+    "steps": {
+        "prune_schedule": "exponential",
+        "snip_steps": 6,
+        "repair_between": ["least_squares"],
+        "repair": ["least_squares", "distill"],
+        "repair_images": 1024,
+        "distill_steps": 1000,
+    },
 }
-#: What is repaired by `distill` as well, which takes as long as a short training.
+#: What is repaired by `distill` as well, at once and in steps, which takes as long as a short training.
 DISTILLED = (
     ("Magnitude", "80%"),
     ("SparseGPT", "80%"),
@@ -78,6 +92,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="test on each n-th batch of the test images alone")
     parser.add_argument("--minutes", type=float, default=0, help="stop after so long, and go on next time")
     arguments = parser.parse_args()
+    tune_cpu()
     ends = time.perf_counter() + 60 * arguments.minutes if arguments.minutes else float("inf")
     for network, seed in itertools.product(arguments.networks, arguments.seeds):
         try_all(network, seed, arguments, ends)
@@ -104,7 +119,7 @@ def trials(network: str) -> list[tuple[str, str, str]]:
     repairs = [name for name in REPAIRS if normed or name != "bn"]
     weights = itertools.product(CRITERIA, AMOUNTS, repairs)
     every = [*weights, *itertools.product(CHANNELS, CHANNEL_AMOUNTS, repairs)]
-    return [one for one in every if one[2] != "distill" or one[:2] in DISTILLED]
+    return [one for one in every if one[2] not in ("distill", "steps") or one[:2] in DISTILLED]
 
 
 def record(folder: Path, arguments: argparse.Namespace) -> Path:
@@ -141,7 +156,8 @@ def try_all(network: str, seed: int, arguments: argparse.Namespace, ends: float)
                 options |= {"ignore_layers": OUTSIDE.get(network)}
             elif ":" not in amount:
                 options |= {"distribution": arguments.distribution}
-            options |= {"repair": REPAIRS[repair], "saliency_batches": arguments.batches, "outer_layer_pruning": True}
+            options |= {"saliency_batches": arguments.batches, "outer_layer_pruning": True} | REPAIRS[repair]
+            options["precision"] = choose_precision(run.device, "dense")[0]
             secateur.prune(pruned, criterion, batches=batches, **options).pruner.detach()
         seconds = time.perf_counter() - start
         accuracy = evaluate(pruned, run.loss, tested, run.data.num_classes, run.precision.autocast).accuracy
@@ -183,5 +199,4 @@ def print_table(network: str, arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
     main()

@@ -115,7 +115,7 @@ class Tradeoff(DefaultTester):
             "saliency_batches": self.tradeoff_batches,
         }
         criterion, looked_at = criterion_of_copy(run, self.kind, options, smoke=run.options.smoke)
-        criterion.execution, criterion.meter.autocast = run.machine.execution, run.precision.autocast
+        criterion.execution, criterion.autocast = run.machine.execution, run.precision.autocast
         criterion.prune_and_repair(criterion.limit, looked_at, last=True, final=True)
         return criterion.network, criterion.meter.as_run(criterion.network, run.example)
 

@@ -20,6 +20,7 @@ from secateur.pruning.pruner import Pruner
 from secateur.pruning.repair import REPAIRS, Reference, Repair, Steps
 from secateur.pruning.repair import repair as repaired
 from secateur.pruning.saliency import Batch, LossFunction
+from secateur.training.precision import Precision
 from secateur.utils.errors import UserError, nearest
 
 
@@ -56,6 +57,7 @@ def prune(
     example: Tensor | None = None,
     seed: int = 333,
     execution: str = "dense",
+    precision: str = "float32",
     **options: Any,
 ) -> Pruned:
     """Prune a network at once, in place.
@@ -79,6 +81,8 @@ def prune(
     seed: what random criteria depend on.
     execution: how the network will be run, which `target` is measured by: "dense", without channels that are idle, or
         as `secateur.accelerate` does, "sparse" or "auto".
+    precision: "float32", or "bf16" or "fp16" by autocast, which `target` is measured by, and the steps of the repair
+        `distill` are taken by.
     options: those of the criterion, as on the command line.
 
     Raises `ValueError`, in one line, for a name, a value or a network that cannot be.
@@ -93,6 +97,7 @@ def prune(
         example=example,
         seed=seed,
         execution=execution,
+        precision=precision,
         at_once=True,
         **options,
     )
@@ -108,6 +113,8 @@ def repair(
     distill_steps: int = 500,
     distill_rate: float = 1e-3,
     seed: int = 333,
+    precision: str = "float32",
+    repair_images: int | None = None,
 ) -> list[Repair]:
     """Bring a pruned network nearer to the one that it was, in place; what is zero in its pruned layers stays zero.
 
@@ -121,8 +128,10 @@ def repair(
     ----------
     names: bn, bias, least_squares or distill, made one after another; what would raise the error is taken back (merge
         is made as channels are removed, by `prune`).
-    batches: (inputs, targets) for calibration, which go through the network all at once.
+    batches: (inputs, targets) for calibration.
     distill_steps, distill_rate: steps of distill, whose batches depend on `seed`, and their step size, of Adam.
+    precision: of these steps: "float32", or "bf16" or "fp16" by autocast.
+    repair_images: how many images all repairs but distill look at; by default all.
 
     Raises `ValueError`, in one line, for a name that is none, or networks of different shapes.
     """
@@ -135,7 +144,9 @@ def repair(
     if not (given := list(batches)):
         raise UserError("batches= holds no batch to repair the network on")
     masks = held_masks(network) or zeros_of(network)
-    return repaired(network, Reference(dense, given), names, masks, Steps(distill_steps, distill_rate, seed))
+    autocast = Precision(precision, given[0][0].device).autocast
+    reference = Reference(dense, given, most=repair_images)
+    return repaired(network, reference, names, masks, Steps(distill_steps, distill_rate, seed, autocast))
 
 
 def compact(network: nn.Module, example: Tensor) -> nn.Module:

@@ -28,9 +28,11 @@ def residual_blocks(network: nn.Module, example: Tensor) -> dict[str, float]:
     their Euclidean norms: about 0 for a block that does nothing.
     """
     seen: dict[str, list[tuple[Tensor, Any]]] = {}
+    read: dict[nn.Module, tuple[Any, ...]] = {}
 
     def look(name: str) -> Any:
-        def keep(_module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        def keep(module: nn.Module, _: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            inputs = read.pop(module)
             plain = len(inputs) == 1 and not kwargs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
             same = plain and inputs[0].shape == output.shape
             # Of its own: the next may change it in place.
@@ -38,7 +40,8 @@ def residual_blocks(network: nn.Module, example: Tensor) -> dict[str, float]:
 
         return keep
 
-    def enter(_module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        read[module] = inputs  # the module has a copy, which it may change in place
         return tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)
 
     modules = {

@@ -156,7 +156,7 @@ def aim(criterion: Criterion, sparsity: float, batches: list[Batch], epoch: int,
     What meets the targets is found at the first step and, as scores have changed, at the last one again, of criteria
     whose weights do not come back. Raises `UserError` where nothing meets them.
     """
-    criterion.meter.execution = criterion.execution
+    criterion.meter.execution, criterion.meter.autocast = criterion.execution, criterion.autocast
     if criterion.estimate is None or (last and criterion.regrowth is None):
         with torch.random.fork_rng(devices=[]):  # what is tried takes no random numbers from what trains
             criterion.estimate = _search(criterion, batches, epoch)
@@ -252,5 +252,5 @@ def _twins(criterion: Criterion, batches: list[Batch], epoch: int) -> Callable[[
 
 def _copied(criterion: Criterion) -> Criterion:
     """A copy with a network of its own; what it only looks at, and what measures, is shared."""
-    shared = (criterion.meter, criterion.reference, criterion.example)
+    shared = (criterion.meter, criterion.reference, criterion.example, criterion.autocast)
     return copy.deepcopy(criterion, {id(one): one for one in shared if one is not None})

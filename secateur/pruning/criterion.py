@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from secateur.pruning.class_balance import balanced_batches
 from secateur.pruning.layers import like_layers
 from secateur.pruning.masks import Masks
 from secateur.pruning.options import CriterionOptions
-from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline, check_amount
+from secateur.pruning.plan import SCHEDULES, TIMINGS, Plan, PruningStep, Timeline, check_amount, idle_repairs
 from secateur.pruning.saliency import Batch, LossFunction
 from secateur.pruning.selection import (
     DISTRIBUTIONS,
@@ -67,9 +68,11 @@ class Criterion(CriterionOptions, Stateful):
     #: The final sparsities of layers that have their own, and how many weights of them the step at hand keeps.
     own_sparsities: dict[str, float] = {}
     _fixed: dict[str, int] = {}
-    #: What measures a network as `--target` asks, and how it will be executed; set before `prune_and_repair` is called.
+    #: What measures a network as `--target` asks, how it will be executed, and what it runs under where it is timed and
+    #: where repairs train it; set before `prune_and_repair` is called.
     meter: Any = None
     execution: str = "dense"
+    autocast: Callable[[], contextlib.AbstractContextManager] = staticmethod(contextlib.nullcontext)
     #: What random numbers depend on.
     seed: int = 333
     #: Whether training goes back to earlier weights after each pruning step.
@@ -149,8 +152,7 @@ class Criterion(CriterionOptions, Stateful):
             "prune_freq": during,
         } | dict.fromkeys(("pruning_limit", "compression"), self.has_limit)
         idle = {flag: "" for flag, read in has_effect.items() if not read}
-        distilling = () if "distill" in (self.repair or ()) else ("distill_steps", "distill_rate")
-        return idle | dict.fromkeys(distilling, "without --repair distill")
+        return idle | idle_repairs(self, at_once=not during and self.schedule != "one_shot")
 
     @property
     def limit(self) -> float:
@@ -223,10 +225,10 @@ class Criterion(CriterionOptions, Stateful):
     ) -> PruningStep:
         """Prune as `prune` does, or to what `--target` asks; what is left is then repaired as `--repair` says.
 
-        `final` says that no other step follows at this step of training: only then repairs are made, on the same
-        batches, to what the network gave before the first of them.
+        `final` says that no other step follows at this step of training; before that repairs are those of
+        `--repair_between`. All are made on the batches of the first step, to what the network gave before it.
         """
-        if not (self.repair or self.target):
+        if not (self.repair or self.repair_between or self.target):
             return self.prune(sparsity, batches, epoch, last)
         from secateur.pruning.steps import prune_and_repair  # here, as most runs prune to a sparsity alone
 
@@ -281,11 +283,7 @@ class Criterion(CriterionOptions, Stateful):
     def check_axes(self) -> None:
         """Refuse an axis that does not exist, naming the class, and options that contradict each other."""
         who = type(self).__name__
-        known: dict[str, dict[str, Callable[..., Any] | None]] = {
-            "schedule": SCHEDULES,
-            "timing": TIMINGS,
-            "distribution": DISTRIBUTIONS,
-        }
+        known: dict[str, dict[str, Any]] = {"schedule": SCHEDULES, "timing": TIMINGS, "distribution": DISTRIBUTIONS}
         for name, table in known.items():
             own = getattr(self, name)
             if not isinstance(own, str) or own not in table:

@@ -105,17 +105,33 @@ def _padded(layer: nn.Module, inputs: Tensor) -> Tensor:
     return functional.pad(spread, [side for pair in reversed(around) for side in pair])
 
 
+class Sampler:
+    """Chooses the rows of a layer's inputs that are looked at, at most about `most`; the same for the same name.
+
+    The inputs (B, ...) may come in parts, whose lengths are multiples of CHUNK, but for the last: the rows are those of
+    all `length` at once.
+    """
+
+    def __init__(self, name: str, length: int, most: int = MOST_ROWS) -> None:
+        self._generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        self._left = min(length, most)
+        self._places = max(most // max(self._left, 1), 1)
+
+    def rows(self, layer: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
+        """Yield parts (rows, G, F') of a layer's unfolded inputs."""
+        images = inputs[: self._left]
+        self._left -= len(images)
+        for part in images.split(CHUNK) if len(images) else ():
+            there = _number_of_places(layer, part)
+            places = None
+            if there > self._places:
+                places = torch.randperm(there, generator=self._generator)[: self._places].to(part.device)
+            yield unfolded(layer, part, places).flatten(0, 1)
+
+
 def sampled_rows(name: str, layer: nn.Module, inputs: Tensor, most: int = MOST_ROWS) -> Iterator[Tensor]:
     """Yield parts (rows, G, F') of a layer's unfolded inputs, at most about `most` rows; the same for the same name."""
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-    images = inputs[:most]
-    number = max(most // max(len(images), 1), 1)
-    for part in images.split(CHUNK):
-        there = _number_of_places(layer, part)
-        places = None
-        if there > number:
-            places = torch.randperm(there, generator=generator)[:number].to(part.device)
-        yield unfolded(layer, part, places).flatten(0, 1)
+    return Sampler(name, len(inputs), most).rows(layer, inputs)
 
 
 def _number_of_places(layer: nn.Module, inputs: Tensor) -> int:

@@ -147,6 +147,17 @@ class CriterionOptions(Configurable):
         metavar="NAME,NAME,...",
         suggested_for="recalibrate bn_recalibration calibrate reconstruct reconstruction",
     )
+    repair_between: list[str] | None = option(
+        None,
+        "repairs after each of several steps made at once (--prune_schedule), but the last, so that the "
+        "next one scores repaired weights",
+        choices=("bn", "bias", "least_squares", "distill"),
+        metavar="NAME,NAME,...",
+        suggested_for="repair_each repair_every iterative_repair",
+    )
+    repair_images: int | None = option(
+        None, "images that all repairs but distill look at (default: all of --saliency_batches)", low=1
+    )
     distill_steps: int = option(500, "training steps of --repair distill", low=1, smoke=2)
     distill_rate: float = option(1e-3, "step size of Adam in --repair distill, which falls to zero", low=0, above=True)
     shuffle_masks: bool = option(

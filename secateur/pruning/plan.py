@@ -195,6 +195,16 @@ def check_amount(criterion: Criterion) -> None:
         raise UserError("--target is for weights that stay pruned, and --disable_masking lets go of them: give one")
 
 
+def idle_repairs(criterion: Criterion, *, at_once: bool) -> dict[str, str]:
+    """Return the options of repairs that have no effect, with the reason; `at_once`: several steps are made so."""
+    repairs = {*(criterion.repair or ()), *(criterion.repair_between or ())}
+    idle = {} if at_once else {"repair_between": "without several pruning steps at once: see --prune_schedule"}
+    if not repairs - {"merge", "distill"}:
+        idle["repair_images"] = "without a --repair of layers"
+    distilling = () if "distill" in repairs else ("distill_steps", "distill_rate")
+    return idle | dict.fromkeys(distilling, "without --repair distill")
+
+
 @dataclass(slots=True)
 class PruningStep:
     """One step of pruning: its target and what came of it."""

@@ -20,6 +20,7 @@ from secateur.pruning.masks import Holding, Masks, take_over
 from secateur.pruning.plan import Plan, PruningStep, Timeline, record_of, remember
 from secateur.pruning.saliency import Batch, LossFunction
 from secateur.training.optimizers import follow_removals, zero_moments
+from secateur.training.precision import Precision
 from secateur.training.rewinding import Snapshot
 
 
@@ -47,7 +48,7 @@ class Pruner(Configurable):
     steps_per_epoch: steps of the optimizer; by default as many as `batches` has.
     seed: what random criteria depend on.
     at_once: make every pruning step now, whatever the criterion's timing.
-    execution: "dense", "sparse" or "auto", how the network will be run; what `target` asks is measured so.
+    execution, precision: how the network will be run, see `secateur.prune`; what `target` asks is measured so.
     planned: whether there is anything to prune; else it holds the masks of a finished network.
     attach: whether masks and steps follow the optimizer; else the caller calls `prune_as_planned`.
     on_step: called with each `PruningStep` that was made.
@@ -87,6 +88,7 @@ class Pruner(Configurable):
         seed: int = 333,
         at_once: bool = False,
         execution: str = "dense",
+        precision: str = "float32",
         planned: bool = True,
         attach: bool = True,
         on_step: Callable[[PruningStep], None] | None = None,
@@ -109,6 +111,7 @@ class Pruner(Configurable):
             criterion = build_criterion(criterion, network, masks, loss, image, outer, seed=seed, options=options)
         self.criterion, self.masks = criterion, criterion.masks
         criterion.rewinds, criterion.execution = self.rewinds, execution
+        criterion.autocast = Precision(precision, criterion.example.device).autocast
         self.dense: Sparsity = measure_sparsity(network)
         if steps_per_epoch is None:
             steps_per_epoch = len(batches) if hasattr(batches, "__len__") and len(batches) else 1
@@ -122,8 +125,7 @@ class Pruner(Configurable):
         #: Steps of training finished, and pruning steps done, those before an interruption included.
         self.step = self.steps_done = 0
         #: The channels that were removed, step by step, which repeats it on a fresh network.
-        record = record_of(network)
-        self.removed: list[list[Removal]] = [*record.removed] if record else []
+        self.removed: list[list[Removal]] = [*record.removed] if (record := record_of(network)) else []
         self.collapsed: list[str] = []
         #: What rewinding goes back to, from when it was reached.
         self.snapshot: Snapshot | None = None

@@ -5,8 +5,9 @@ Each is measured, and taken back where it would raise the error.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from secateur.channels.coupling import KeptIndices
 from secateur.pruning.fitting import fit, outputs_of
 from secateur.pruning.layer_inputs import exact, sampled_rows, see_inputs, seeing_outputs
 from secateur.pruning.layers import along_outputs, outputs_first, prunable_layers
+from secateur.pruning.looking import Images
 from secateur.pruning.masks import Masks
 from secateur.utils.errors import UserError
 from secateur.utils.modes import batch_statistics, evaluation_mode, trainable
@@ -27,14 +29,20 @@ from secateur.utils.stateful import load_own
 
 #: Images in a step of `distill`.
 DISTILL_BATCH = 32
+#: The error is multiplied by this for its gradients, which float16 would lose; a power of two changes no other format.
+DISTILL_SCALE = 2.0**12
 
 
 class Steps(NamedTuple):
-    """The steps of `distill`: how many, the step size of Adam, which falls on a line to zero, and what seeds them."""
+    """The steps of `distill`: how many, the step size of Adam, which falls on a line to zero, and what seeds them.
+
+    Forward passes run under `autocast`, as those of training.
+    """
 
     count: int = 500
     rate: float = 1e-3
     seed: int = 333
+    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
 
 
 @dataclass(frozen=True)
@@ -58,28 +66,46 @@ class Repair:
 class Reference:
     """What a network gives on calibration batches before it is pruned: its outputs and those of its layers.
 
-    Parameters: `batches` of inputs (B, C, H, W) and targets, which all go through the network at once; `follows`,
-    whether channels may be removed from it. Layers that are used several times are not looked at, and not fitted.
+    Parameters: `batches` of inputs (B, C, H, W) and targets; `follows`, whether channels may be removed from it;
+    `most` of the images that layers are looked at by. Layers that are used several times are not looked at, nor fitted.
     """
 
     @torch.no_grad()
-    def __init__(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, follows: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        *,
+        follows: bool = False,
+        most: int | None = None,
+    ) -> None:
         self.images = torch.cat([inputs for inputs, _ in batches])
+        #: Those that layers are looked at by.
+        self.some = self.images[:most]
         once = used_once(network, self.images[:1])
         layers = {name: layer for name, layer in prunable_layers(network).items() if name in once}
-        self.layers: dict[str, list[Tensor]] = {}
         shifted = [name for name, module in network.named_modules() if name in layers or isinstance(module, _BatchNorm)]
-        self.means: dict[str, Tensor] = {}
+        self._all, self._looking = Images(network, (), self.images), Images(network, layers, self.some)
+        self.layers: dict[str, list[Tensor]] = {name: [] for name in layers}
+        sums: dict[str, list[Tensor]] = {}
 
-        def sample(name: str, layer: nn.Module, inputs: Tensor) -> None:
-            self.layers[name] = [outputs_of(layer, rows) for rows in sampled_rows(name, layer, inputs)]
+        def sample(name: str, layer: nn.Module, parts: Iterator[Tensor]) -> None:
+            self.layers[name].extend(outputs_of(layer, rows) for rows in parts)
 
         def average(name: str, module: nn.Module, outputs: Tensor) -> None:
-            self.means[name] = _mean(module, outputs)
+            rows = exact(_rows(module, outputs))
+            sums.setdefault(name, []).append(torch.stack([rows.sum(0), rows.new_full(rows.shape[1:], len(rows))]))
 
         biased = [name for name in shifted if network.get_submodule(name).bias is not None]
         with seeing_outputs(network, biased, average):
-            self.outputs = see_inputs(network, layers, self.images, sample)
+            self._looking.look(network, layers, sample)
+        self.outputs = self._all.look(network, (), _nothing)
+        #: The mean of each output of a layer, or channel of a norm, (C,); of those that are used once.
+        self.means = {
+            name: torch.div(*torch.stack(parts).sum(0)).to(self.images)
+            for name, parts in sums.items()
+            if len(parts) == len(self._looking.parts)
+        }
         #: Which output of a layer, or channel of a norm, each of its weights belongs to, flat; by the weight's name.
         self._numbers: dict[str, Tensor] = {}
         for name in (*layers, *self.means) if follows else ():
@@ -114,23 +140,24 @@ class Reference:
 
     def layer_error(self, network: nn.Module) -> float:
         """The mean over the layers of their squared error relative to what they gave."""
-        errors = []
+        found: dict[str, list[Tensor]] = {}
+        wanted = {name: iter(parts) for name, parts in self.layers.items()}
 
-        def measure(name: str, layer: nn.Module, inputs: Tensor) -> None:
-            pairs = zip(sampled_rows(name, layer, inputs), self.layers[name], strict=True)
-            found = [(exact(wanted - outputs_of(layer, rows)).square().sum(), exact(wanted).square().sum())
-                     for rows, wanted in pairs]  # fmt: skip
-            missing, there = (torch.stack(sums).sum() for sums in zip(*found, strict=True))
-            errors.append(float(missing / there.clamp(min=1e-300)))
+        def measure(name: str, layer: nn.Module, parts: Iterator[Tensor]) -> None:
+            for rows in parts:
+                gave = exact(next(wanted[name]))
+                missing = gave - exact(outputs_of(layer, rows))
+                found.setdefault(name, []).append(torch.stack([missing.square().sum(), gave.square().sum()]))
 
-        see_inputs(network, self.layers, self.images, measure)
-        return sum(errors) / max(len(errors), 1)
+        self._looking.look(network, self.layers, measure)
+        errors = [torch.stack(sums).sum(0) for sums in found.values()]
+        return sum(float(missing / there.clamp(min=1e-300)) for missing, there in errors) / max(len(errors), 1)
 
     def output_error(self, network: nn.Module) -> float:
         """The same of the network's outputs; raises `UserError` where they are no tensor."""
         if not isinstance(self.outputs, Tensor):
             raise UserError("--repair distill needs a network that gives one tensor")
-        missing = exact(self.outputs - see_inputs(network, (), self.images, _nothing))
+        missing = exact(self.outputs - self._all.look(network, (), _nothing))
         return float(missing.square().sum() / exact(self.outputs).square().sum().clamp(min=1e-300))
 
 
@@ -179,7 +206,7 @@ def renew_batch_norms(network: nn.Module, reference: Reference, masks: Masks, st
         norm.running_var.copy_(variance)
 
     if norms := _norms(network):
-        see_inputs(network, norms, reference.images, renew)
+        see_inputs(network, norms, reference.some, renew)
 
 
 @torch.no_grad()
@@ -187,12 +214,12 @@ def correct_means(network: nn.Module, reference: Reference, masks: Masks, steps:
     """Biases of layers and norms change by what the mean of each output has lost (Nagel et al., 2019, section 4.2)."""
 
     def correct(name: str, module: nn.Module, outputs: Tensor) -> Tensor:
-        shift = reference.means[name] - _mean(module, outputs)
+        shift = reference.means[name] - exact(_rows(module, outputs)).mean(0).to(outputs)
         module.bias.add_(shift)
         return outputs + (shift if isinstance(module, nn.Linear) else shift.view(-1, *[1] * (outputs.dim() - 2)))
 
     with seeing_outputs(network, reference.means, correct):
-        see_inputs(network, (), reference.images, _nothing)
+        see_inputs(network, (), reference.some, _nothing)
 
 
 @torch.no_grad()
@@ -203,13 +230,13 @@ def refit_layers(network: nn.Module, reference: Reference, masks: Masks, steps: 
         kept = masks.kept.get(name, torch.ones_like(layer.weight, dtype=torch.bool))
         fit(layer, kept, list(sampled_rows(name, layer, inputs)), reference.layers[name])
 
-    see_inputs(network, reference.layers, reference.images, refit)
+    see_inputs(network, reference.layers, reference.some, refit)
 
 
 def distill(network: nn.Module, reference: Reference, masks: Masks, steps: Steps) -> None:
     """`--distill_steps` of Adam on the squared error of the network's outputs, norms by the statistics of each batch.
 
-    Then batch norms take those of all calibration batches.
+    Then batch norms take those of the calibration batches.
     """
     parameters = list(network.parameters())
     moments = [torch.zeros_like(parameter) for parameter in parameters]
@@ -220,10 +247,13 @@ def distill(network: nn.Module, reference: Reference, masks: Masks, steps: Steps
     with mode(network), trainable(parameters), torch.enable_grad():
         for step in range(steps.count):
             some = torch.randperm(len(reference.images), generator=generator)[:DISTILL_BATCH].to(scale.device)
-            error = (network(reference.images[some]) - reference.outputs[some]).square().mean() / scale
+            with steps.autocast():
+                outputs = network(reference.images[some])
+            error = (outputs.to(scale) - reference.outputs[some]).square().mean() / scale
             # By no optimizer of torch, whose steps others may count.
-            gradients = torch.autograd.grad(error, parameters, materialize_grads=True)
+            gradients = torch.autograd.grad(DISTILL_SCALE * error, parameters, materialize_grads=True)
             with torch.no_grad():
+                gradients = torch._foreach_div(gradients, DISTILL_SCALE)
                 torch._foreach_lerp_(moments, gradients, 0.1)
                 torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 0.01)
                 sizes = torch._foreach_sqrt(torch._foreach_div(squares, 1 - 0.99 ** (step + 1)))
@@ -253,7 +283,6 @@ def _nothing(*_: object) -> None:
     """What is done to no layer."""
 
 
-def _mean(module: nn.Module, outputs: Tensor) -> Tensor:
-    """The mean of each output of a layer, or channel of a norm, (C,)."""
-    rows = outputs if isinstance(module, nn.Linear) else outputs.movedim(1, -1)
-    return exact(rows.flatten(0, -2)).mean(0).to(outputs)
+def _rows(module: nn.Module, outputs: Tensor) -> Tensor:
+    """What a layer or a norm gives, (rows, C)."""
+    return (outputs if isinstance(module, nn.Linear) else outputs.movedim(1, -1)).flatten(0, -2)

@@ -21,11 +21,13 @@ def prune_and_repair(
     batches = list(batches)
     notices = []
     repairs = [name for name in criterion.repair or () if name != "merge"]  # which is made as channels are removed
-    if repairs:
+    between = criterion.repair_between or []
+    if looks_back := bool(repairs or between):
         from secateur.pruning.repair import Reference, Steps, idle, repair
 
         if criterion.reference is None:
-            criterion.reference = Reference(criterion.network, batches, follows=criterion.unit == "units")
+            follows = criterion.unit == "units"
+            criterion.reference = Reference(criterion.network, batches, follows=follows, most=criterion.repair_images)
     start = time.perf_counter()
     if criterion.target:
         from secateur.pruning.budget import aim, conclude
@@ -37,18 +39,18 @@ def prune_and_repair(
     if criterion.target and last:
         notices += conclude(criterion)
     step.seconds += measuring + time.perf_counter() - start
-    if repairs:
+    if looks_back:
         criterion.reference.keep_indices(criterion.network, step.kept_indices)
-    if repairs and final:
         step.repairs = repair(
             criterion.network,
             criterion.reference,
-            repairs,
+            repairs if final else between,
             criterion.masks,
-            Steps(criterion.distill_steps, criterion.distill_rate, criterion.seed),
+            Steps(criterion.distill_steps, criterion.distill_rate, criterion.seed, criterion.autocast),
         )
-        criterion.reference = None
-        notices += idle(criterion.network, repairs, rewinds=criterion.rewinds)
         criterion.repairs += [{"epoch": epoch, "sparsity": step.sparsity} | asdict(one) for one in step.repairs]
+        if final:
+            criterion.reference = None
+            notices += idle(criterion.network, repairs, rewinds=criterion.rewinds)
     step.notices += notices
     return step

@@ -120,8 +120,7 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
             "layers_left_out": pruner.left_out if pruner.plan.pruning_steps else {},
         },
     )
-    if pruner.criterion.meter:
-        pruner.criterion.meter.autocast = run.precision.autocast
+    pruner.criterion.autocast = run.precision.autocast
     if checkpoint and (start.eval or "prune_criterion" not in settings.given):
         run.model_spec |= _came_about(checkpoint)
     run.notices = chosen + data.notices + built.loading_notices + notices_of(run, data_set)

@@ -70,7 +70,7 @@ class Rewriter:
     ) -> None:
         self.traced, self.graph, self.modules = traced, traced.graph, dict(traced.named_modules())
         self.layers, self.blocks, self.training, self.mask = set(layers), blocks, training, mask
-        self.dense_gradients = dense_gradients
+        self.dense_gradients, self.images = dense_gradients, len(example)
         ShapeProp(traced).propagate(example)
         #: Nodes whose values stand in blocks, and what was made of nodes in the other form.
         self.in_blocks: set[fx.Node] = set()
@@ -117,8 +117,10 @@ class Rewriter:
     def _fuse(self) -> None:
         """Let layers, or norms while they train, compute what follows them and nothing else reads."""
         for node in list(self.graph.nodes):
-            module, dimensions = self._module(node), len(self._shape(node) or ())
-            if type(module) in LAYERS and dimensions not in (2, 4):
+            module, shape = self._module(node), self._shape(node) or ()
+            dimensions = len(shape)
+            # Blocks are of images, as many as the network takes.
+            if type(module) in LAYERS and (dimensions not in (2, 4) or shape[0] != self.images):
                 self.layers.discard(node.target)
             elif self.training and isinstance(module, _BatchNorm) and dimensions in (2, 4):
                 chain = chain_from(node, self._module, self._shape, norms=False, sums=True)

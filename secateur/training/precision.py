@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from secateur.parallel.launch import local_number, one_of_several
-from secateur.utils.errors import UserError
+from secateur.utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from secateur.runs.options import MachineOptions
@@ -113,10 +113,12 @@ def _trial_times() -> dict[str, float]:
 class Precision:
     """Automatic mixed precision: `with precision.autocast():` around forward passes of training and testing.
 
-    Parameters: `name`, one of float32, bf16, fp16; the `device`.
+    Parameters: `name`, one of float32, bf16, fp16; the `device`. Raises `UserError` for another name.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
+        if name not in (known := ("float32", *TYPES)):
+            raise UserError(f"precision '{name}' is not one of {', '.join(known)}{nearest(name, known)}")
         self.type = TYPES.get(name)
         self.device = device
         #: Scales the loss so that float16 gradients do not vanish; does nothing for the other formats.

@@ -117,7 +117,7 @@ def test_a_copy_is_pruned_to_the_end_and_repaired_as_it_is_run(tradeoff, monkeyp
     run, asked, meter = tester.run, [], SimpleNamespace()
 
     def prune_and_repair(*arguments, **options):
-        told = (criterion.execution, meter.autocast)
+        told = (criterion.execution, criterion.autocast)
         asked.append((arguments, options, told))
 
     meter.as_run = lambda network, example: (network, example)

@@ -169,3 +169,14 @@ def test_a_removal_is_remembered_and_follows_what_was_removed_before():
     assert record.removed == [[("11", [1])], [("1", []), ("3", [])]]
     assert record.masked == ["0.layer", "10.layer", "11"]
     assert record.input_shape == (2,)
+
+
+def test_a_block_that_changes_in_place_what_it_reads_is_seen_to_change_it():
+    def add_in_place(layer, features):
+        features += layer(features)
+        return features
+
+    layer = nn.Linear(2, 2, bias=False)
+    layer.weight.data = 0.5 * torch.eye(2)
+    network = nn.Sequential(Calling(add_in_place, layer), nn.Linear(2, 2))
+    assert secateur.residual_blocks(network, torch.ones(3, 2)) == {"0": pytest.approx(0.5)}

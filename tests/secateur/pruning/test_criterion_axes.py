@@ -118,15 +118,19 @@ def test_on_the_way_to_a_pattern_more_of_each_group_stay_and_never_fewer(density
     ],
 )
 def test_flags_without_effect_have_no_reason_but_that_nothing_reads_them(options, idle):
+    wanted = dict.fromkeys(idle, "")
+    if options != {"schedule": "cubic"}:
+        wanted["repair_between"] = "without several pruning steps at once: see --prune_schedule"
     distilling = dict.fromkeys(("distill_steps", "distill_rate"), "without --repair distill")
-    assert magnitude(**options).idle_options() == dict.fromkeys(idle, "") | distilling
-    assert magnitude(repair=["bn", "distill"], **options).idle_options() == dict.fromkeys(idle, "")
-    assert magnitude(repair=["bn"], **options).idle_options() == dict.fromkeys(idle, "") | distilling
+    layers = {"repair_images": "without a --repair of layers"}
+    assert magnitude(**options).idle_options() == wanted | distilling | layers
+    assert magnitude(repair=["bn", "distill"], **options).idle_options() == wanted
+    assert magnitude(repair=["distill"], **options).idle_options() == wanted | layers
+    assert magnitude(repair=["bn"], **options).idle_options() == wanted | distilling
+    assert magnitude(repair_between=["bias", "distill"], **options).idle_options() == wanted
     known = type("Threshold", (Magnitude,), {"has_limit": False})
-    assert (
-        magnitude(kind=known, **options).idle_options()
-        == dict.fromkeys({*idle, "pruning_limit", "compression"}, "") | distilling
-    )
+    unlimited = dict.fromkeys(("pruning_limit", "compression"), "")
+    assert magnitude(kind=known, **options).idle_options() == wanted | distilling | layers | unlimited
 
 
 def test_scores_are_computed_on_the_first_batches_or_on_as_many_images_of_each_class():

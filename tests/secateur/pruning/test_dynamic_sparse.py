@@ -104,9 +104,9 @@ def test_there_is_nothing_to_plan_without_weights():
 
 
 def test_its_updates_are_read_when_the_flags_of_pruning_in_training_say():
-    assert wanting().idle_options() == {
-        "snip_steps": "", "distill_steps": "without --repair distill", "distill_rate": "without --repair distill",
-    }  # fmt: skip
+    idle = wanting().idle_options()
+    assert "snip_steps" in idle
+    assert not {"prune_delay", "prune_freq"} & idle.keys()
 
 
 STAYS = "Wanted starts at the limit and stays there: leave out --prune_schedule, --prune_moment, --experiment multishot"

@@ -218,3 +218,82 @@ def test_norms_have_the_statistics_of_all_images_after_distillation(images):
     else:
         assert torch.equal(found[1].running_var, dense[1].running_var)
     assert not any(module.training for module in found.modules())
+
+
+def half(kind):
+    return lambda: torch.autocast("cpu", kind)
+
+
+def test_float16_does_not_lose_the_small_gradients_of_distillation():
+    """Of 3,200 outputs of 30,000 that are doubled each has a gradient of 2e-8, less than the smallest number."""
+    layer = nn.Linear(1, 100, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(30_000)
+    images = torch.ones(repairs.DISTILL_BATCH, 1)
+    reference = Reference(layer, [(images, torch.zeros(len(images), dtype=torch.long))])
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    repairs.distill(layer, reference, Masks(layer), repairs.Steps(1, 16, autocast=half(torch.float16)))
+    torch.testing.assert_close(layer.weight.detach(), torch.full((100, 1), 60_000.0 - 16), rtol=0, atol=0.5)
+
+
+def test_only_the_steps_of_distillation_are_taken_by_the_precision():
+    """Their 3 forward passes; what was wanted, the fit and the errors are in float32."""
+    found, seen = network(), []
+    found[-1].register_forward_hook(lambda _, inputs, output: seen.append((output.dtype, output.requires_grad)))
+    options = {"batches": BATCHES, "repair": ["least_squares", "distill"], "distill_steps": 3, "precision": "bf16"}
+    secateur.prune(found, "Magnitude", **options)
+    assert [dtype for dtype, steps in seen if steps] == 3 * [torch.bfloat16]
+    assert {dtype for dtype, steps in seen if not steps} == {torch.float32}
+    seen.clear()
+    secateur.repair(found, network(), "distill", batches=BATCHES, distill_steps=2, precision="bf16")
+    assert [dtype for dtype, steps in seen if steps] == 2 * [torch.bfloat16]
+
+
+def test_a_precision_that_is_none_is_refused():
+    words = "^precision 'bf61' is not one of float32, bf16, fp16: did you mean bf16, fp16[?]$"
+    with pytest.raises(UserError, match=words):
+        secateur.prune(network(), "Magnitude", batches=BATCHES, precision="bf61")
+    with pytest.raises(UserError, match=words):
+        secateur.repair(network(), network(), "bn", batches=BATCHES, precision="bf61")
+
+
+def test_repairs_between_steps_let_the_next_step_score_what_was_repaired():
+    """As pruning, repairing and pruning on by hand; the last step has the repairs of `repair`."""
+    options = {"batches": BATCHES, "outer_layer_pruning": True, "distribution": "uniform"}
+    found, result = network(), None
+    result = secateur.prune(
+        found, "Magnitude", sparsity=0.75, prune_schedule="exponential", snip_steps=2, repair=["bias"],
+        repair_between=["least_squares", "bn"], saliency_batches=3, **options,
+    )  # fmt: skip
+    assert [step.sparsity for step in result.steps] == [0.5, 0.75]
+    assert [[one.name for one in step.repairs] for step in result.steps] == [["least_squares", "bn"], ["bias"]]
+    wanted = network()
+    for sparsity, names in ((0.5, ["least_squares", "bn"]), (0.75, ["bias"])):
+        secateur.prune(wanted, "Magnitude", sparsity=sparsity, **options).pruner.detach()
+        secateur.repair(wanted, network(), names, batches=BATCHES)
+    for ours, theirs in zip(found.state_dict().values(), wanted.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_repairs_between_steps_need_several_steps(make_run):
+    command = "--model LeNet300 --N 64 --prune_criterion Magnitude --repair_between least_squares --outer_layer_pruning"
+    idle = "--repair_between has no effect without several pruning steps at once: see --prune_schedule"
+    assert make_run(command).notices == [idle]
+    assert make_run(f"{command} --prune_schedule linear --prune_moment during --epochs 5").notices == [idle]
+    assert make_run(f"{command} --prune_schedule linear").notices == []
+
+
+def test_layers_may_be_looked_at_by_some_of_the_images_alone():
+    """All 60 decide what the outputs are."""
+    found, inputs = network().eval(), []
+    reference = Reference(found, BATCHES, most=25)
+    torch.testing.assert_close(reference.outputs, found(IMAGES).detach())
+    torch.testing.assert_close(reference.means["1"], found[:2](IMAGES[:25]).mean((0, 2, 3)).detach())
+    found[0].register_forward_pre_hook(lambda _, given: inputs.append(len(given[0])))
+    for name in ("bn", "bias", "least_squares"):
+        REPAIRS[name](found, reference, Masks(found), repairs.Steps())
+    assert inputs == [25, 25, 25]
+    reference.layer_error(found)
+    reference.output_error(found)
+    assert inputs[3:] == [25, 60]

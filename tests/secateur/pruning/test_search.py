@@ -45,6 +45,7 @@ def searching(monkeypatch):
 
     def make(numbers, text="params=1000", **fields):
         known = {"estimate": None, "regrowth": None, "smoke": False, "execution": "sparse", "example": IMAGES[:1]}
+        known["autocast"] = contextlib.nullcontext
         return SimpleNamespace(meter=Numbers(text, numbers), network=0.25, budgets=[], **(known | fields))
 
     make.told = told
@@ -68,6 +69,7 @@ def test_halves_and_lines_take_turns_between_too_much_and_too_little(searching):
     assert record["tried"][2] == {"sparsity": 0.25, "params": 1095, "excess": 1.095}
     assert [rounds for _, rounds in criterion.meter.seen] == [3] * 7
     assert criterion.meter.execution == "sparse"
+    assert criterion.meter.autocast is criterion.autocast
     assert searching.told[:3] == [
         (14, "sparsities tried"),
         (1, "sparsity 0.0000: 1.995 of what is asked"),
