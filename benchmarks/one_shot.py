@@ -144,6 +144,7 @@ def try_all(network: str, seed: int, arguments: argparse.Namespace, ends: float)
         return
     run = run_of(folder)
     batches = list(itertools.islice(run.data.train.epoch(0), arguments.batches))
+    precision, _ = choose_precision(run.device, "dense")
     tested = list(itertools.islice(run.data.held_out, 0, None, arguments.every))
     for trial in [("dense", "", ""), *missing]:
         if time.perf_counter() > ends:
@@ -157,8 +158,7 @@ def try_all(network: str, seed: int, arguments: argparse.Namespace, ends: float)
             elif ":" not in amount:
                 options |= {"distribution": arguments.distribution}
             options |= {"saliency_batches": arguments.batches, "outer_layer_pruning": True} | REPAIRS[repair]
-            options["precision"] = choose_precision(run.device, "dense")[0]
-            secateur.prune(pruned, criterion, batches=batches, **options).pruner.detach()
+            secateur.prune(pruned, criterion, batches=batches, precision=precision, **options).pruner.detach()
         seconds = time.perf_counter() - start
         accuracy = evaluate(pruned, run.loss, tested, run.data.num_classes, run.precision.autocast).accuracy
         line = json.dumps({"trial": " ".join(trial).strip(), "accuracy": accuracy, "seconds": seconds})
