@@ -131,7 +131,7 @@ def repair(
     batches: (inputs, targets) for calibration.
     distill_steps, distill_rate: steps of distill, whose batches depend on `seed`, and their step size, of Adam.
     precision: of these steps: "float32", or "bf16" or "fp16" by autocast.
-    repair_images: how many images all repairs but distill look at; by default all.
+    repair_images: how many images all repairs but distill, and errors, are computed on; by default all.
 
     Raises `ValueError`, in one line, for a name that is none, or networks of different shapes.
     """

@@ -156,7 +156,9 @@ class CriterionOptions(Configurable):
         suggested_for="repair_each repair_every iterative_repair",
     )
     repair_images: int | None = option(
-        None, "images that all repairs but distill look at (default: all of --saliency_batches)", low=1
+        None,
+        "images that errors and all repairs but distill are computed on (default: all of --saliency_batches)",
+        low=1,
     )
     distill_steps: int = option(500, "training steps of --repair distill", low=1, smoke=2)
     distill_rate: float = option(1e-3, "step size of Adam in --repair distill, which falls to zero", low=0, above=True)

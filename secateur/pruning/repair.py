@@ -80,12 +80,12 @@ class Reference:
         most: int | None = None,
     ) -> None:
         self.images = torch.cat([inputs for inputs, _ in batches])
-        #: Those that layers are looked at by.
+        #: Those that layers are looked at by, and errors.
         self.some = self.images[:most]
         once = used_once(network, self.images[:1])
         layers = {name: layer for name, layer in prunable_layers(network).items() if name in once}
         shifted = [name for name, module in network.named_modules() if name in layers or isinstance(module, _BatchNorm)]
-        self._all, self._looking = Images(network, (), self.images), Images(network, layers, self.some)
+        self._looking = Images(network, layers, self.some)
         self.layers: dict[str, list[Tensor]] = {name: [] for name in layers}
         sums: dict[str, list[Tensor]] = {}
 
@@ -98,8 +98,9 @@ class Reference:
 
         biased = [name for name in shifted if network.get_submodule(name).bias is not None]
         with seeing_outputs(network, biased, average):
-            self._looking.look(network, layers, sample)
-        self.outputs = self._all.look(network, (), _nothing)
+            self.outputs = self._looking.look(network, layers, sample)
+        if len(self.some) < len(self.images):
+            self.outputs = Images(network, (), self.images).look(network, (), _nothing)
         #: The mean of each output of a layer, or channel of a norm, (C,); of those that are used once.
         self.means = {
             name: torch.div(*torch.stack(parts).sum(0)).to(self.images)
@@ -157,8 +158,9 @@ class Reference:
         """The same of the network's outputs; raises `UserError` where they are no tensor."""
         if not isinstance(self.outputs, Tensor):
             raise UserError("--repair distill needs a network that gives one tensor")
-        missing = exact(self.outputs - self._all.look(network, (), _nothing))
-        return float(missing.square().sum() / exact(self.outputs).square().sum().clamp(min=1e-300))
+        gave = exact(self.outputs[: len(self.some)])
+        missing = gave - exact(self._looking.look(network, (), _nothing))
+        return float(missing.square().sum() / gave.square().sum().clamp(min=1e-300))
 
 
 def repair(
