@@ -18,6 +18,7 @@ def prune_and_repair(
     criterion: Criterion, sparsity: float, batches: Iterable[Batch], epoch: int, last: bool, final: bool
 ) -> PruningStep:
     """Prune and repair as `Criterion.prune_and_repair` says."""
+    start = time.perf_counter()
     batches = list(batches)
     notices = []
     repairs = [name for name in criterion.repair or () if name != "merge"]  # which is made as channels are removed
@@ -28,17 +29,13 @@ def prune_and_repair(
         if criterion.reference is None:
             follows = criterion.unit == "units"
             criterion.reference = Reference(criterion.network, batches, follows=follows, most=criterion.repair_images)
-    start = time.perf_counter()
     if criterion.target:
         from secateur.pruning.budget import aim, conclude
 
         sparsity = aim(criterion, sparsity, batches, epoch, last)
-    measuring = time.perf_counter() - start
     step = criterion.prune(sparsity, batches, epoch, last)
-    start = time.perf_counter()
     if criterion.target and last:
         notices += conclude(criterion)
-    step.seconds += measuring + time.perf_counter() - start
     if looks_back:
         criterion.reference.keep_indices(criterion.network, step.kept_indices)
         step.repairs = repair(
@@ -53,4 +50,5 @@ def prune_and_repair(
             criterion.reference = None
             notices += idle(criterion.network, repairs, rewinds=criterion.rewinds)
     step.notices += notices
+    step.seconds = time.perf_counter() - start
     return step
