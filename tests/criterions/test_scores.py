@@ -185,3 +185,9 @@ def test_hoyer_square_prunes_below_its_threshold_however_many(build):
 def test_a_weight_of_just_the_threshold_goes(build):
     step = build(HoyerSquare, line([0.5, -0.25, 0.75]), "--hoyer_threshold 0.5").prune(0.5, [])
     assert step.masks[""].tolist() == [[False, False, True]]
+
+
+def test_force_takes_gradients_and_weights_of_either_sign(build):
+    """The output 3 * 1 - 0.5 * 2 = 2 has the gradient (2, 4)."""
+    scores = build(FORCE, line([3.0, -0.5]), loss=squared).scores(BATCH)
+    assert scores[""].tolist() == [[6.0, 2.0]]

@@ -52,3 +52,9 @@ def test_layers_may_be_looked_at_by_some_of_the_images_alone():
     missing = (reference.outputs[:25] - found(IMAGES[:25])).detach()
     wanted = missing.square().sum() / reference.outputs[:25].square().sum()
     assert reference.output_error(found) == pytest.approx(float(wanted))
+
+
+def test_a_repair_says_whether_it_was_undone():
+    made = repairs.Repair("bn", 0.123456, 0.5, False, 1.0)
+    assert str(made) == "repair bn: error 0.1235 -> 0.5"
+    assert str(repairs.Repair("bias", 2.0, 2.0, True, 1.0)) == "repair bias: error 2 -> 2, and was undone"
