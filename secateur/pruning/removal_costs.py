@@ -76,8 +76,9 @@ def removal_costs(group: Group, readers: dict[str, Reader]) -> Tensor:
     Costs of several readers add up, the channels of a unit share theirs, and none is less than one before it. Those of
     units that none of the readers reads are infinite.
     """
+    numbers = group.unit_numbers
     removers = [
-        Remover(readers[name], group.unit_numbers[ours], own, len(group.units))
+        Remover(readers[name], numbers[ours], own, len(group.units))
         for name, own, ours in group.inputs
         if name in readers
     ]

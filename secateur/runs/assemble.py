@@ -120,7 +120,6 @@ def assemble(settings: Settings, registry: Registry, hooks: pluggy.PluginManager
             "layers_left_out": pruner.left_out if pruner.plan.pruning_steps else {},
         },
     )
-    pruner.criterion.autocast = run.precision.autocast
     if checkpoint and (start.eval or "prune_criterion" not in settings.given):
         run.model_spec |= _came_about(checkpoint)
     run.notices = chosen + data.notices + built.loading_notices + notices_of(run, data_set)
@@ -221,6 +220,7 @@ def _pruner(kind: type, built: _Built, loss: Loss, data: Data, settings: Setting
         attach=False,
         planned=not settings["eval"],
         execution=settings["execution"],
+        precision=settings["precision"],
         fresh_network=built.fresh_network,
         **settings.options_for(Pruner),
     )
