@@ -48,7 +48,7 @@ def prune_and_repair(
         criterion.repairs += [{"epoch": epoch, "sparsity": step.sparsity} | asdict(one) for one in step.repairs]
         if final:
             criterion.reference = None
-            notices += idle(criterion.network, repairs, rewinds=criterion.rewinds)
+            notices += idle(criterion.network, repairs, rewinds=criterion.rewinds) if repairs else []
     step.notices += notices
     step.seconds = time.perf_counter() - start
     return step

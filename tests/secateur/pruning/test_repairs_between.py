@@ -58,3 +58,10 @@ def test_a_repair_says_whether_it_was_undone():
     made = repairs.Repair("bn", 0.123456, 0.5, False, 1.0)
     assert str(made) == "repair bn: error 0.1235 -> 0.5"
     assert str(repairs.Repair("bias", 2.0, 2.0, True, 1.0)) == "repair bias: error 2 -> 2, and was undone"
+
+
+def test_repairs_between_steps_alone_are_told_of_no_other():
+    options = {"prune_schedule": "linear", "snip_steps": 2, "repair_between": ["bn"], "enable_rewinding": True}
+    pruner = secateur.Pruner(network(), "Magnitude", batches=BATCHES, at_once=True, **options)
+    assert [[one.name for one in step.repairs] for step in pruner.steps] == [["bn"], []]
+    assert not any("--repair" in notice for step in pruner.steps for notice in step.notices)
